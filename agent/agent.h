@@ -25,27 +25,27 @@
 
 #define AGENT_ENV_RUNTIME_DIR "TRACEMALLOCD_RUNTIME_DIR"
 /* wanted traceback limit, 1..65535; default 64. What the daemon answers is in force. */
-#define AGENT_ENV_FRAMES "TRACEMALLOCD_FRAMES"
+#define AGENT_ENV_FRAMES      "TRACEMALLOCD_FRAMES"
 /* names, comma separated: malloc, python, mmap, other; default python,malloc */
-#define AGENT_ENV_DOMAINS "TRACEMALLOCD_DOMAINS"
+#define AGENT_ENV_DOMAINS     "TRACEMALLOCD_DOMAINS"
 /* hex token, at most AGENT_RUN_BYTES_MAX bytes: becomes Hello.run */
-#define AGENT_ENV_RUN "TRACEMALLOCD_RUN"
+#define AGENT_ENV_RUN         "TRACEMALLOCD_RUN"
 /* becomes Hello.label, cut at AGENT_LABEL_BYTES_MAX */
-#define AGENT_ENV_LABEL "TRACEMALLOCD_LABEL"
+#define AGENT_ENV_LABEL       "TRACEMALLOCD_LABEL"
 /* auto (ring, or socket where memfd_create is refused), ring, socket */
-#define AGENT_ENV_TRANSPORT "TRACEMALLOCD_TRANSPORT"
+#define AGENT_ENV_TRANSPORT   "TRACEMALLOCD_TRANSPORT"
 /* bytes; rounded up to a power of two within the bounds of proto/ring.h */
-#define AGENT_ENV_RING_SIZE "TRACEMALLOCD_RING_SIZE"
+#define AGENT_ENV_RING_SIZE   "TRACEMALLOCD_RING_SIZE"
 /* 0: see above */
-#define AGENT_ENV_CHILDREN "TRACEMALLOCD_CHILDREN"
-#define AGENT_ENV_PID "TRACEMALLOCD_PID"
+#define AGENT_ENV_CHILDREN    "TRACEMALLOCD_CHILDREN"
+#define AGENT_ENV_PID         "TRACEMALLOCD_PID"
 /* 1: stay inert, in this image and in whatever inherits the variable */
-#define AGENT_ENV_OFF "TRACEMALLOCD_OFF"
+#define AGENT_ENV_OFF         "TRACEMALLOCD_OFF"
 
-#define AGENT_SOCKET_NAME "agent.sock"
-#define AGENT_SOCKET_PATH_MAX 107 /* unix(7): sun_path is 108 with its NUL */
+#define AGENT_SOCKET_NAME        "agent.sock"
+#define AGENT_SOCKET_PATH_MAX    107 /* unix(7): sun_path is 108 with its NUL */
 #define AGENT_SYSTEM_RUNTIME_DIR "/run/tracemallocd"
-#define AGENT_FRAMES_DEFAULT 64
-#define AGENT_FRAMES_MAX 65535
-#define AGENT_RUN_BYTES_MAX 64
-#define AGENT_LABEL_BYTES_MAX 256
+#define AGENT_FRAMES_DEFAULT     64
+#define AGENT_FRAMES_MAX         65535
+#define AGENT_RUN_BYTES_MAX      64
+#define AGENT_LABEL_BYTES_MAX    256
