@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FAKE_IMAGES_MAX 4096
+#define FAKE_IMAGES_MAX  4096
 #define FAKE_MODULES_MAX 1024
 
 struct fake_daemon_options {
@@ -36,14 +36,14 @@ struct fake_image {
         uint64_t count[17]; /* records by enum record_type */
         uint64_t live_count, live_bytes;
         uint64_t peak_bytes;
-        uint64_t unknown_frees;  /* FREE of an address that is not alive */
-        uint64_t replaced;       /* ALLOC at an address that is alive */
-        uint64_t unknown_moves;  /* MOVE_IN or MOVE_BACK without its MOVE_OUT */
-        uint64_t moving;         /* blocks between MOVE_OUT and MOVE_IN */
-        uint64_t bad_records;    /* unknown type, a node or generation that was not told before */
-        uint64_t lost;           /* sum of LOST records */
-        uint64_t lost_events;    /* ring header's counter at the end */
-        uint64_t mmap_bytes;     /* live length of domain mmap */
+        uint64_t unknown_frees;       /* FREE of an address that is not alive */
+        uint64_t replaced;            /* ALLOC at an address that is alive */
+        uint64_t unknown_moves;       /* MOVE_IN or MOVE_BACK without its MOVE_OUT */
+        uint64_t moving;              /* blocks between MOVE_OUT and MOVE_IN */
+        uint64_t bad_records;         /* unknown type, a node or generation that was not told before */
+        uint64_t lost;                /* sum of LOST records */
+        uint64_t lost_events;         /* ring header's counter at the end */
+        uint64_t mmap_bytes;          /* live length of domain mmap */
         uint64_t complete_tracebacks; /* allocations whose oldest frame is in the executable or a libc */
         uint64_t cut_tracebacks;      /* with a NODE_UNIT_DEPTH leaf */
         uint64_t empty_tracebacks;    /* allocations with node 0 */
