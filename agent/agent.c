@@ -98,6 +98,14 @@ static bool ring_stalled(void *context) {
  * that fails allocates. */
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
 
+/* Before main and before any vfork: whose process this is. */
+static __attribute__((constructor)) void claim_process(void) {
+        if (atomic_load(&process_page.pid))
+                return;
+        sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
+        atomic_store(&process_page.pid, sys_getpid());
+}
+
 /* Return: false: too early, libc has not set up the environment yet. */
 static bool set_up(void) {
         extern char **environ;
@@ -112,7 +120,6 @@ static bool set_up(void) {
         if (!agent.inert) {
                 object_setup();
                 hooks_process_setup();
-                sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
         }
         agent.set_up = true;
         return true;
@@ -247,8 +254,9 @@ static void arm(bool nested) {
         Tracemallocd__Agent__Hello__Kind kind = TRACEMALLOCD__AGENT__HELLO__KIND__START;
         int r;
 
-        if (!set_up())
-                return;
+        claim_process();
+        if (sys_getpid() != atomic_load(&process_page.pid) || !set_up())
+                return; /* a vfork child does not greet in its own name for what is its parent's heap */
         if (forked && !agent.inert)
                 after_fork();
         if (agent.inert) {

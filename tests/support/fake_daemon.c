@@ -657,6 +657,19 @@ void fake_daemon_settle(struct fake_daemon *daemon) {
         }
 }
 
+void fake_daemon_wait(struct fake_daemon *daemon, size_t n_images) {
+        for (;;) {
+                size_t n;
+
+                pthread_mutex_lock(&daemon->mutex);
+                n = daemon->n_images;
+                pthread_mutex_unlock(&daemon->mutex);
+                if (n >= n_images)
+                        return;
+                poll(NULL, 0, 1);
+        }
+}
+
 void fake_daemon_set_mode(struct fake_daemon *daemon, uint32_t mode) {
         pthread_mutex_lock(&daemon->mutex);
         for (size_t i = 0; i < daemon->n_images; i++)
