@@ -207,7 +207,7 @@ START_TEST(vfork_child_writes_to_the_parents_ring_and_does_not_end_it)
         ck_assert_uint_eq(parent->count[RECORD_EXIT], 1);
         ck_assert_int_eq(parent->exit_status, 0);
         ck_assert_uint_eq(traced.n_images, 2); /* and /bin/true */
-        ck_assert_str_eq(traced.images[1]->name, "true");
+        ck_assert_str_eq(traced.images[1]->name, "subject");
         d = difference(parent, "SUBJECT", ways[_i]);
         ck_assert_int_eq(d.live, 2);
         ck_assert_int_eq(d.live_bytes, 30);
@@ -215,7 +215,8 @@ START_TEST(vfork_child_writes_to_the_parents_ring_and_does_not_end_it)
 }
 END_TEST
 
-START_TEST(vfork_child_does_not_greet) {
+START_TEST(vfork_child_does_not_greet)
+{
         struct traced traced;
 
         run_subject(&traced, "SUBJECT", "vfork_first", ways[_i]);
@@ -232,7 +233,11 @@ START_TEST(forks_of_a_threaded_program_all_end)
 {
         struct traced traced;
 
-        run_subject(&traced, "SUBJECT", "fork_threaded", ways[_i]);
+        const char *argv[] = {getenv("SUBJECT"), "fork_threaded", NULL};
+        /* small: every child waits until the daemon has read what the parent wrote */
+        const char *environment[] = {"TRACEMALLOCD_RING_SIZE=65536", ways[_i], NULL};
+
+        traced_run(&traced, argv, environment);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 61);
         ck_assert_uint_eq(traced.images[0]->count[RECORD_FORK_DONE], 60);
