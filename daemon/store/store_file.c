@@ -212,7 +212,7 @@ static int move_aside(const char *path, struct store_error *error) {
         if (rename(path, aside) < 0)
                 return store_error_system(error, path, errno);
         rename(wal, wal_aside); /* there may be none */
-        log_warning("%s; moved to %s, a new one is begun", error->message, aside);
+        log_warning("%s; it was moved to %s and a new one begun", error->message, aside);
         return 0;
 }
 
