@@ -169,11 +169,11 @@ static void on_hello(struct agent_peer *p, const Tracemallocd__Agent__Hello *hel
 
 static void on_module_files(struct agent_peer *p, const Tracemallocd__Agent__ModuleFiles *m) {
         int fds[FDS_MAX];
-        size_t n = m->n_generations;
+        size_t n = m->n_modules;
         if (n > p->n_fds)
                 return agent_peer_drop(p, "module files without descriptors");
         take_fds(p, fds, n);
-        int r = p->handler->module_files(p->associate, m->generations, fds, n);
+        int r = p->handler->module_files(p->associate, m, fds);
         close_fds(fds, n);
         if (r < 0)
                 agent_peer_drop(p, "module files that are none");

@@ -34,8 +34,8 @@ struct agent_handler {
          * @associatep: what the later calls get; may stay NULL after a refusal */
         void (*hello)(void *user, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
                       struct agent_peer *peer, struct agent_welcome *welcome, void **associatep);
-        /* @fds: as many as generations; one that is kept is set to -1 */
-        int (*module_files)(void *associate, const uint32_t *generations, int *fds, size_t n);
+        /* @fds: as many as modules; one that is kept is set to -1 */
+        int (*module_files)(void *associate, const Tracemallocd__Agent__ModuleFiles *files, int *fds);
         int (*definitions)(void *associate, const Tracemallocd__Agent__Definitions *definitions);
         int (*events)(void *associate, const Tracemallocd__Agent__EventBatch *batch);
         /* the connection is gone, for whatever reason; the last call for this peer, made once if associate was set */
