@@ -69,22 +69,34 @@ def random_traceback(rng, names):
     return tuple(frames)
 
 
-def random_size(rng):
-    return rng.choice((0, 1, 1, 2, 8, 8, 10, 10, 100, rng.randint(0, 2 ** 40)))
+def random_size(rng, ties):
+    return rng.choice((0, 0, 0, 1)) if ties else rng.choice((0, 1, 1, 2, 8, 8, 10, 10, 100, rng.randint(0, 2 ** 40)))
 
 
 def random_traces(rng, tracebacks):
     traces = []
+    ties = rng.random() < 0.3  # then sizes agree and counts decide
     for _ in range(rng.choice((0, 1, 3, 10, 30))):
         frames = rng.choice(tracebacks)
-        trace = (rng.choice(DOMAINS), random_size(rng), frames, len(frames) + rng.choice((0, 0, 4)))
+        trace = (rng.choice(DOMAINS), random_size(rng, ties), frames, len(frames) + rng.choice((0, 0, 4)))
         traces += [trace] * rng.choice((1, 1, 2, 5))
     return traces
 
 
+def random_text(rng, alphabet, n):
+    return "".join(rng.choice(alphabet) for _ in range(rng.randint(0, n)))
+
+
+def random_match_pattern(rng):
+    """Of few characters, so that it often matches; half of them with a set of ranges, good and bad."""
+    if rng.random() < 0.5:
+        return random_text(rng, ALPHABET, 8)
+    return random_text(rng, "?*", 1) + "[" + random_text(rng, "!]", 1) + random_text(rng, "abc--!^&\u00e9", 8) + "]"
+
+
 def random_pattern(rng, names):
     if rng.random() < 0.3:
-        return "".join(rng.choice(ALPHABET) for _ in range(rng.randint(0, 6)))
+        return random_match_pattern(rng)
     name = rng.choice(names)
     for _ in range(rng.choice((0, 1, 2))):
         at = rng.randint(0, len(name))
@@ -257,9 +269,8 @@ def minimal(model_cli, case, seed):
 
 
 def compare_matches(model_cli, rng, n):
-    """fnmatch alone, with names and patterns of few characters so that they often match."""
-    pairs = [("".join(rng.choice(ALPHABET) for _ in range(rng.randint(0, 8))),
-              "".join(rng.choice(ALPHABET) for _ in range(rng.randint(0, 4)))) for _ in range(n)]
+    """fnmatch alone."""
+    pairs = [(random_match_pattern(rng), random_text(rng, ALPHABET + "c!-", 3)) for _ in range(n)]
     answers = ask_model(model_cli, ["match %s %s" % (word(p, rng), word(name, rng)) for p, name in pairs])
     for (pattern, name), answer in zip(pairs, answers):
         try:
