@@ -138,16 +138,19 @@ daemon_stop() {
         return $status
 }
 
+show_log() {
+        echo "---- the daemon's log:"
+        [ ! -s "$scratch/daemon.log" ] || tail -n 50 "$scratch/daemon.log"
+        [ -z "${TRACEMALLOCD_TEST_INSIDE:-}" ] || journalctl -q -u tracemallocd --no-pager -n 50 -o cat
+}
+
 test_end() {
         local status=$? pid
         for pid in "${background[@]}" $daemon_pid; do
                 kill -TERM "$pid" 2>/dev/null
         done
         wait
-        if [ $n_failed -gt 0 ] && [ -s "$scratch/daemon.log" ]; then
-                echo "---- the daemon's log:"
-                tail -n 50 "$scratch/daemon.log"
-        fi
+        [ $n_failed = 0 ] || show_log
         rm -rf "$scratch"
         [ $status = 0 ] && [ $n_failed -gt 0 ] && status=1
         exit $status

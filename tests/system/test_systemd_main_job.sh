@@ -28,7 +28,8 @@ fill_redis() { # PREFIX
 }
 
 service_starts() {
-        claim "the service starts" systemctl start tracemallocd
+        systemctl start tracemallocd || give_up "the service starts"
+        pass "the service starts"
         claim_equal "it says that it is ready" active "$(service ActiveState)"
         claim_equal "it runs as its own user" tracemallocd "$(ps -o user:20= -p "$(service MainPID)" | tr -d ' ')"
         local name
