@@ -17,6 +17,7 @@
 #include "daemon/ingest/agent_peer.h"
 #include "daemon/process.h"
 #include "daemon/symbol/module_files.h"
+#include "proto/ring.h"
 
 #define WINDOW_BYTES (UINT64_C(1) << 20) /* socket way: what an agent may send ahead of the acknowledgements */
 
@@ -125,8 +126,8 @@ static int on_module_files(void *associate, const Tracemallocd__Agent__ModuleFil
         struct process *p = process_of(s);
         for (size_t i = 0; p && i < files->n_modules; i++) {
                 const Tracemallocd__Agent__ModuleDef *m = files->modules[i];
-                int r = module_files_add(s->agents->daemon->files, p->uid, m->path.data, m->path.len,
-                                         m->build_id.data, m->build_id.len, fds[i]);
+                int r = module_files_add(s->agents->daemon->files, p->uid, m->path.data, m->path.len, m->build_id.data,
+                                         m->build_id.len, fds[i]);
                 fds[i] = -1;
                 if (r == MODULE_FILES_E_REFUSED)
                         return -EINVAL;
@@ -207,6 +208,7 @@ int agents_open(struct daemon *d, int fd, struct agents **agentsp) {
 void agents_close(struct agents *a) {
         listener_close(a->listener);
         a->closing = true;
+        agent_peer_drop_all(&a->handler);
         free_if_done(a);
 }
 

@@ -10,7 +10,7 @@ struct daemon;
  * @fd: taken. Return: 0; -errno. */
 int agents_open(struct daemon *d, int fd, struct agents **agentsp);
 
-/** agents_close() - accept no more. Peers are closed with their processes or by themselves; frees @a after the last. */
+/** agents_close() - accept no more, hang up; frees @a after the last peer */
 void agents_close(struct agents *a);
 
 /** agents_peer_count() - open connections */

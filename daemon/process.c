@@ -20,6 +20,7 @@
 #include "daemon/late_symbols.h"
 #include "daemon/run.h"
 #include "daemon/store/store.h"
+#include "proto/ring.h"
 
 #define LAYERS_MAX          16
 #define TRACEBACK_LIMIT_MAX 65535 /* tracemalloc's */

@@ -29,12 +29,12 @@ static void answer(struct pool_job *job) {
 
 static void on_worked(uv_work_t *work, int status) {
         struct pool_job *job = work->data;
-        if (job->peer) {
+        if (job->finish && !job->error_code) {
+                job->finish(job);
+        } else {
                 answer(job);
                 control_peer_unref(job->peer);
         }
-        if (job->finish)
-                job->finish(job);
         reply_buffer_deinit(&job->replies);
         free(job->error);
         job->free(job);

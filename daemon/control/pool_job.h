@@ -20,14 +20,15 @@ struct daemon;
 struct pool_job {
         uv_work_t work;
         struct daemon *daemon;
-        struct control_peer *peer; /* referenced; NULL: nobody waits for an answer */
+        struct control_peer *peer; /* referenced */
         struct credentials who;    /* the peer's */
         struct reply_buffer replies;
         int error_code; /* CONTROL_*; 0: done */
         char *error;    /* malloc'd */
         /* pool thread: the work */
         void (*run)(struct pool_job *job);
-        /* main loop, after the answer was sent: may be NULL */
+        /* main loop, when run() did not fail: goes on with what run() found, and answers job->peer, whose reference
+         * it takes. NULL: the replies are the answer. */
         void (*finish)(struct pool_job *job);
         /* main loop: frees the job and what it holds */
         void (*free)(struct pool_job *job);

@@ -18,13 +18,14 @@ build_dir=${TRACEMALLOCD_BUILD:-$source_dir/build}
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/tmd.XXXXXX") # short: sun_path holds 107 bytes
 export TRACEMALLOCD_RUNTIME_DIR=$scratch/run TRACEMALLOCD_STATE_DIR=$scratch/state
 n_claims=0 n_failed=0 daemon_pid='' background=()
+programs=("$build_dir/client/tmctl" "$build_dir/daemon/tracemallocd")
 
 tmctl() {
-        "$build_dir/client/tmctl" "$@"
+        "${programs[0]}" "$@"
 }
 
 tracemallocd() {
-        "$build_dir/daemon/tracemallocd" "$@"
+        "${programs[1]}" "$@"
 }
 
 # ---- what a test says; the lines are counted by tests/run ----
@@ -76,6 +77,29 @@ give_up() { # REASON: nothing that follows makes sense
         exit 1
 }
 
+# ---- a private systemd ----
+
+# enter_systemd "$0" "$@": from here on the test runs inside with-systemd, as root, and may do what it likes
+enter_systemd() {
+        [ -z "${TRACEMALLOCD_TEST_INSIDE:-}" ] || return 0
+        local path binds=()
+        for path in "$source_dir" "$build_dir"; do
+                [ "$(findmnt -n -o TARGET --target "$path")" = / ] || binds+=(--rw "$path")
+        done
+        rm -rf "$scratch"
+        trap - EXIT
+        exec "$source_dir/tests/support/with-systemd" "${binds[@]}" -- \
+                env TMPDIR=/tmp TRACEMALLOCD_TEST_INSIDE=1 TRACEMALLOCD_BUILD="$build_dir" "$@"
+}
+
+# install_system: inside, put the programs where a user has them; from then on they are what is tested
+install_system() {
+        unset TRACEMALLOCD_RUNTIME_DIR TRACEMALLOCD_STATE_DIR
+        meson install -C "$build_dir" --no-rebuild >"$scratch/install.log" 2>&1 ||
+                give_up "meson install succeeds" "$(cat "$scratch/install.log")"
+        programs=(/usr/bin/tmctl /usr/sbin/tracemallocd)
+}
+
 # ---- waiting and processes ----
 
 wait_until() { # SECONDS COMMAND...: tries until it succeeds
@@ -114,16 +138,19 @@ daemon_stop() {
         return $status
 }
 
+show_log() {
+        echo "---- the daemon's log:"
+        [ ! -s "$scratch/daemon.log" ] || tail -n 50 "$scratch/daemon.log"
+        [ -z "${TRACEMALLOCD_TEST_INSIDE:-}" ] || journalctl -q -u tracemallocd --no-pager -n 50 -o cat
+}
+
 test_end() {
         local status=$? pid
         for pid in "${background[@]}" $daemon_pid; do
                 kill -TERM "$pid" 2>/dev/null
         done
         wait
-        if [ $n_failed -gt 0 ] && [ -s "$scratch/daemon.log" ]; then
-                echo "---- the daemon's log:"
-                tail -n 50 "$scratch/daemon.log"
-        fi
+        [ $n_failed = 0 ] || show_log
         rm -rf "$scratch"
         [ $status = 0 ] && [ $n_failed -gt 0 ] && status=1
         exit $status
