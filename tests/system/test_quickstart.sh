@@ -6,8 +6,8 @@
 . "$source_dir/tests/support/packages.sh"
 
 unset TRACEMALLOCD_RUNTIME_DIR TRACEMALLOCD_STATE_DIR
-missing=$(missing_packages "${build_packages[@]}" "${demo_packages[@]}")
-[ -z "$missing" ] || skip "not installed: $missing"
+absent=$(missing_packages "${build_packages[@]}" "${demo_packages[@]}")
+[ -z "$absent" ] || skip "not installed: $absent"
 
 mkdir "$scratch/tree"
 tar -C "$source_dir" --exclude=.git --exclude='./build*' -cf - . | tar -C "$scratch/tree" -xf -
