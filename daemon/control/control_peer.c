@@ -18,12 +18,13 @@
 #define ERROR_MESSAGE_MAX 1024
 
 struct control_peer {
+        struct control_peer *next, **link; /* in handler->peers */
         uv_pipe_t pipe;
         unsigned refs; /* the open connection, and each request in progress */
         bool closing, greeted, busy, consuming;
         struct credentials who;
         struct frame_buffer in;
-        const struct control_handler *handler;
+        struct control_handler *handler;
 };
 
 struct pending_write {
@@ -33,6 +34,20 @@ struct pending_write {
 };
 
 static void consume_messages(struct control_peer *p);
+
+static void link_peer(struct control_peer *p) {
+        p->link = &p->handler->peers;
+        p->next = *p->link;
+        if (p->next)
+                p->next->link = &p->next;
+        *p->link = p;
+}
+
+static void unlink_peer(struct control_peer *p) {
+        *p->link = p->next;
+        if (p->next)
+                p->next->link = p->link;
+}
 
 struct control_peer *control_peer_ref(struct control_peer *p) {
         p->refs++;
@@ -59,7 +74,13 @@ void control_peer_close(struct control_peer *p) {
         if (p->closing)
                 return;
         p->closing = true;
+        unlink_peer(p);
         uv_close((uv_handle_t *)&p->pipe, on_closed);
+}
+
+void control_peer_close_all(struct control_handler *handler) {
+        while (handler->peers)
+                control_peer_close(handler->peers);
 }
 
 static void drop(struct control_peer *p, const char *reason) {
@@ -220,7 +241,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
         consume_messages(p);
 }
 
-int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, const struct control_handler *handler,
+int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, struct control_handler *handler,
                       struct control_peer **peerp) {
         struct control_peer *p = calloc(1, sizeof *p);
         if (!p) {
@@ -233,6 +254,7 @@ int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, co
         p->refs = 1;
         p->who = *who;
         p->handler = handler;
+        link_peer(p);
         frame_buffer_init(&p->in, FRAME_MAX_CONTROL);
         int r = uv_pipe_open(&p->pipe, fd);
         if (r < 0)

@@ -32,15 +32,19 @@ struct control_handler {
         void (*request)(void *user, struct control_peer *peer, const Tracemallocd__Control__Request *request);
         /* the peer has left memory: releases what admitted it (quota) */
         void (*freed)(void *user, const struct credentials *who);
+        struct control_peer *peers; /* all that are open; the peers keep it */
 };
 
 /** control_peer_open() - take a connection
  * @fd: taken, also on errors. Return: 0; -errno (handler->freed is called then, too). */
-int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, const struct control_handler *handler,
+int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, struct control_handler *handler,
                       struct control_peer **peerp);
 
 /** control_peer_close() - hang up; frees when the last reference goes */
 void control_peer_close(struct control_peer *p);
+
+/** control_peer_close_all() - hang up on everybody */
+void control_peer_close_all(struct control_handler *handler);
 
 struct control_peer *control_peer_ref(struct control_peer *p);
 void control_peer_unref(struct control_peer *p);

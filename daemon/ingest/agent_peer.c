@@ -21,6 +21,7 @@
 #define REPLY_BYTES_MAX  512
 
 struct agent_peer {
+        struct agent_peer *next, **link; /* in handler->peers */
         uv_poll_t poll;
         uv_timer_t hello_timer;
         unsigned handles;
@@ -30,9 +31,23 @@ struct agent_peer {
         struct frame_buffer in;
         int fds[FDS_MAX]; /* received, not yet taken by a message; oldest first */
         size_t n_fds;
-        const struct agent_handler *handler;
+        struct agent_handler *handler;
         void *associate;
 };
+
+static void link_peer(struct agent_peer *p) {
+        p->link = &p->handler->peers;
+        p->next = *p->link;
+        if (p->next)
+                p->next->link = &p->next;
+        *p->link = p;
+}
+
+static void unlink_peer(struct agent_peer *p) {
+        *p->link = p->next;
+        if (p->next)
+                p->next->link = p->link;
+}
 
 static void close_fds(int *fds, size_t n) {
         for (size_t i = 0; i < n; i++) {
@@ -56,6 +71,7 @@ void agent_peer_drop(struct agent_peer *p, const char *reason) {
         if (p->closing)
                 return;
         p->closing = true;
+        unlink_peer(p);
         if (reason)
                 log_warning("agent of pid %d, uid %u dropped: %s", (int)p->who.pid, (unsigned)p->who.uid, reason);
         uv_poll_stop(&p->poll);
@@ -65,6 +81,11 @@ void agent_peer_drop(struct agent_peer *p, const char *reason) {
                 p->handler->closed(associate);
         uv_close((uv_handle_t *)&p->poll, on_closed);
         uv_close((uv_handle_t *)&p->hello_timer, on_closed);
+}
+
+void agent_peer_drop_all(struct agent_handler *handler) {
+        while (handler->peers)
+                agent_peer_drop(handler->peers, NULL);
 }
 
 /* Replies are a few hundred bytes into an empty socket buffer: one that doesn't fit belongs to a peer that doesn't
@@ -169,11 +190,11 @@ static void on_hello(struct agent_peer *p, const Tracemallocd__Agent__Hello *hel
 
 static void on_module_files(struct agent_peer *p, const Tracemallocd__Agent__ModuleFiles *m) {
         int fds[FDS_MAX];
-        size_t n = m->n_generations;
+        size_t n = m->n_modules;
         if (n > p->n_fds)
                 return agent_peer_drop(p, "module files without descriptors");
         take_fds(p, fds, n);
-        int r = p->handler->module_files(p->associate, m->generations, fds, n);
+        int r = p->handler->module_files(p->associate, m, fds);
         close_fds(fds, n);
         if (r < 0)
                 agent_peer_drop(p, "module files that are none");
@@ -277,7 +298,7 @@ static void on_hello_timeout(uv_timer_t *timer) {
         agent_peer_drop(timer->data, "no hello in time");
 }
 
-int agent_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, const struct agent_handler *handler,
+int agent_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, struct agent_handler *handler,
                     struct agent_peer **peerp) {
         struct agent_peer *p = calloc(1, sizeof *p);
         if (!p) {
@@ -299,6 +320,7 @@ int agent_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, cons
         uv_timer_init(loop, &p->hello_timer);
         p->poll.data = p->hello_timer.data = p;
         p->handles = 2;
+        link_peer(p);
         uv_poll_start(&p->poll, UV_READABLE, on_poll);
         uv_timer_start(&p->hello_timer, on_hello_timeout, HELLO_TIMEOUT_MS, 0);
         *peerp = p;

@@ -34,20 +34,21 @@ struct agent_handler {
          * @associatep: what the later calls get; may stay NULL after a refusal */
         void (*hello)(void *user, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
                       struct agent_peer *peer, struct agent_welcome *welcome, void **associatep);
-        /* @fds: as many as generations; one that is kept is set to -1 */
-        int (*module_files)(void *associate, const uint32_t *generations, int *fds, size_t n);
+        /* @fds: as many as modules; one that is kept is set to -1 */
+        int (*module_files)(void *associate, const Tracemallocd__Agent__ModuleFiles *files, int *fds);
         int (*definitions)(void *associate, const Tracemallocd__Agent__Definitions *definitions);
         int (*events)(void *associate, const Tracemallocd__Agent__EventBatch *batch);
         /* the connection is gone, for whatever reason; the last call for this peer, made once if associate was set */
         void (*closed)(void *associate);
         /* the peer has left memory: releases what admitted it (quota) */
         void (*freed)(void *user, const struct credentials *who);
+        struct agent_peer *peers; /* all that are open; the peers keep it */
 };
 
 /** agent_peer_open() - take a connection
  * @fd: taken, also on errors
  * Return: 0; -errno (handler->freed is called then, too). */
-int agent_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, const struct agent_handler *handler,
+int agent_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, struct agent_handler *handler,
                     struct agent_peer **peerp);
 
 /** agent_peer_ack() - socket way: everything before @sequence has been applied */
@@ -59,3 +60,6 @@ void agent_peer_set_mode(struct agent_peer *p, uint32_t mode, uint32_t traceback
 /** agent_peer_drop() - close, with a log line that gives @reason unless it is NULL; may be called from within a handler
  */
 void agent_peer_drop(struct agent_peer *p, const char *reason);
+
+/** agent_peer_drop_all() - hang up on everybody, in silence */
+void agent_peer_drop_all(struct agent_handler *handler);

@@ -55,7 +55,7 @@ struct model {
         size_t n_traces, traces_size;
         uint8_t *module_lines; /* [table.n_modules] enum model_lines */
         uint32_t module_lines_size;
-        uint32_t unknown_node_frame; /* frame of ("<unknown>", 0) */
+        uint32_t unknown_frame; /* ("<unknown>", 0) */
 };
 
 int model_init(struct model *m);

@@ -19,11 +19,7 @@ enum group_by {
         GROUP_BY_FUNCTION, /* (most recent filename, function); lineno 0 */
 };
 
-/* Also those of view.h and query.h: the message says it for people, in one line. */
-enum statistics_outcome {
-        STATISTICS_E_CUMULATIVE_TRACEBACK = 1,
-        STATISTICS_E_ALLOCATED_UNKNOWN = 2,
-};
+#define STATISTICS_E_CUMULATIVE_TRACEBACK 1
 
 /* Python's words */
 #define STATISTICS_CUMULATIVE_TRACEBACK "cumulative mode cannot by used with key type 'traceback'"

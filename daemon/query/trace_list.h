@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Snapshot.traces: one row for each distinct (domain, size, traceback, total_nframe). */
+/* Snapshot.traces: one row for each distinct (domain, size, traceback, total_nframe). Tracebacks that
+ * differ only in functions or modules are distinct here. */
 
 #include "daemon/query/model.h"
 

@@ -49,8 +49,8 @@ struct symbolizer *symbolizer_free(struct symbolizer *symbolizer);
 /** symbolizer_resolve() - resolve locations of one module
  * @uid: whose process mapped the file
  * @module: index in @set, from symbol_set_module(); its path and build id say which file
- * @offsets: [n] return addresses less load bias, as struct snapshot_location.offset; the call looked up is at
- *      offset - 1. Any order; sorted is faster.
+ * @offsets: [n] return addresses less load bias, as struct snapshot_location.offset, in any order; the call looked up
+ *      is at offset - 1
  * @set: borrowed; gets each location and what was found out about the module. A file that cannot be read, or that
  *      ended two helpers, is a problem of the module in @set, and its locations have no frames.
  * @deadline_ns: CLOCK_MONOTONIC; looked at between requests, so the return may be one request timeout later
