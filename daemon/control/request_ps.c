@@ -41,8 +41,8 @@ static void send_process(struct control_peer *peer, const struct process *p) {
         m.cgroup = request_bytes(p->proc.cgroup);
         m.image = p->image;
         m.started_at_unix_ns = p->proc.started_at_ns;
-        m.mode = p->stopped ? "off" : "exact";
-        m.state = p->stopped ? "stopped" : "tracing";
+        m.mode = (char *)(p->stopped ? "off" : "exact");
+        m.state = (char *)(p->stopped ? "stopped" : "tracing");
         m.layers = p->layers;
         m.n_layers = p->n_layers;
         m.traceback_limit = p->traceback_limit;

@@ -45,8 +45,8 @@ static void send_result(struct control_peer *peer, const struct run *run, const 
         process.name = request_bytes(result->name);
         process.exe = request_bytes(result->exe);
         process.started_at_unix_ns = result->started_at_ns;
-        process.mode = "exact";
-        process.state = "ended";
+        process.mode = (char *)"exact";
+        process.state = (char *)"ended";
         process.traceback_limit = result->traceback_limit;
         process.live_size = result->live_size;
         process.live_count = result->live_count;

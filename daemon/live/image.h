@@ -34,7 +34,7 @@ struct image_fork {
 };
 
 struct image {
-        struct charge charge;
+        struct charge *charge;
         struct trace_table *table;
         struct traceback_sums *sums;
         struct module_map *modules;
@@ -43,7 +43,8 @@ struct image {
         struct interval_map mappings;
         struct image_fork *forks;
         unsigned n_forks;
-        uint64_t forks_dropped;
+        uint64_t forks_dropped;      /* by IMAGE_FORKS_MAX */
+        uint32_t fork_dropped_token; /* the last one */
         uint64_t events, unknown_frees;
         uint64_t lost;      /* holes, full tables and what LOST records say */
         uint64_t lost_told; /* by the agent's own counter; the larger of this and lost_records counts */
@@ -56,7 +57,7 @@ struct image {
 };
 
 enum {
-        IMAGE_SPECIAL = 1, /* apply: stopped behind a MODULE_LOAD, DOMAIN, FORK_DONE, EXIT, EXEC or EXEC_BACK */
+        IMAGE_SPECIAL = 1, /* apply: stopped behind a MODULE_LOAD, DOMAIN, FORK, FORK_DONE, EXIT, EXEC or EXEC_BACK */
         IMAGE_E_FULL = 2,
         IMAGE_MORE = 3, /* fork: not done yet */
 };
@@ -65,8 +66,7 @@ enum {
  * @memory_limit: bytes; 0: none. The image must not move afterwards. Return: 0; IMAGE_E_FULL; -ENOMEM. */
 int image_init(struct image *image, uint64_t memory_limit);
 
-/** image_deinit() - also what forks are unclaimed. Open snapshots keep what they read, but not the charge:
- * finish or cancel them before. */
+/** image_deinit() - also what forks are unclaimed. Open snapshots keep what they read. */
 void image_deinit(struct image *image);
 
 /** image_apply() - a batch of events
@@ -104,6 +104,9 @@ void image_start(struct image *image);
 
 /** image_reset_peak() - O(1) */
 void image_reset_peak(struct image *image);
+
+/** image_cut() - a cut of the blocks, those whose realloc is under way included. Return: as cut_open(). */
+int image_cut(struct image *image, struct cut *cut);
 
 /** image_fork_take() - claim a fork's table. Return: owned by the caller; NULL: no such token. */
 struct image_fork *image_fork_take(struct image *image, uint32_t token);

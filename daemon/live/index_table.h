@@ -48,9 +48,12 @@ static inline uint32_t index_table_next(const struct index_table *t, uint32_t ha
         }
 }
 
+/* Random, set before main(): peers choose the keys. */
+extern uint64_t index_hash_seed[2];
+
 /** index_hash_words() - for keys of a few integers */
 static inline uint32_t index_hash_words(uint64_t a, uint64_t b) {
-        __uint128_t product = (__uint128_t)(a ^ UINT64_C(0x9e3779b97f4a7c15)) * (b ^ UINT64_C(0xd6e8feb86659fd93));
+        __uint128_t product = (__uint128_t)(a ^ index_hash_seed[0]) * (b ^ index_hash_seed[1]);
         uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
         return (uint32_t)((folded * UINT64_C(0xff51afd7ed558ccd)) >> 32);
 }

@@ -26,14 +26,14 @@ struct interval_map {
 
 enum { INTERVAL_MAP_E_FULL = 1 };
 
-/** interval_map_init() - empty. @charge: borrowed. */
+/** interval_map_init() - empty. @charge: referenced. */
 void interval_map_init(struct interval_map *m, struct charge *charge);
 void interval_map_deinit(struct interval_map *m);
 
 /** interval_map_insert() - add a range that overlaps none. Return: 0; INTERVAL_MAP_E_FULL (no memory or charge). */
 int interval_map_insert(struct interval_map *m, const struct interval *interval);
 
-/** interval_map_take() - take out the first range that overlaps [start, start + length). Return: whether there was one.
+/** interval_map_take() - take out the last range that overlaps [start, start + length). Return: whether there was one.
  */
 bool interval_map_take(struct interval_map *m, uint64_t start, uint64_t length, struct interval *intervalp);
 

@@ -17,6 +17,7 @@
  * getrandom(2): peers choose addresses. One thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,7 +47,6 @@ struct trace_array {
         struct trace_cell *cells;
         unsigned shift; /* home of a hash: hash >> shift */
         size_t n_homes, n_cells;
-        uint64_t charged;
 };
 
 struct trace_table {
@@ -57,6 +57,7 @@ struct trace_table {
         uint64_t seed[2];
         uint64_t count;      /* blocks */
         uint64_t grow_at;    /* count at which an insertion starts to grow */
+        uint64_t shrink_at;  /* count below which a removal starts to shrink */
         uint32_t epoch;      /* birth of what comes now; counts cuts */
         uint32_t newest_cut; /* number of the newest open cut; 0: none open */
         struct cut *cuts;    /* open ones, newest first */
@@ -84,7 +85,7 @@ static inline unsigned trace_key_space(unsigned domain) {
 }
 
 /** trace_table_new() - an empty table
- * @charge: borrowed for the table's life (cuts may keep it longer than its owner: see unref)
+ * @charge: referenced
  * Return: 0; TRACE_TABLE_E_FULL when the charge does not allow even that; -ENOMEM. */
 int trace_table_new(struct charge *charge, struct trace_table **tablep);
 
@@ -126,6 +127,10 @@ int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, ui
  * @removedp: set on 0 only. Return: 0; TRACE_TABLE_E_UNKNOWN. */
 int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
                        struct trace_cell *removedp);
+
+/** trace_table_migrate() - work on a migration ahead of time, for an idle moment
+ * @n_cells: how many to look at. Return: whether there is more to do. */
+bool trace_table_migrate(struct trace_table *t, size_t n_cells);
 
 /** trace_table_find() - look. Return: the cell, valid until the next change; NULL. */
 const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t hash, unsigned domain,
