@@ -9,37 +9,18 @@ Heaptrack's raw file is read, not its summary, which is rounded. Known differenc
 - what depends on the text of the environment: heaptrack takes its variables out of it.
 """
 
-import json
-import os
 import pathlib
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(SOURCE / "tests/support"))
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import ENVIRONMENT, programs  # noqa: E402
+from testing import AGENT, SCRATCH, SOURCE, ask, claim, main, skip, start_daemon, wait_until  # noqa: E402
 
-BUILD = pathlib.Path(os.environ.get("TRACEMALLOCD_BUILD", SOURCE / "build"))
-SCRATCH = pathlib.Path(tempfile.mkdtemp(prefix="tmd."))
 HEAPTRACK = pathlib.Path("/usr/lib/heaptrack/libheaptrack_preload.so")
 DIFFERENCE_MAX = 20
 EMERGENCY_POOL = 72704
-
-n_claims = n_failed = 0
-
-
-def claim(text, holds, detail=""):
-    global n_claims, n_failed
-    n_claims += 1
-    n_failed += not holds
-    print(f"{'ok' if holds else 'not ok'} {n_claims} - {text}", flush=True)
-    if not holds and detail != "":
-        print(f"    {detail}", flush=True)
 
 
 def environment(library):
@@ -84,23 +65,15 @@ def heaptrack_counts(path):
     return dict(allocations=allocations, blocks=len(alive), bytes=size, peak=peak)
 
 
-def ask(*arguments):
-    done = subprocess.run([BUILD / "client/tmctl", *arguments, "--json"], capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        raise RuntimeError(f"tmctl {arguments}: {done.stderr}")
-    return json.loads(done.stdout)
-
-
 def our_counts(pid):
-    deadline = time.monotonic() + 60
-    while True:
-        kinds = {s["kind"]: s for s in ask("list", "--pid", str(pid))}
-        if {"exit", "peak"} <= set(kinds):
-            break
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"no exit and peak snapshots of {pid}")
-        time.sleep(0.05)
-    id = str(kinds["exit"]["id"])
+    def last_snapshots():
+        kinds = {s["kind"]: s for s in ask("list", "--pid", pid)}
+        return kinds if {"exit", "peak"} <= set(kinds) else None
+
+    kinds = wait_until(last_snapshots)
+    if not kinds:
+        raise RuntimeError(f"no exit and peak snapshots of {pid}")
+    id = kinds["exit"]["id"]
     allocated = ask("stats", id, "--allocated", "--group-by", "filename")
     claim("    nothing is lost", kinds["exit"]["exact"], kinds["exit"])
     return dict(allocations=allocated["total_count"], blocks=kinds["exit"]["count"], bytes=kinds["exit"]["size"],
@@ -113,7 +86,7 @@ def differs(ours, theirs, bytes_of_difference):
 
 
 def compare(name, command):
-    pid, output = run(command, BUILD / "agent/libtracemalloc-agent.so")
+    pid, output = run(command, AGENT)
     ours = our_counts(pid)
     _, their_output = run(command, HEAPTRACK)
     theirs = heaptrack_counts(SCRATCH / "heaptrack.raw")
@@ -124,38 +97,12 @@ def compare(name, command):
           f"peak {theirs['peak']}; ours {ours['allocations']}, {ours['blocks']}, {ours['bytes']}, {ours['peak']}", not wrong, wrong)
 
 
-def start_daemon():
-    (SCRATCH / "run").mkdir(mode=0o700)
-    (SCRATCH / "daemon.conf").write_text("[snapshots]\nexit_min_age = 0\n")
-    daemon = subprocess.Popen([BUILD / "daemon/tracemallocd", "--runtime-dir", SCRATCH / "run", "--state-dir", SCRATCH / "state",
-                               "--config", SCRATCH / "daemon.conf"], stderr=open(SCRATCH / "daemon.log", "w"))
-    deadline = time.monotonic() + 20
-    while not (SCRATCH / "run/control.sock").exists():
-        if time.monotonic() > deadline or daemon.poll() is not None:
-            sys.exit("the daemon did not start: " + (SCRATCH / "daemon.log").read_text())
-        time.sleep(0.02)
-    os.environ["TRACEMALLOCD_RUNTIME_DIR"] = str(SCRATCH / "run")
-    return daemon
-
-
-def main():
+def test():
     if not HEAPTRACK.exists():
-        print(f"skipped: no {HEAPTRACK} (apt-get install heaptrack)")
-        sys.exit(77)
-    daemon = start_daemon()
-    try:
-        for name, command in programs(SCRATCH, SOURCE).items():
-            try:
-                compare(name, command)
-            except RuntimeError as error:
-                claim(name, False, error)
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait(20)
-        if n_failed:
-            print("---- the daemon's log:\n" + (SCRATCH / "daemon.log").read_text()[-4000:])
-        shutil.rmtree(SCRATCH)
-    sys.exit(n_failed != 0)
+        skip(f"no {HEAPTRACK} (apt-get install heaptrack)")
+    start_daemon("[snapshots]\nexit_min_age = 0\n")
+    for name, command in programs(SCRATCH, SOURCE).items():
+        compare(name, command)
 
 
-main()
+main(test)

@@ -5,23 +5,17 @@
 It shares no code with ours: messages come from protoc, records are packed here as the .proto's prose says.
 """
 
-import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("TRACEMALLOCD_BUILD", SOURCE / "build"))
-SCRATCH = pathlib.Path(tempfile.mkdtemp(prefix="tmd."))
-os.environ["TRACEMALLOCD_RUNTIME_DIR"] = str(SCRATCH / "run")
-os.environ["TRACEMALLOCD_STATE_DIR"] = str(SCRATCH / "state")
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from testing import SCRATCH, SOURCE, ask, ask_lines, claim, main, start_daemon, tmctl, wait_until  # noqa: E402
 
 subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={SCRATCH}", "agent.proto"], check=True)
 sys.path.insert(0, str(SCRATCH))
@@ -30,17 +24,6 @@ import agent_pb2 as pb  # noqa: E402
 ALLOC, FREE, MOVE_OUT, MOVE_IN, MOVE_BACK, LOST, MODULE_LOAD, _, DOMAIN = range(1, 10)
 OTHER_DOMAIN = 3  # the first index that DOMAIN records may name
 LENGTH_MAX = 1 << 20
-
-n_claims = n_failed = 0
-
-
-def claim(text, holds, detail=""):
-    global n_claims, n_failed
-    n_claims += 1
-    n_failed += not holds
-    print(f"{'ok' if holds else 'not ok'} {n_claims} - {text}")
-    if not holds and detail != "":
-        print(f"    {detail}")
 
 
 class Agent:
@@ -125,22 +108,6 @@ class Agent:
             self.wait_for_ack()
 
 
-def tmctl(*arguments):
-    done = subprocess.run([BUILD / "client/tmctl", *arguments], capture_output=True, text=True, timeout=60)
-    return done.returncode, done.stdout, done.stderr
-
-
-def ask(*arguments):
-    status, output, errors = tmctl(*arguments, "--json")
-    if status != 0:
-        raise RuntimeError(f"tmctl {arguments}: {errors}")
-    return json.loads(output)
-
-
-def ask_lines(*arguments):
-    return [json.loads(line) for line in tmctl(*arguments, "--json")[1].splitlines()]
-
-
 def dropped(agent):
     """Whether the daemon hangs up."""
     try:
@@ -150,18 +117,6 @@ def dropped(agent):
         return True
     except socket.timeout:
         return False
-
-
-def start_daemon():
-    (SCRATCH / "run").mkdir(mode=0o700)
-    log = open(SCRATCH / "daemon.log", "w")
-    daemon = subprocess.Popen([BUILD / "daemon/tracemallocd"], stderr=log)
-    deadline = time.monotonic() + 20
-    while not (SCRATCH / "run/control.sock").exists():
-        if time.monotonic() > deadline or daemon.poll() is not None:
-            sys.exit("the daemon did not start: " + (SCRATCH / "daemon.log").read_text())
-        time.sleep(0.02)
-    return daemon
 
 
 def streams_events():
@@ -238,10 +193,7 @@ def ends():
         agent.settle()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    deadline = time.monotonic() + 20
-    while any(p["pid"] == child and p["state"] != "ended" for p in ask("ps")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    claim("a dead process leaves ps", not any(p["pid"] == child and p["state"] != "ended" for p in ask("ps")))
+    claim("a dead process leaves ps", wait_until(lambda: not any(p["pid"] == child and p["state"] != "ended" for p in ask("ps")), 20))
 
 
 def refusals():
@@ -270,24 +222,13 @@ def refusals():
     claim("others are unaffected", any(p["pid"] == os.getpid() for p in ask("ps")))
 
 
-def main():
-    daemon = start_daemon()
-    try:
-        agent = streams_events()
-        is_accounted(agent)
-        many_events(agent)
-        ends()
-        refusals()
-        daemon.send_signal(signal.SIGTERM)
-        claim("the daemon ends cleanly", daemon.wait(20) == 0)
-    finally:
-        if daemon.poll() is None:
-            daemon.kill()
-            daemon.wait()
-        if n_failed:
-            print("---- the daemon's log:\n" + (SCRATCH / "daemon.log").read_text()[-4000:])
-        shutil.rmtree(SCRATCH)
-    sys.exit(n_failed != 0)
+def test():
+    start_daemon()
+    agent = streams_events()
+    is_accounted(agent)
+    many_events(agent)
+    ends()
+    refusals()
 
 
-main()
+main(test)
