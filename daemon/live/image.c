@@ -46,6 +46,15 @@ int image_init(struct image *image, uint64_t memory_limit) {
         return 0;
 }
 
+void image_release(struct image *image) {
+        interval_map_deinit(&image->mappings);
+        move_map_deinit(&image->moves);
+        domain_map_deinit(&image->domains);
+        image->modules = module_map_unref(image->modules);
+        image->table = trace_table_unref(image->table);
+        image->sums = traceback_sums_unref(image->sums);
+}
+
 void image_deinit(struct image *image) {
         if (!image->charge)
                 return;
@@ -54,12 +63,7 @@ void image_deinit(struct image *image) {
                 image->forks = fork->next;
                 image_fork_free(fork);
         }
-        interval_map_deinit(&image->mappings);
-        move_map_deinit(&image->moves);
-        domain_map_deinit(&image->domains);
-        module_map_unref(image->modules);
-        trace_table_unref(image->table);
-        traceback_sums_unref(image->sums);
+        image_release(image);
         charge_unref(image->charge);
         *image = (struct image){};
 }
