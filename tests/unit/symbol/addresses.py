@@ -9,6 +9,13 @@ import shutil
 import subprocess
 
 
+class Tools:
+    """What meson built: resolve_file HELPER. errors: where the helper's stderr goes."""
+
+    def __init__(self, resolve_file, helper, errors=None):
+        self.resolve_file, self.helper, self.errors = resolve_file, helper, errors
+
+
 def run(command, **options):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, **options).stdout
 
@@ -56,10 +63,11 @@ def stdin_of(addresses):
     return "".join("%#x\n" % a for a in addresses).encode()
 
 
-def ours(tools, path, addresses, debug_root=None, environment=None):
-    command = [tools.resolve_file, tools.helper, os.path.abspath(path)] + ([debug_root] if debug_root else [])
-    out = run(command, input=stdin_of(addresses), env=environment).decode(errors="surrogateescape")
-    head, _, rest = out.partition("\n")
+def ours(tools, path, addresses, debug_root="", build_id="", timeout_ms=0, environment=None):
+    """Frames, whether the module has lines, what is wrong with it."""
+    command = [tools.resolve_file, tools.helper, os.path.abspath(path), debug_root, build_id, str(timeout_ms)]
+    out = run(command, input=stdin_of(addresses), env=environment, stderr=tools.errors)
+    head, _, rest = out.decode(errors="surrogateescape").partition("\n")
     match = re.match(r"has_lines=(\d) problem=(.*)", head)
     return parse(rest), match.group(1) == "1", match.group(2)
 
