@@ -66,8 +66,7 @@ static const struct option_entry entries[] = {
          "drop most recent frames in matching files, so that\nan allocation wrapper is not the answer; repeatable"},
         {OPTION_SET_GROUP, OPTION_SKIP_FUNCTION, "skip-function", "PATTERN", "the same by function; repeatable"},
         {OPTION_SET_FILTER, OPTION_INCLUDE, "include", "FILTER",
-         "keep matching traces, others go; repeatable. FILTER is\nPATTERN[:LINE][,all-frames][,domain=D], Python's "
-         "Filter"},
+         "keep matching traces, others go; repeatable. FILTER:\nPATTERN[:LINE][,all-frames][,domain=D]"},
         {OPTION_SET_FILTER, OPTION_EXCLUDE, "exclude", "FILTER", "drop matching traces; repeatable"},
         {OPTION_SET_FILTER, OPTION_DOMAIN, "domain", "D", "keep a domain: python, malloc, mmap or a number"},
         {OPTION_SET_FILTER, OPTION_EXCLUDE_DOMAIN, "exclude-domain", "D", "drop a domain"},

@@ -57,7 +57,7 @@ void render_statistics_end(const struct render *render, const Tracemallocd__Cont
 
 /* ---- render_snapshot.c ---- */
 
-/** render_snapshot_phrase() - "snapshot 17 of redis-server (pid 1234), taken ..., 3 min 2 s ago"
+/** render_snapshot_phrase() - "snapshot 17 of redis-server (pid 1234), 2026-11-22 10:30:00, 3 min 2 s ago"
  * Return: the caller frees. */
 char *render_snapshot_phrase(const Tracemallocd__Control__SnapshotInfo *info, const char *reference);
 

@@ -23,12 +23,12 @@ static char *snapshot_name(const Tracemallocd__Control__SnapshotInfo *s, const c
         return memory_format("snapshot %" PRId64, s->id);
 }
 
-/* ", taken ..., 3 min 2 s ago", and what else a reader recognises it by */
+/* ", 2026-11-22 10:30:00, 3 min 2 s ago", and what else a reader recognises it by */
 static char *snapshot_particulars(const Tracemallocd__Control__SnapshotInfo *s) {
         char when[TIME_FORMAT_MAX], age[TIME_FORMAT_MAX];
         AUTO_FREE char *ended = text_display(s->ended_by.data, s->ended_by.len);
         AUTO_FREE char *label = text_display(s->label.data, s->label.len);
-        return memory_format(", taken %s, %s ago%s%s%s%s%s", time_format_local(when, s->taken_at_unix_ns),
+        return memory_format(", %s, %s ago%s%s%s%s%s", time_format_local(when, s->taken_at_unix_ns),
                              time_format_span(age, time_format_now() - s->taken_at_unix_ns),
                              ended[0] ? ", ended by " : "", ended, label[0] ? ", \"" : "", label, label[0] ? "\"" : "");
 }

@@ -107,7 +107,7 @@ static void render_without_lines(const struct render *r, const Tracemallocd__Con
         }
         if (h->n_without_lines > n)
                 fprintf(r->out, " and %zu more", h->n_without_lines - n);
-        fputs(".\nFor lines, install their -dbgsym packages or set debuginfod_urls (tracemallocd.conf(5)).\n", r->out);
+        fputs(".\nInstall their -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5).\n", r->out);
 }
 
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
@@ -116,12 +116,11 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
                 sizes_text(&r->terminal, h->total_size, h->total_size_diff, h->total_count, h->total_count_diff, diff);
         if (n_shown > 0 && r->options->group_by != GROUP_BY_TRACEBACK)
                 fputc('\n', r->out);
-        fprintf(r->out, "Total: %s", total);
+        fprintf(r->out, "Total: %s\n", total);
         if (n_shown == 0)
-                fprintf(r->out, "; there is nothing %s", r->options->n_filters > 0 ? "that matches" : "to show");
+                fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
         else if (n_shown < h->n_rows)
-                fprintf(r->out, "; %" PRIu64 " of %" PRIu64 " rows shown, --limit 0 shows all", n_shown, h->n_rows);
-        fputc('\n', r->out);
+                fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
         if (!h->exact)
                 render_inexact(r, h);
         if (h->n_without_lines > 0)

@@ -68,32 +68,31 @@ static void fit(const struct table *t, const struct terminal *terminal, size_t *
         }
 }
 
-static void print_cell(const struct table_column *column, const char *text, size_t width, int last, FILE *out) {
+/* @gap: spaces still owed to the cells before, so that no line ends in spaces */
+static void print_cell(const struct table_column *column, const char *text, size_t width, size_t *gapp, FILE *out) {
         AUTO_FREE char *fitting = text_shorten(text, text_width(text) > width ? width : text_width(text));
         size_t have = text_width(fitting);
-        int pad = have < width ? (int)(width - have) : 0;
-        if (column->right)
-                fprintf(out, "%*s%s", pad, "", fitting);
-        else
-                fprintf(out, "%s%*s", fitting, last ? 0 : pad, "");
-        fputs(last ? "\n" : "  ", out);
+        size_t pad = have < width ? width - have : 0;
+        if (have > 0)
+                fprintf(out, "%*s%s", (int)(*gapp + (column->right ? pad : 0)), "", fitting);
+        *gapp = (have > 0 ? (column->right ? 0 : pad) : *gapp + pad) + GAP;
+}
+
+static void print_row(const struct table *t, const size_t *widths, char *const *cells, FILE *out) {
+        size_t gap = 0;
+        for (size_t i = 0; i < t->n_columns; i++) {
+                if (widths[i] > 0)
+                        print_cell(&t->columns[i], cells ? cells[i] : t->columns[i].heading, widths[i], &gap, out);
+        }
+        fputc('\n', out);
 }
 
 void table_print(const struct table *t, FILE *out, const struct terminal *terminal) {
         AUTO_FREE size_t *widths = memory_zalloc(t->n_columns * sizeof *widths);
         fit(t, terminal, widths);
-        size_t last = 0;
-        for (size_t i = 0; i < t->n_columns; i++)
-                last = widths[i] > 0 ? i : last;
         fputs(terminal_begin(terminal, STYLE_STRONG), out);
-        for (size_t i = 0; i < t->n_columns; i++) {
-                if (widths[i] > 0)
-                        print_cell(&t->columns[i], t->columns[i].heading, widths[i], i == last, out);
-        }
+        print_row(t, widths, NULL, out);
         fputs(terminal_end(terminal, STYLE_STRONG), out);
-        for (size_t c = 0; c < t->n_cells; c++) {
-                size_t i = c % t->n_columns;
-                if (widths[i] > 0)
-                        print_cell(&t->columns[i], t->cells[c], widths[i], i == last, out);
-        }
+        for (size_t row = 0; row + t->n_columns <= t->n_cells; row += t->n_columns)
+                print_row(t, widths, t->cells + row, out);
 }
