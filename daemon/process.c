@@ -246,8 +246,9 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
         set_ended_by(exit_snapshot, p->ended_by ? p->ended_by : "");
         set_ended_by(peak_snapshot, p->ended_by ? p->ended_by : "");
         sum_allocated(p, exit_snapshot);
-        store_last(p, exit_snapshot, &p->exit_snapshot);
+        /* the exit snapshot is the newer one, so that `last` is what was never freed */
         store_last(p, peak_snapshot, &p->peak_snapshot);
+        store_last(p, exit_snapshot, &p->exit_snapshot);
         if (p->n_stores == 0)
                 process_stored(p);
 }
