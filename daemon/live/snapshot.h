@@ -162,6 +162,20 @@ int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t 
 int snapshot_builder_block(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
                            uint64_t size, uint64_t count);
 
+/** snapshot_builder_group() - find or make a group, for adding many blocks to it. @groupp: set on 0. */
+int snapshot_builder_group(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
+                           uint32_t *groupp);
+
+/** snapshot_builder_group_block() - as snapshot_builder_block(), to a group that snapshot_builder_group() gave */
+int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
+
+/** snapshot_builder_group_sum(), snapshot_builder_group_allocated() - the same for sums; cannot fail */
+void snapshot_builder_group_sum(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
+void snapshot_builder_group_allocated(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
+
+/** snapshot_builder_depth() - frames from the root to a node */
+uint32_t snapshot_builder_depth(const struct snapshot_builder *b, uint32_t node);
+
 /** snapshot_builder_sum() - add sums without sizes (peak) to a group; a group has either blocks or sums */
 int snapshot_builder_sum(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
                          uint64_t size, uint64_t count);

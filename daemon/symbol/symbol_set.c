@@ -171,7 +171,7 @@ struct symbol_set *symbol_set_free(struct symbol_set *set) {
         return NULL;
 }
 
-static int intern(struct symbol_set *set, const void *bytes, size_t length, struct snapshot_string *stringp) {
+int symbol_set_string(struct symbol_set *set, const void *bytes, size_t length, struct snapshot_string *stringp) {
         if (!bytes) {
                 *stringp = (struct snapshot_string){0};
                 return 0;
@@ -225,7 +225,7 @@ int symbol_set_module(struct symbol_set *set, const void *path, size_t path_leng
         struct symbol_module module = {.build_id_length = (uint8_t)build_id_length};
         if (build_id_length)
                 memcpy(module.build_id, build_id, build_id_length);
-        if (intern(set, path_length ? path : "", path_length, &module.path))
+        if (symbol_set_string(set, path_length ? path : "", path_length, &module.path))
                 return -ENOMEM;
         set->modules[set->n_modules] = module;
         index_insert(&set->module_index, hash_module(path, path_length, build_id, build_id_length), set->n_modules);
@@ -237,7 +237,7 @@ int symbol_set_examined(struct symbol_set *set, uint32_t module, bool has_lines,
                         size_t problem_length) {
         assert(module < set->n_modules);
         struct snapshot_string text;
-        if (intern(set, problem, problem_length, &text))
+        if (symbol_set_string(set, problem, problem_length, &text))
                 return -ENOMEM;
         set->modules[module].examined = true;
         set->modules[module].has_lines = has_lines;
@@ -256,8 +256,8 @@ static int copy_frames(struct symbol_set *set, const struct symbol_frame *frames
                 return -ENOMEM;
         for (size_t i = 0; i < n_frames; i++) {
                 copy[i].lineno = frames[i].lineno;
-                if (intern(set, frames[i].function.bytes, frames[i].function.length, &copy[i].function) ||
-                    intern(set, frames[i].filename.bytes, frames[i].filename.length, &copy[i].filename))
+                if (symbol_set_string(set, frames[i].function.bytes, frames[i].function.length, &copy[i].function) ||
+                    symbol_set_string(set, frames[i].filename.bytes, frames[i].filename.length, &copy[i].filename))
                         return -ENOMEM;
         }
         *copyp = copy;

@@ -67,6 +67,12 @@ int symbol_set_module(struct symbol_set *set, const void *path, size_t path_leng
 uint32_t symbol_set_find_module(const struct symbol_set *set, const void *path, size_t path_length,
                                 const uint8_t *build_id, size_t build_id_length);
 
+/** symbol_set_string() - intern bytes for frames to come
+ * @bytes: [length], copied; NULL is the unknown string
+ * @stringp: set on 0
+ * Return: 0; -ENOMEM. */
+int symbol_set_string(struct symbol_set *set, const void *bytes, size_t length, struct snapshot_string *stringp);
+
 /** symbol_set_examined() - say what was found out about a module's file, instead of what was said before
  * @problem: NULL where there is none
  * Return: 0; -ENOMEM. */
