@@ -82,6 +82,7 @@ int main(int argc, char **argv) {
                 return 2;
         config.helper_path = argv[1];
         config.debuginfod_urls = getenv("DEBUGINFOD_URLS");
+        config.debuginfod_cache = getenv("DEBUGINFOD_CACHE_PATH");
         size_t build_id_length = argc > 4 ? parse_build_id(argv[4], build_id) : 0;
         uint64_t *offsets = read_offsets(&n);
         if (module_files_new(&(struct module_files_limits){1, 1}, &files) != 0 ||

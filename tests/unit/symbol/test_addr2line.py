@@ -7,13 +7,18 @@ Builds the samples in several ways, takes real libraries of this machine, and co
 sites: (file, line) of every frame for all of them, functions up to what compare_functions() names.
 """
 
+import contextlib
 import glob
+import http.server
 import os
+import pathlib
 import random
 import re
 import shutil
+import socket
 import sys
 import tempfile
+import threading
 import unittest
 
 import addresses as A
@@ -65,6 +70,28 @@ def last_component(name):
             break
     name = re.sub(r"<.*", "", name[:end]) if "operator" not in name[:end] else name[:end]
     return name.split(" ")[-1].split("::")[-1]
+
+
+@contextlib.contextmanager
+def serve(files):
+    """A debuginfod that has some files. Yields its URL."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = files.get(self.path)
+            self.send_response(200 if path else 404)
+            data = pathlib.Path(path).read_bytes() if path else b""
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://127.0.0.1:%d/" % server.server_port
+        server.shutdown()
 
 
 class Agreement(unittest.TestCase):
@@ -280,11 +307,26 @@ class SeparateDebugFiles(unittest.TestCase):
         frames, has_lines, problem = self.resolve()
         self.assertEqual(problem, "cannot open %s: No such file or directory" % self.path)
 
-    def test_debuginfod_that_does_not_answer_holds_nothing_up(self):
+    def from_server(self, urls):
+        cache = self.put("cache/x")
+        os.chmod(os.path.dirname(cache), 0o777)
+        return self.resolve(environment=dict(os.environ, DEBUGINFOD_URLS=urls, DEBUGINFOD_TIMEOUT="2",
+                                             DEBUGINFOD_CACHE_PATH=os.path.dirname(cache)))
+
+    @unittest.skipUnless(glob.glob("/usr/lib/*-linux-gnu/libdebuginfod.so.1"), "no libdebuginfod here")
+    def test_by_debuginfod(self):
+        debug = self.put("served/debuginfo")
+        strip_into(self.path, debug)
+        with serve({"/buildid/%s/debuginfo" % self.identity: debug}) as url:
+            self.assertEqual(self.from_server(url), self.whole)
+        self.assertFalse(self.resolve()[1])  # only where a server is named
+
+    def test_a_server_that_refuses_or_hangs_costs_the_lines_only(self):
         A.run(["strip", self.path])
-        environment = dict(os.environ, DEBUGINFOD_URLS="http://127.0.0.1:9/")
-        frames, has_lines, problem = self.resolve(environment=environment)
-        self.assertEqual((has_lines, problem), (False, "??"))
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            for url in ("http://127.0.0.1:9/", "http://127.0.0.1:%d/" % silent.getsockname()[1]):
+                frames, has_lines, problem = self.from_server(url)
+                self.assertEqual((has_lines, problem), (False, "??"))
 
 
 class SymbolsOnly(unittest.TestCase):
