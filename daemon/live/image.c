@@ -190,6 +190,20 @@ int image_cut(struct image *image, struct cut *cut) {
         return r;
 }
 
+/* The same for a child. Its heap has no thread in realloc any more: such a block is where it was, unless its address
+ * is somebody else's already. */
+static int cut_for_child(struct image *image, struct cut *cut) {
+        int r = cut_open(cut, image->table);
+        for (size_t i = 0; r == 0 && i < image->moves.n_moves; i++) {
+                const struct trace_cell *cell = &image->moves.moves[i].cell;
+                unsigned domain = trace_cell_domain(cell);
+                uint64_t address = trace_cell_address(cell), hash = trace_table_hash(image->table, domain, address);
+                if (!trace_table_find(image->table, hash, domain, address))
+                        cut_add(cut, cell);
+        }
+        return r;
+}
+
 static void unlink_fork(struct image *image, struct image_fork *fork) {
         struct image_fork **link = &image->forks;
         while (*link != fork)
@@ -215,7 +229,7 @@ static void apply_fork(struct image *image, const struct event *event) {
         struct image_fork *fork = calloc(1, sizeof *fork);
         if (!fork)
                 return;
-        if (domain_map_copy(&fork->domains, &image->domains) || image_cut(image, &fork->cut)) {
+        if (domain_map_copy(&fork->domains, &image->domains) || cut_for_child(image, &fork->cut)) {
                 domain_map_deinit(&fork->domains);
                 free(fork);
                 return;
