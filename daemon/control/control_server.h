@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* control.sock: clients and their requests. Main loop. */
+
+struct control_server;
+struct daemon;
+
+/** control_server_open() - serve a listening socket
+ * @fd: taken. Return: 0; -errno. */
+int control_server_open(struct daemon *d, int fd, struct control_server **serverp);
+
+/** control_server_close() - accept no more, hang up; frees @s after the last peer */
+void control_server_close(struct control_server *s);
+
+/** control_server_peer_count() - open connections */
+unsigned control_server_peer_count(const struct control_server *s);
