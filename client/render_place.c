@@ -15,7 +15,14 @@
 #define FUNCTION_WIDTH_MIN 16
 
 static bool shows_function(const Tracemallocd__Control__Frame *f) {
-        return f->lineno == 0 && f->has_function;
+        return f->lineno == 0 && (f->has_function || f->has_offset);
+}
+
+/* Without symbols a place in a module is its offset. */
+static char *function_text(const Tracemallocd__Control__Frame *f) {
+        if (!f->has_function)
+                return memory_format("+0x%" PRIx64, f->offset);
+        return text_display(f->function.data, f->function.len);
 }
 
 /* Replace *@textp by a shortened one. */
@@ -30,7 +37,7 @@ static size_t room(size_t width, size_t taken, size_t least) {
 }
 
 static char *place_with_function(const Tracemallocd__Control__Frame *f, char **pathp, size_t width) {
-        AUTO_FREE char *function = text_display(f->function.data, f->function.len);
+        AUTO_FREE char *function = function_text(f);
         const size_t around = strlen(" ()");
         if (width > 0 && text_width(*pathp) + text_width(function) + around > width) {
                 /* a file name alone says nearly as much as its path; half a function says little */

@@ -5,6 +5,7 @@
 #include "tests/unit/client/fake_daemon.h"
 
 #include <check.h>
+#include <pty.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,27 @@ static int sh(const char *format, ...) {
         slurp("out", out);
         slurp("err", err);
         ck_assert(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+/* The same on a terminal of 56 columns; out holds what it showed. */
+static int sh_on_terminal(const char *line) {
+        struct winsize size = {.ws_row = 24, .ws_col = 56};
+        int terminal, status;
+        pid_t pid = forkpty(&terminal, NULL, NULL, &size);
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                setenv("T", getenv("TMCTL"), 1);
+                setenv("TERM", "xterm", 1);
+                execl("/bin/sh", "sh", "-c", line, NULL);
+                _exit(127);
+        }
+        size_t length = 0;
+        for (ssize_t n; (n = read(terminal, out + length, sizeof out - 1 - length)) > 0;)
+                length += (size_t)n;
+        out[length] = '\0';
+        close(terminal);
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         return WEXITSTATUS(status);
 }
 
@@ -299,16 +321,16 @@ START_TEST(colour_is_for_terminals_or_on_request)
         ck_assert_ptr_null(strchr(out, '\x1b'));
         ck_assert_int_eq(sh("$T compare 17 18 --color always"), 0);
         has(out, "(\x1b[31m+512 B\x1b[0m)");
-        ck_assert_int_eq(sh("script -qec \"$T stats 17\" /dev/null"), 0);
+        ck_assert_int_eq(sh_on_terminal("$T stats 17"), 0);
         has(out, "\x1b[");
-        ck_assert_int_eq(sh("NO_COLOR=1 script -qec \"$T stats 17\" /dev/null"), 0);
+        ck_assert_int_eq(sh_on_terminal("NO_COLOR=1 $T stats 17"), 0);
         ck_assert_ptr_null(strstr(out, "\x1b["));
 }
 END_TEST
 
 START_TEST(rows_fit_a_terminal_and_are_whole_on_a_pipe)
 {
-        ck_assert_int_eq(sh("script -qec \"stty cols 56; $T compare 17 18 --color never\" /dev/null"), 0);
+        ck_assert_int_eq(sh_on_terminal("$T compare 17 18 --color never"), 0);
         has(out, "/usr/...bfoo.so.1 (foo): size=0 B (-512 B), count=0 (-1)\r\n");
         ck_assert_int_eq(sh("COLUMNS=56 $T compare 17 18"), 0);
         ck_assert_ptr_null(strstr(out, "..."));
@@ -397,6 +419,32 @@ START_TEST(run_says_what_was_never_freed)
         has(err, "CHILD  NAME");
         has(err, "   77  caf\\xe9");
         has(err, "exit 0, inexact");
+}
+END_TEST
+
+/* ^Z reaches both; the shell sees the job stopped, and fg continues both. */
+START_TEST(run_stops_and_continues_as_a_job)
+{
+        ck_assert_int_eq(
+                sh_on_terminal("set -m; $T run -- sh -c 'kill -TSTP $$; exit 5'; echo stopped $?; fg; echo ended $?"),
+                0);
+        has(out, "stopped 148");
+        has(out, "ended 5");
+        ck_assert_int_eq(
+                sh_on_terminal("set -m; $T run -- sh -c 'kill -TSTP 0; exit 5'; echo stopped $?; fg; echo ended $?"),
+                0);
+        has(out, "stopped 148");
+        has(out, "ended 5");
+}
+END_TEST
+
+/* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
+START_TEST(run_does_not_stop_with_a_command_that_was_stopped)
+{
+        ck_assert_int_eq(sh("mkfifo %s/go; $T run -- sh -c 'echo $$ >%s/go; kill -STOP $$; exit 4' & read p <%s/go; "
+                            "until grep -q 'State:.T' /proc/$p/status; do :; done; kill -CONT $p; wait $!",
+                            dir, dir, dir),
+                         4);
 }
 END_TEST
 
@@ -494,6 +542,8 @@ static TCase *run_case(void) {
         tcase_add_test(tc, run_leaves_the_standard_streams_alone);
         tcase_add_test(tc, run_gives_no_descriptor_to_the_command);
         tcase_add_test(tc, run_says_what_was_never_freed);
+        tcase_add_test(tc, run_stops_and_continues_as_a_job);
+        tcase_add_test(tc, run_does_not_stop_with_a_command_that_was_stopped);
         tcase_add_test(tc, run_hands_signals_on);
         tcase_add_test(tc, run_keeps_ignored_signals_ignored);
         tcase_add_test(tc, env_prints_what_run_sets);
