@@ -6,10 +6,12 @@
 
 #include <check.h>
 #include <pty.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,7 +259,7 @@ START_TEST(traces_json_is_lines)
                          "\"total_nframe\":null,\"traceback\":[{\"filename\":\"a.py\",\"lineno\":3,\"function\":null,"
                          "\"module\":null}]}\n");
         ck_assert_int_eq(sh("$T traces 17"), 0);
-        has(out, "size=20 B, count=2, each=10 B, domain=python\n  (3 older frames beyond the traceback limit)\n"
+        has(out, "size=20 B, count=2, each=10 B, domain=python\n  (cut at the traceback limit: 4 frames in all)\n"
                  "  File \"a.py\", line 3\n");
         has(out, "size=20 B, count=2, domain=7\n");
 }
@@ -415,7 +417,7 @@ START_TEST(run_says_what_was_never_freed)
         has(err, "  allocated    512 MiB in 1234567 blocks\n");
         has(err, "  never freed  10.0 KiB in 2 blocks               exit snapshot 17\n");
         has(err, "  peak         100 KiB                            peak snapshot 18\n");
-        has(err, "  next         'tmctl stats 17': ");
+        has(err, "  next         tmctl stats 17 (by line, what was never freed)\n");
         has(err, "CHILD  NAME");
         has(err, "   77  caf\\xe9");
         has(err, "exit 0, inexact");
@@ -506,6 +508,120 @@ START_TEST(the_manual_page_has_every_option)
 }
 END_TEST
 
+/* ---- without a daemon: the real one is started ---- */
+
+static pid_t private_daemon;
+
+static void setup_private(void) {
+        char path[128];
+        strcpy(dir, "/tmp/test_tmctl.XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(dir));
+        unsetenv("TRACEMALLOCD_RUNTIME_DIR");
+        snprintf(path, sizeof path, "%s/run", dir);
+        mkdir(path, 0700);
+        setenv("XDG_RUNTIME_DIR", path, 1);
+        snprintf(path, sizeof path, "%s/state", dir);
+        setenv("XDG_STATE_HOME", path, 1);
+        private_daemon = 0;
+}
+
+/* Read its pid from what tmctl says. */
+static void note_private_daemon(void) {
+        has(err, "started a private one in ");
+        ck_assert_int_eq(sscanf(strstr(err, "(pid "), "(pid %d)", &private_daemon), 1);
+}
+
+static void teardown_private(void) {
+        char command[128];
+        if (private_daemon > 0)
+                kill(private_daemon, SIGKILL);
+        snprintf(command, sizeof command, "rm -rf %s", dir);
+        ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(a_private_daemon_is_started_once_and_said)
+{
+        ck_assert_int_eq(sh("$T list --user"), 0);
+        note_private_daemon();
+        has(out, "No snapshots");
+        ck_assert_int_eq(sh("$T list --user"), 0);
+        ck_assert_str_eq(err, "");
+        ck_assert_int_eq(sh("$T list --user --state-dir /elsewhere"), 0);
+        has(err, "--state-dir has no effect");
+}
+END_TEST
+
+START_TEST(clients_that_come_at_once_share_one)
+{
+        ck_assert_int_eq(sh("for i in 1 2 3 4; do $T list --user & done; wait"), 0);
+        note_private_daemon();
+        ck_assert_ptr_null(strstr(strstr(err, "started a private one") + 1, "started a private one"));
+}
+END_TEST
+
+START_TEST(a_private_daemon_has_nothing_of_its_starter)
+{
+        char command[256];
+        ck_assert_int_eq(sh("cd /tmp; exec 7</etc/passwd; LD_PRELOAD=" HARMLESS_AGENT
+                            " TRACEMALLOCD_FRAMES=3 NOTIFY_SOCKET=/x $T list --user"),
+                         0);
+        note_private_daemon();
+        snprintf(command, sizeof command, "tr '\\0' '\\n' </proc/%d/environ", private_daemon);
+        ck_assert_int_eq(sh("%s", command), 0);
+        has(out, "XDG_RUNTIME_DIR=");
+        ck_assert_ptr_null(strstr(out, "LD_PRELOAD"));
+        ck_assert_ptr_null(strstr(out, "TRACEMALLOCD_"));
+        ck_assert_ptr_null(strstr(out, "NOTIFY_SOCKET"));
+        ck_assert_int_eq(getsid(private_daemon), private_daemon);
+        ck_assert_int_eq(sh("cd /proc/%d && [ $(readlink cwd) = / ] && [ $(readlink fd/0) = /dev/null ] && "
+                            "readlink fd/2 && ! readlink fd/* | grep passwd",
+                            private_daemon),
+                         0);
+        has(out, "/state/tracemallocd/tracemallocd.log\n");
+}
+END_TEST
+
+START_TEST(a_directory_that_others_may_write_to_is_not_used)
+{
+        ck_assert_int_eq(sh("mkdir %s/run/tracemallocd && chmod 777 %s/run/tracemallocd && $T list --user", dir, dir),
+                         4);
+        has(err, "others may write to it");
+}
+END_TEST
+
+START_TEST(a_daemon_that_cannot_start_is_said_with_its_log)
+{
+        ck_assert_int_eq(
+                sh("mkdir -p %s/state/tracemallocd && echo nonsense >%s/state/tracemallocd/snapshots.db && "
+                   "mkdir -p %s/run/tracemallocd/control.sock && chmod -R go= %s/run %s/state && $T list --user",
+                   dir, dir, dir, dir, dir),
+                4);
+        ck_assert_msg(strchr(err, '\n') == err + strlen(err) - 1, "%s", err);
+}
+END_TEST
+
+START_TEST(commands_that_name_their_daemon_start_none)
+{
+        ck_assert_int_eq(sh("$T list --runtime-dir %s/run", dir), 4);
+        ck_assert_int_eq(sh("TRACEMALLOCD_RUNTIME_DIR=%s/run $T list", dir), 4);
+        ck_assert_int_eq(sh("ls %s/run", dir), 0);
+        ck_assert_str_eq(out, "");
+}
+END_TEST
+
+static TCase *private_case(void) {
+        TCase *tc = tcase_create("without a daemon");
+        tcase_set_timeout(tc, 60);
+        tcase_add_checked_fixture(tc, setup_private, teardown_private);
+        tcase_add_test(tc, a_private_daemon_is_started_once_and_said);
+        tcase_add_test(tc, clients_that_come_at_once_share_one);
+        tcase_add_test(tc, a_private_daemon_has_nothing_of_its_starter);
+        tcase_add_test(tc, a_directory_that_others_may_write_to_is_not_used);
+        tcase_add_test(tc, a_daemon_that_cannot_start_is_said_with_its_log);
+        tcase_add_test(tc, commands_that_name_their_daemon_start_none);
+        return tc;
+}
+
 static TCase *daemon_case(void) {
         TCase *tc = tcase_create("with a daemon");
         tcase_set_timeout(tc, 60);
@@ -554,6 +670,7 @@ int main(void) {
         Suite *suite = suite_create("tmctl");
         suite_add_tcase(suite, daemon_case());
         suite_add_tcase(suite, run_case());
+        suite_add_tcase(suite, private_case());
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);
         int failed = srunner_ntests_failed(runner);
