@@ -35,7 +35,7 @@ char *render_place(const Tracemallocd__Control__Frame *frame, size_t width);
 void render_source(const struct render *render, const Tracemallocd__Control__Frame *frame, int indent);
 
 /** render_traceback() - Traceback.format(), with --traceback-limit and --most-recent-first
- * @total_nframe: true depth, 0 unknown: says how many older frames were not kept */
+ * @total_nframe: true depth, 0 unknown: says whether older frames were not kept */
 void render_traceback(const struct render *render, Tracemallocd__Control__Frame *const *frames, size_t n,
                       uint64_t total_nframe);
 

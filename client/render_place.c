@@ -15,7 +15,14 @@
 #define FUNCTION_WIDTH_MIN 16
 
 static bool shows_function(const Tracemallocd__Control__Frame *f) {
-        return f->lineno == 0 && f->has_function;
+        return f->lineno == 0 && (f->has_function || f->has_offset);
+}
+
+/* Without symbols a place in a module is its offset. */
+static char *function_text(const Tracemallocd__Control__Frame *f) {
+        if (!f->has_function)
+                return memory_format("+0x%" PRIx64, f->offset);
+        return text_display(f->function.data, f->function.len);
 }
 
 /* Replace *@textp by a shortened one. */
@@ -30,7 +37,7 @@ static size_t room(size_t width, size_t taken, size_t least) {
 }
 
 static char *place_with_function(const Tracemallocd__Control__Frame *f, char **pathp, size_t width) {
-        AUTO_FREE char *function = text_display(f->function.data, f->function.len);
+        AUTO_FREE char *function = function_text(f);
         const size_t around = strlen(" ()");
         if (width > 0 && text_width(*pathp) + text_width(function) + around > width) {
                 /* a file name alone says nearly as much as its path; half a function says little */
@@ -91,10 +98,10 @@ void render_traceback_range(size_t n, int64_t limit, size_t *firstp, size_t *end
         }
 }
 
-static void render_not_kept(const struct render *r, uint64_t n) {
-        fprintf(r->out, "  %s(%" PRIu64 " older %s beyond the traceback limit)%s\n",
-                terminal_begin(&r->terminal, STYLE_FAINT), n, n == 1 ? "frame" : "frames",
-                terminal_end(&r->terminal, STYLE_FAINT));
+/* How many were not kept cannot be told: inlined frames are shown, and are not part of the depth. */
+static void render_not_kept(const struct render *r, uint64_t total_nframe) {
+        fprintf(r->out, "  %s(cut at the traceback limit: %" PRIu64 " frames in all)%s\n",
+                terminal_begin(&r->terminal, STYLE_FAINT), total_nframe, terminal_end(&r->terminal, STYLE_FAINT));
 }
 
 void render_traceback(const struct render *r, Tracemallocd__Control__Frame *const *frames, size_t n,
@@ -105,9 +112,9 @@ void render_traceback(const struct render *r, Tracemallocd__Control__Frame *cons
                 render_traceback_range(n, o->traceback_limit, &first, &end);
         bool not_kept = total_nframe > n && first == 0 && end > first;
         if (not_kept && !o->most_recent_first)
-                render_not_kept(r, total_nframe - n);
+                render_not_kept(r, total_nframe);
         for (size_t i = first; i < end; i++)
                 render_frame(r, frames[o->most_recent_first ? end - 1 - (i - first) : i]);
         if (not_kept && o->most_recent_first)
-                render_not_kept(r, total_nframe - n);
+                render_not_kept(r, total_nframe);
 }

@@ -71,17 +71,28 @@ static char *size_and_count(uint64_t size, uint64_t count) {
         return memory_format("%s in %" PRIu64 " %s", text, count, count == 1 ? "block" : "blocks");
 }
 
+/* The command to type: the daemon is to be the same. */
+static void stats_command(FILE *out, const struct options *o, int64_t snapshot) {
+        fprintf(out, "tmctl stats %" PRId64, snapshot);
+        if (o->runtime_dir)
+                fprintf(out, " --runtime-dir %s", o->runtime_dir);
+        else if (o->system || o->user)
+                fputs(o->system ? " --system" : " --user", out);
+}
+
 static void next_line(FILE *out, const struct options *o, const Tracemallocd__Control__RunProcess *p) {
         fprintf(out, "  %-12s ", "next");
-        if (p->exit_snapshot != 0)
-                fprintf(out, "'tmctl stats %" PRId64 "': the lines that never freed", p->exit_snapshot);
-        if (p->peak_snapshot != 0)
-                fprintf(out, "%s'tmctl stats %" PRId64 "': %s", p->exit_snapshot ? "; " : "", p->peak_snapshot,
-                        p->exit_snapshot ? "the peak" : "the lines that made the peak");
-        if (p->exit_snapshot == 0 && p->peak_snapshot == 0)
+        if (p->exit_snapshot != 0) {
+                stats_command(out, o, p->exit_snapshot);
+                fputs(" (by line, what was never freed)", out);
+        } else if (p->peak_snapshot != 0) {
+                stats_command(out, o, p->peak_snapshot);
+                fputs(" (by line, what made the peak)", out);
+        } else {
                 fputs(o->no_exit_snapshot ? "nothing is stored with --no-exit-snapshot"
                                           : "nothing was stored; the daemon's log says why",
                       out);
+        }
         fputc('\n', out);
 }
 

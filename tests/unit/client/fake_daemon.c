@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 static FILE *requests;
+static long logged; /* behind the last whole line */
 
 static void die(const char *what) {
         perror(what);
@@ -59,7 +60,17 @@ static ProtobufCMessage *receive_message(int fd, const ProtobufCMessageDescripto
 
 #define BYTES(text) ((ProtobufCBinaryData){sizeof(text) - 1, (uint8_t *)(text)})
 
+/* The line that tells of a request is there before the answer is, so that a test need not wait for it. */
+static void end_log_line(void) {
+        if (ftell(requests) > logged) {
+                fputc('\n', requests);
+                fflush(requests);
+                logged = ftell(requests);
+        }
+}
+
 static void reply(int fd, int body_case, void *body) {
+        end_log_line();
         Tracemallocd__Control__Reply message = TRACEMALLOCD__CONTROL__REPLY__INIT;
         message.body_case = body_case;
         message.error = body;
@@ -429,8 +440,7 @@ static void answer(int fd, const Tracemallocd__Control__Request *request) {
         default:
                 answer_simple(fd, request);
         }
-        fputc('\n', requests);
-        fflush(requests);
+        end_log_line();
 }
 
 static void serve(int fd, const char *agent_path) {

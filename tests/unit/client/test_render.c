@@ -38,6 +38,17 @@ START_TEST(places_are_pythons_where_there_is_a_line)
 }
 END_TEST
 
+START_TEST(frames_without_symbols_show_their_offset)
+{
+        Tracemallocd__Control__Frame frame = frame_of("libfoo.so.1", 0, NULL);
+        frame.has_offset = true;
+        frame.offset = 0x1234;
+        char *place = render_place(&frame, 0);
+        ck_assert_str_eq(place, "libfoo.so.1 (+0x1234)");
+        free(place);
+}
+END_TEST
+
 START_TEST(the_path_gives_way_before_the_function)
 {
         expect_place("/usr/lib/x86_64-linux-gnu/libfoo.so.1", 0, "some_function", 40,
@@ -141,6 +152,7 @@ int main(void) {
         Suite *suite = suite_create("render");
         TCase *tc = tcase_create("render");
         tcase_add_test(tc, places_are_pythons_where_there_is_a_line);
+        tcase_add_test(tc, frames_without_symbols_show_their_offset);
         tcase_add_test(tc, the_path_gives_way_before_the_function);
         tcase_add_test(tc, traceback_ranges_are_those_of_traceback_format);
         tcase_add_test(tc, source_lines_are_those_of_linecache);

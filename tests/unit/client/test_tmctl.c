@@ -5,10 +5,13 @@
 #include "tests/unit/client/fake_daemon.h"
 
 #include <check.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +60,27 @@ static int sh(const char *format, ...) {
         slurp("out", out);
         slurp("err", err);
         ck_assert(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+/* The same on a terminal of 56 columns; out holds what it showed. */
+static int sh_on_terminal(const char *line) {
+        struct winsize size = {.ws_row = 24, .ws_col = 56};
+        int terminal, status;
+        pid_t pid = forkpty(&terminal, NULL, NULL, &size);
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                setenv("T", getenv("TMCTL"), 1);
+                setenv("TERM", "xterm", 1);
+                execl("/bin/sh", "sh", "-c", line, NULL);
+                _exit(127);
+        }
+        size_t length = 0;
+        for (ssize_t n; (n = read(terminal, out + length, sizeof out - 1 - length)) > 0;)
+                length += (size_t)n;
+        out[length] = '\0';
+        close(terminal);
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         return WEXITSTATUS(status);
 }
 
@@ -235,7 +259,7 @@ START_TEST(traces_json_is_lines)
                          "\"total_nframe\":null,\"traceback\":[{\"filename\":\"a.py\",\"lineno\":3,\"function\":null,"
                          "\"module\":null}]}\n");
         ck_assert_int_eq(sh("$T traces 17"), 0);
-        has(out, "size=20 B, count=2, each=10 B, domain=python\n  (3 older frames beyond the traceback limit)\n"
+        has(out, "size=20 B, count=2, each=10 B, domain=python\n  (cut at the traceback limit: 4 frames in all)\n"
                  "  File \"a.py\", line 3\n");
         has(out, "size=20 B, count=2, domain=7\n");
 }
@@ -299,16 +323,16 @@ START_TEST(colour_is_for_terminals_or_on_request)
         ck_assert_ptr_null(strchr(out, '\x1b'));
         ck_assert_int_eq(sh("$T compare 17 18 --color always"), 0);
         has(out, "(\x1b[31m+512 B\x1b[0m)");
-        ck_assert_int_eq(sh("script -qec \"$T stats 17\" /dev/null"), 0);
+        ck_assert_int_eq(sh_on_terminal("$T stats 17"), 0);
         has(out, "\x1b[");
-        ck_assert_int_eq(sh("NO_COLOR=1 script -qec \"$T stats 17\" /dev/null"), 0);
+        ck_assert_int_eq(sh_on_terminal("NO_COLOR=1 $T stats 17"), 0);
         ck_assert_ptr_null(strstr(out, "\x1b["));
 }
 END_TEST
 
 START_TEST(rows_fit_a_terminal_and_are_whole_on_a_pipe)
 {
-        ck_assert_int_eq(sh("script -qec \"stty cols 56; $T compare 17 18 --color never\" /dev/null"), 0);
+        ck_assert_int_eq(sh_on_terminal("$T compare 17 18 --color never"), 0);
         has(out, "/usr/...bfoo.so.1 (foo): size=0 B (-512 B), count=0 (-1)\r\n");
         ck_assert_int_eq(sh("COLUMNS=56 $T compare 17 18"), 0);
         ck_assert_ptr_null(strstr(out, "..."));
@@ -393,10 +417,36 @@ START_TEST(run_says_what_was_never_freed)
         has(err, "  allocated    512 MiB in 1234567 blocks\n");
         has(err, "  never freed  10.0 KiB in 2 blocks               exit snapshot 17\n");
         has(err, "  peak         100 KiB                            peak snapshot 18\n");
-        has(err, "  next         'tmctl stats 17': ");
+        has(err, "  next         tmctl stats 17 (by line, what was never freed)\n");
         has(err, "CHILD  NAME");
         has(err, "   77  caf\\xe9");
         has(err, "exit 0, inexact");
+}
+END_TEST
+
+/* ^Z reaches both; the shell sees the job stopped, and fg continues both. */
+START_TEST(run_stops_and_continues_as_a_job)
+{
+        ck_assert_int_eq(
+                sh_on_terminal("set -m; $T run -- sh -c 'kill -TSTP $$; exit 5'; echo stopped $?; fg; echo ended $?"),
+                0);
+        has(out, "stopped 148");
+        has(out, "ended 5");
+        ck_assert_int_eq(
+                sh_on_terminal("set -m; $T run -- sh -c 'kill -TSTP 0; exit 5'; echo stopped $?; fg; echo ended $?"),
+                0);
+        has(out, "stopped 148");
+        has(out, "ended 5");
+}
+END_TEST
+
+/* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
+START_TEST(run_does_not_stop_with_a_command_that_was_stopped)
+{
+        ck_assert_int_eq(sh("mkfifo %s/go; $T run -- sh -c 'echo $$ >%s/go; kill -STOP $$; exit 4' & read p <%s/go; "
+                            "until grep -q 'State:.T' /proc/$p/status; do :; done; kill -CONT $p; wait $!",
+                            dir, dir, dir),
+                         4);
 }
 END_TEST
 
@@ -458,6 +508,120 @@ START_TEST(the_manual_page_has_every_option)
 }
 END_TEST
 
+/* ---- without a daemon: the real one is started ---- */
+
+static pid_t private_daemon;
+
+static void setup_private(void) {
+        char path[128];
+        strcpy(dir, "/tmp/test_tmctl.XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(dir));
+        unsetenv("TRACEMALLOCD_RUNTIME_DIR");
+        snprintf(path, sizeof path, "%s/run", dir);
+        mkdir(path, 0700);
+        setenv("XDG_RUNTIME_DIR", path, 1);
+        snprintf(path, sizeof path, "%s/state", dir);
+        setenv("XDG_STATE_HOME", path, 1);
+        private_daemon = 0;
+}
+
+/* Read its pid from what tmctl says. */
+static void note_private_daemon(void) {
+        has(err, "started a private one in ");
+        ck_assert_int_eq(sscanf(strstr(err, "(pid "), "(pid %d)", &private_daemon), 1);
+}
+
+static void teardown_private(void) {
+        char command[128];
+        if (private_daemon > 0)
+                kill(private_daemon, SIGKILL);
+        snprintf(command, sizeof command, "rm -rf %s", dir);
+        ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(a_private_daemon_is_started_once_and_said)
+{
+        ck_assert_int_eq(sh("$T list --user"), 0);
+        note_private_daemon();
+        has(out, "No snapshots");
+        ck_assert_int_eq(sh("$T list --user"), 0);
+        ck_assert_str_eq(err, "");
+        ck_assert_int_eq(sh("$T list --user --state-dir /elsewhere"), 0);
+        has(err, "--state-dir has no effect");
+}
+END_TEST
+
+START_TEST(clients_that_come_at_once_share_one)
+{
+        ck_assert_int_eq(sh("for i in 1 2 3 4; do $T list --user & done; wait"), 0);
+        note_private_daemon();
+        ck_assert_ptr_null(strstr(strstr(err, "started a private one") + 1, "started a private one"));
+}
+END_TEST
+
+START_TEST(a_private_daemon_has_nothing_of_its_starter)
+{
+        char command[256];
+        ck_assert_int_eq(sh("cd /tmp; exec 7</etc/passwd; LD_PRELOAD=" HARMLESS_AGENT
+                            " TRACEMALLOCD_FRAMES=3 NOTIFY_SOCKET=/x $T list --user"),
+                         0);
+        note_private_daemon();
+        snprintf(command, sizeof command, "tr '\\0' '\\n' </proc/%d/environ", private_daemon);
+        ck_assert_int_eq(sh("%s", command), 0);
+        has(out, "XDG_RUNTIME_DIR=");
+        ck_assert_ptr_null(strstr(out, "LD_PRELOAD"));
+        ck_assert_ptr_null(strstr(out, "TRACEMALLOCD_"));
+        ck_assert_ptr_null(strstr(out, "NOTIFY_SOCKET"));
+        ck_assert_int_eq(getsid(private_daemon), private_daemon);
+        ck_assert_int_eq(sh("cd /proc/%d && [ $(readlink cwd) = / ] && [ $(readlink fd/0) = /dev/null ] && "
+                            "readlink fd/2 && ! readlink fd/* | grep passwd",
+                            private_daemon),
+                         0);
+        has(out, "/state/tracemallocd/tracemallocd.log\n");
+}
+END_TEST
+
+START_TEST(a_directory_that_others_may_write_to_is_not_used)
+{
+        ck_assert_int_eq(sh("mkdir %s/run/tracemallocd && chmod 777 %s/run/tracemallocd && $T list --user", dir, dir),
+                         4);
+        has(err, "others may write to it");
+}
+END_TEST
+
+START_TEST(a_daemon_that_cannot_start_is_said_with_its_log)
+{
+        ck_assert_int_eq(
+                sh("mkdir -p %s/state/tracemallocd && echo nonsense >%s/state/tracemallocd/snapshots.db && "
+                   "mkdir -p %s/run/tracemallocd/control.sock && chmod -R go= %s/run %s/state && $T list --user",
+                   dir, dir, dir, dir, dir),
+                4);
+        ck_assert_msg(strchr(err, '\n') == err + strlen(err) - 1, "%s", err);
+}
+END_TEST
+
+START_TEST(commands_that_name_their_daemon_start_none)
+{
+        ck_assert_int_eq(sh("$T list --runtime-dir %s/run", dir), 4);
+        ck_assert_int_eq(sh("TRACEMALLOCD_RUNTIME_DIR=%s/run $T list", dir), 4);
+        ck_assert_int_eq(sh("ls %s/run", dir), 0);
+        ck_assert_str_eq(out, "");
+}
+END_TEST
+
+static TCase *private_case(void) {
+        TCase *tc = tcase_create("without a daemon");
+        tcase_set_timeout(tc, 60);
+        tcase_add_checked_fixture(tc, setup_private, teardown_private);
+        tcase_add_test(tc, a_private_daemon_is_started_once_and_said);
+        tcase_add_test(tc, clients_that_come_at_once_share_one);
+        tcase_add_test(tc, a_private_daemon_has_nothing_of_its_starter);
+        tcase_add_test(tc, a_directory_that_others_may_write_to_is_not_used);
+        tcase_add_test(tc, a_daemon_that_cannot_start_is_said_with_its_log);
+        tcase_add_test(tc, commands_that_name_their_daemon_start_none);
+        return tc;
+}
+
 static TCase *daemon_case(void) {
         TCase *tc = tcase_create("with a daemon");
         tcase_set_timeout(tc, 60);
@@ -494,6 +658,8 @@ static TCase *run_case(void) {
         tcase_add_test(tc, run_leaves_the_standard_streams_alone);
         tcase_add_test(tc, run_gives_no_descriptor_to_the_command);
         tcase_add_test(tc, run_says_what_was_never_freed);
+        tcase_add_test(tc, run_stops_and_continues_as_a_job);
+        tcase_add_test(tc, run_does_not_stop_with_a_command_that_was_stopped);
         tcase_add_test(tc, run_hands_signals_on);
         tcase_add_test(tc, run_keeps_ignored_signals_ignored);
         tcase_add_test(tc, env_prints_what_run_sets);
@@ -504,6 +670,7 @@ int main(void) {
         Suite *suite = suite_create("tmctl");
         suite_add_tcase(suite, daemon_case());
         suite_add_tcase(suite, run_case());
+        suite_add_tcase(suite, private_case());
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);
         int failed = srunner_ntests_failed(runner);
