@@ -5,6 +5,7 @@
 #include "daemon/ingest/feed.h"
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
 #include "daemon/ingest/feed_private.h"
 #include "daemon/ingest/feed_reader.h"
 #include "daemon/ingest/snapshot_identity.h"
@@ -248,6 +249,8 @@ static void complete_op(struct feed_op *op) {
                 op->finish_cb(op->data, snapshots[0], snapshots[1], op->error);
         else if (op->snapshot_cb)
                 op->snapshot_cb(op->data, snapshots[0], op->error);
+        else if (op->error && op->error != -ECANCELED && op->error != -ESRCH)
+                log_error("process %u: %s", feed->info.pid, strerror(-op->error));
         free_op(op);
         feed->n_ops--;
         maybe_close(feed);

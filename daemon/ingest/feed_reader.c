@@ -6,6 +6,7 @@
 
 #include "daemon/ingest/batch_decoder.h"
 #include "daemon/ingest/feed_gauges.h"
+#include "daemon/ingest/feed_ops.h"
 #include "daemon/ingest/feed_private.h"
 #include "proto/record.h"
 
@@ -15,8 +16,7 @@
 #include <string.h>
 
 #define NS_PER_MS            UINT64_C(1000000)
-#define ROUND_EVENTS         65536 /* of one feed in one round: about 2 ms, so that others get their turn */
-#define SLICE_BLOCKS         8192  /* of one snapshot in one round: about 1 ms */
+#define ROUND_EVENTS         65536 /* of one feed in one round, so that others get their turn */
 #define ADOPT_BLOCKS         32768 /* of a fork's table in one round */
 #define IDLE_MIGRATION_CELLS 8192  /* of a table that changes size, in a round that had nothing to read */
 
@@ -163,50 +163,6 @@ static bool read_push(struct feed *feed, size_t *np) {
         return true;
 }
 
-static void finish_op(struct feed *feed, struct feed_op *op) {
-        feed_gauges_update(feed);
-        worker_job_finish(&op->job);
-}
-
-/* Cut what the op wants; it is read out in later rounds. */
-static void begin_reading(struct feed *feed, struct feed_op *op) {
-        for (size_t i = 0; i < 2 && op->error == 0; i++) {
-                if (op->wanted[i])
-                        op->error = image_snapshot_begin(&feed->image, op->kinds[i], &feed->definitions.source,
-                                                         &op->reading[i]);
-        }
-        op->next = feed->reading;
-        feed->reading = op;
-}
-
-static void run_op(struct feed *feed, struct feed_op *op) {
-        switch (op->kind) {
-        case FEED_OP_FINISH:
-                feed->finish = op;
-                begin_reading(feed, op);
-                return;
-        case FEED_OP_SNAPSHOT:
-                begin_reading(feed, op);
-                return;
-        case FEED_OP_CLEAR:
-                op->error = image_clear(&feed->image);
-                break;
-        case FEED_OP_RESET_PEAK:
-                image_reset_peak(&feed->image);
-                break;
-        case FEED_OP_START:
-                image_start(&feed->image);
-                break;
-        case FEED_OP_STOP:
-                op->error = image_stop(&feed->image);
-                break;
-        case FEED_OP_DROP_FORK:
-                image_fork_free(image_fork_take(&feed->image, op->token));
-                break;
-        }
-        finish_op(feed, op);
-}
-
 static bool has_table(const struct feed *feed) {
         return feed->phase == FEED_RUNS || feed->phase == FEED_BROKEN;
 }
@@ -222,7 +178,7 @@ static void run_due_ops(struct feed *feed, uint64_t end) {
                 feed->ops = op->next;
                 if (!feed->ops)
                         feed->ops_end = &feed->ops;
-                run_op(feed, op);
+                feed_op_start(feed, op);
         }
 }
 
@@ -296,77 +252,6 @@ static void adopt(struct feed *feed) {
         feed->phase = FEED_RUNS;
 }
 
-/* A slice of each snapshot of the op. Return: whether there is more. */
-static bool step_op(struct feed_op *op) {
-        bool more = false;
-        for (size_t i = 0; i < 2; i++) {
-                if (!op->reading[i] || op->error)
-                        continue;
-                int r = image_snapshot_step(op->reading[i], SLICE_BLOCKS);
-                if (r < 0)
-                        op->error = r;
-                else if (r == IMAGE_SNAPSHOT_MORE)
-                        more = true;
-                else {
-                        op->builders[i] = image_snapshot_finish(op->reading[i]);
-                        op->reading[i] = NULL;
-                }
-        }
-        return more && op->error == 0;
-}
-
-static void cancel_reading(struct feed_op *op) {
-        for (size_t i = 0; i < 2; i++) {
-                op->reading[i] = image_snapshot_cancel(op->reading[i]);
-                if (op->error)
-                        op->builders[i] = snapshot_builder_free(op->builders[i]);
-        }
-}
-
-static void close_state(struct feed *feed) {
-        image_release(&feed->image);
-        definitions_close(&feed->definitions);
-        ring_reader_close(&feed->ring); /* since feed_finish() the main loop does not look at it */
-        feed->ring_closed = true;
-        feed->phase = FEED_FINISHED;
-}
-
-static void step_reading(struct feed *feed) {
-        struct feed_op **link = &feed->reading;
-        while (*link) {
-                struct feed_op *op = *link;
-                if (step_op(op)) {
-                        link = &op->next;
-                        continue;
-                }
-                cancel_reading(op); /* nothing is left to cancel but after an error */
-                *link = op->next;
-                if (op->kind != FEED_OP_FINISH)
-                        finish_op(feed, op);
-        }
-        if (!feed->finish || feed->reading)
-                return;
-        struct feed_op *op = feed->finish;
-        feed->finish = NULL;
-        feed_gauges_update(feed);
-        close_state(feed);
-        worker_job_finish(&op->job);
-}
-
-/* Asked of a feed that has no table any more. */
-static void refuse_ops(struct feed *feed, int error) {
-        while (feed->ops) {
-                struct feed_op *op = feed->ops;
-                feed->ops = op->next;
-                if (op->kind == FEED_OP_DROP_FORK)
-                        image_fork_free(image_fork_take(&feed->image, op->token));
-                else
-                        op->error = error;
-                worker_job_finish(&op->job);
-        }
-        feed->ops_end = &feed->ops;
-}
-
 static void tell_applied(struct feed *feed) {
         if (feed->by_ring || feed->applied == feed->applied_told)
                 return;
@@ -428,7 +313,7 @@ static void round_of(struct feed *feed, uint64_t now_ns, bool rang, struct feed_
                 adopt(feed);
                 more = worked = true;
         } else if (feed->phase == FEED_FINISHED) {
-                refuse_ops(feed, -ESRCH);
+                feed_ops_refuse(feed, -ESRCH);
         } else if (feed->finish) {
                 feed->due_ns = UINT64_MAX;
         } else if (is_due(feed, now_ns, rang)) {
@@ -437,7 +322,7 @@ static void round_of(struct feed *feed, uint64_t now_ns, bool rang, struct feed_
                 feed_gauges_update(feed);
         }
         if (feed->reading || feed->finish) {
-                step_reading(feed);
+                feed_ops_step(feed);
                 more |= feed->reading || feed->finish;
                 worked = true;
         }
@@ -484,20 +369,7 @@ enum worker_job_state feed_detach_run(struct worker_job *job) {
         while (*link != feed)
                 link = &(*link)->next;
         *link = feed->next;
-        while (feed->reading) {
-                struct feed_op *op = feed->reading;
-                feed->reading = op->next;
-                op->error = -ECANCELED;
-                cancel_reading(op);
-                if (op != feed->finish)
-                        worker_job_finish(&op->job);
-        }
-        if (feed->finish) { /* it may have been read out and waited for others */
-                feed->finish->error = -ECANCELED;
-                cancel_reading(feed->finish);
-                worker_job_finish(&feed->finish->job);
-        }
-        refuse_ops(feed, -ECANCELED);
+        feed_ops_cancel(feed);
         while (feed->pushes) {
                 struct feed_push *push = feed->pushes;
                 feed->pushes = push->next;

@@ -144,14 +144,13 @@ static void wake_writers(struct ring_reader *r) {
         syscall(SYS_futex, &r->control->tail_wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/* The fence stands between our store of tail and our load of waiters, as the writer's stands between its increment of
- * waiters and its last look at tail: one of the two sees the other. */
+/* Our store of tail and our load of waiters are seq_cst, as the writer's increment of waiters and its last look at tail
+ * are: one of the two sees the other. */
 void ring_reader_release(struct ring_reader *r) {
         if (atomic_load_explicit(&r->control->tail, memory_order_relaxed) == r->position)
                 return;
-        atomic_store_explicit(&r->control->tail, r->position, memory_order_release);
-        atomic_thread_fence(memory_order_seq_cst);
-        if (atomic_load_explicit(&((struct ring_header *)r->header)->waiters, memory_order_relaxed) != 0)
+        atomic_store(&r->control->tail, r->position);
+        if (atomic_load(&((struct ring_header *)r->header)->waiters) != 0)
                 wake_writers(r);
 }
 

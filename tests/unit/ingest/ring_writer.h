@@ -120,7 +120,6 @@ static inline void writer_wait_for_room(struct ring_writer *w, uint64_t bytes, u
         while (!writer_has_room(w, bytes, reserve)) {
                 atomic_fetch_add(&w->header->waiters, 1);
                 uint32_t wake = atomic_load(&w->control->tail_wake);
-                atomic_thread_fence(memory_order_seq_cst);
                 if (!writer_has_room(w, bytes, reserve))
                         syscall(SYS_futex, &w->control->tail_wake, FUTEX_WAIT, wake, NULL, NULL, 0);
                 atomic_fetch_sub(&w->header->waiters, 1);

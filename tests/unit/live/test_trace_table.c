@@ -221,7 +221,7 @@ START_TEST(table_and_cuts_agree_with_a_naive_model)
 {
         model_seed("table_and_cuts_agree_with_a_naive_model");
         unsigned percent_inserts = 80;
-        for (unsigned step = 0; step < 60000; step++) {
+        for (unsigned step = 0; step < 40000; step++) {
                 if (step % 8192 == 0)
                         percent_inserts = model_below(2) ? 85 : 6;
                 step_block(percent_inserts);

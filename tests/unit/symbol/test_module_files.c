@@ -18,6 +18,19 @@
 
 static const uint8_t id_a[20] = "aaaaaaaaaaaaaaaaaaa", id_b[20] = "bbbbbbbbbbbbbbbbbbb";
 
+/* calloc() of the code under test, by the linker's --wrap. */
+static int callocs_until_failure = -1; /* -1: none fails */
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size) {
+        if (callocs_until_failure == 0)
+                return NULL;
+        if (callocs_until_failure > 0)
+                callocs_until_failure--;
+        return __real_calloc(n, size);
+}
+
 static struct module_files *new_files(uint32_t n_files, uint32_t n_files_per_uid) {
         struct module_files *files;
 
@@ -229,6 +242,29 @@ START_TEST(without_descriptors_left_the_reason_is_returned)
 }
 END_TEST
 
+START_TEST(without_memory_nothing_changes_and_the_descriptor_is_closed)
+{
+        struct module_files *files, *none;
+        int older, fd;
+
+        callocs_until_failure = 0;
+        ck_assert_int_eq(module_files_new(&(struct module_files_limits){4, 4}, &none), -ENOMEM);
+        callocs_until_failure = -1;
+        files = new_files(4, 4);
+        ck_assert_int_eq(add(files, 1, "/a", NULL, older = new_file()), 0);
+        for (int n = 0; n < 2; n++) { /* the file's, the owner's */
+                fd = new_file();
+                callocs_until_failure = n;
+                ck_assert_int_eq(add(files, 2, "/b", NULL, fd), -ENOMEM);
+                callocs_until_failure = -1;
+                ck_assert(!is_open(fd) && is_open(older));
+                ck_assert_uint_eq(module_files_count(files, 2), 0);
+        }
+        ck_assert_int_eq(add(files, 2, "/b", NULL, new_file()), 0);
+        module_files_free(files);
+}
+END_TEST
+
 static int count_fds(void) {
         int n = 0;
 
@@ -283,6 +319,7 @@ int main(void) {
         tcase_add_test(tcase, a_user_over_the_limit_loses_what_was_used_least_recently);
         tcase_add_test(tcase, over_the_limit_of_all_the_user_with_the_most_loses_one);
         tcase_add_test(tcase, without_descriptors_left_the_reason_is_returned);
+        tcase_add_test(tcase, without_memory_nothing_changes_and_the_descriptor_is_closed);
         tcase_add_test(tcase, random_use_keeps_the_invariants_and_leaks_no_descriptor);
         suite_add_tcase(suite, tcase);
         SRunner *runner = srunner_create(suite);

@@ -56,6 +56,21 @@ START_TEST(empty_and_backward_ranges_are_passed_over)
 }
 END_TEST
 
+START_TEST(pieces_of_one_value_join_only_where_they_touch)
+{
+        struct range_index index = {0};
+
+        range_index_add(&index, &(struct range){.low = 10, .high = 20, .value = 1});
+        range_index_add(&index, &(struct range){.low = 20, .high = 30, .value = 1});
+        range_index_add(&index, &(struct range){.low = 40, .high = 50, .value = 1});
+        range_index_build(&index);
+        ck_assert_uint_eq(index.n_segments, 2);
+        ck_assert_uint_eq(value_at(&index, 20), 1);
+        ck_assert_uint_eq(value_at(&index, 35), RANGE_NONE);
+        range_index_deinit(&index);
+}
+END_TEST
+
 START_TEST(the_last_addresses_can_be_covered)
 {
         struct range_index index = {0};
@@ -125,6 +140,7 @@ int main(void) {
         tcase_add_test(tcase, nothing_is_found_in_an_empty_index);
         tcase_add_test(tcase, the_higher_rank_answers_inside_and_the_lower_around);
         tcase_add_test(tcase, empty_and_backward_ranges_are_passed_over);
+        tcase_add_test(tcase, pieces_of_one_value_join_only_where_they_touch);
         tcase_add_test(tcase, the_last_addresses_can_be_covered);
         tcase_add_test(tcase, it_agrees_with_a_search_through_all_ranges);
         suite_add_tcase(suite, tcase);

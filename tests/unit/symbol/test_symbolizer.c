@@ -2,6 +2,7 @@
 
 /* The daemon's side against fake_helper.c, which does what the module's path says. */
 
+#include "daemon/symbol/helper_process.h"
 #include "daemon/symbol/symbol_channel.h"
 #include "daemon/symbol/symbolizer.h"
 
@@ -20,6 +21,19 @@
 #define UID        1000
 #define TIMEOUT_MS 10000
 #define MANY       5000 /* more than one request takes */
+
+/* calloc() of the code under test, by the linker's --wrap. */
+static int callocs_until_failure = -1; /* -1: none fails */
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size) {
+        if (callocs_until_failure == 0)
+                return NULL;
+        if (callocs_until_failure > 0)
+                callocs_until_failure--;
+        return __real_calloc(n, size);
+}
 
 static struct symbolizer *symbolizer;
 static struct module_files *files;
@@ -367,6 +381,41 @@ START_TEST(a_snapshot_that_is_known_needs_no_helper)
 }
 END_TEST
 
+START_TEST(an_answer_that_unpacks_to_too_much_is_not_unpacked)
+{
+        struct helper_process_config config = {.path = getenv("FAKE_SYMBOL_HELPER")};
+        Tracemallocd__Symbol__Resolve request = TRACEMALLOCD__SYMBOL__RESOLVE__INIT;
+        Tracemallocd__Symbol__Resolved *answer;
+        struct helper_process *helper;
+
+        request.module = 1;
+        request.open = true;
+        request.path = (ProtobufCBinaryData){5, (uint8_t *)"/bomb"};
+        ck_assert_int_eq(helper_process_start(&config, &helper), 0);
+        ck_assert_int_eq(helper_process_ask(helper, &request, -1, TIMEOUT_MS, &answer), HELPER_E_DIED);
+        helper_process_end(helper);
+}
+END_TEST
+
+START_TEST(without_memory_the_call_fails_and_the_next_one_works)
+{
+        struct symbolizer_config config = {.helper_path = getenv("FAKE_SYMBOL_HELPER")};
+        struct symbolizer *none;
+        int failures = 0;
+
+        callocs_until_failure = 0;
+        ck_assert_int_eq(symbolizer_new(&config, files, &none), -ENOMEM);
+        for (int r = -ENOMEM; r != 0; failures++) {
+                callocs_until_failure = failures;
+                r = symbolizer_resolve_snapshot(symbolizer, &snapshot, set, SYMBOLIZER_NO_DEADLINE);
+                ck_assert(r == 0 || r == -ENOMEM);
+        }
+        callocs_until_failure = -1;
+        ck_assert_int_gt(failures, 4); /* three arrays, the helper, at least */
+        ck_assert_uint_eq(frames_of(module_of("/a"), 11, 2)[0].lineno, 10);
+}
+END_TEST
+
 struct job {
         pthread_t thread;
         struct symbol_set *set;
@@ -428,6 +477,8 @@ static void add_tests(TCase *tcase) {
         tcase_add_test(tcase, the_vdso_is_answered_without_a_helper);
         tcase_add_test(tcase, a_snapshot_is_resolved_as_far_as_it_is_unknown);
         tcase_add_test(tcase, a_snapshot_that_is_known_needs_no_helper);
+        tcase_add_test(tcase, an_answer_that_unpacks_to_too_much_is_not_unpacked);
+        tcase_add_test(tcase, without_memory_the_call_fails_and_the_next_one_works);
         tcase_add_test(tcase, threads_and_users_share_it);
 }
 
