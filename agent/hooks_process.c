@@ -50,6 +50,7 @@ static pid_t forked(uint32_t token, pid_t pid, uintptr_t cfa) {
                 /* what the kernel did already, where it knows MADV_WIPEONFORK */
                 atomic_store(&process_page.gate, GATE_NEW);
                 atomic_store(&process_page.arming, 0);
+                atomic_store(&process_page.pid, 0);
                 return 0;
         }
         if (token == 0)
