@@ -10,27 +10,65 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Add to texts[]: does the pattern match? */
-static void match_texts(const struct model *m, const struct pattern *p, bool *texts) {
-        const struct text_table *table = &m->table.texts;
+/* Texts that one of some patterns matches. Each text is looked at once, and only if some frame has it. */
+struct matcher {
+        const struct text_table *table;
+        struct pattern *const *patterns;
+        size_t n_patterns;
+        uint8_t *memo; /* [n_texts] enum memo */
+};
 
-        for (uint32_t i = 0; i < table->n_texts; i++)
-                texts[i] = texts[i] || pattern_match(p, table->texts[i].bytes, table->texts[i].length);
+enum memo {
+        MEMO_NONE = 0,
+        MEMO_NO,
+        MEMO_YES,
+};
+
+static int matcher_init(struct matcher *matcher, const struct model *m, struct pattern *const *patterns,
+                        size_t n_patterns) {
+        *matcher = (struct matcher){.table = &m->table.texts, .patterns = patterns, .n_patterns = n_patterns};
+        matcher->memo = calloc((size_t)m->table.texts.n_texts + 1, sizeof(*matcher->memo));
+        return matcher->memo ? 0 : -ENOMEM;
 }
 
-/* nodes[]: does the filter's name and line match the most recent frame, or any with all_frames? */
-static void match_nodes(const struct model *m, const struct filter *f, const bool *texts, bool *nodes) {
-        const struct traceback_table *t = &m->table;
+static void matcher_deinit(struct matcher *matcher) {
+        free(matcher->memo);
+}
 
+static bool matches(struct matcher *matcher, uint32_t text) {
+        const struct text *t;
+
+        if (text == TEXT_NONE)
+                return false;
+        if (matcher->memo[text] == MEMO_NONE) {
+                t = &matcher->table->texts[text];
+                matcher->memo[text] = MEMO_NO;
+                for (size_t i = 0; i < matcher->n_patterns && matcher->memo[text] == MEMO_NO; i++)
+                        if (pattern_match(matcher->patterns[i], t->bytes, t->length))
+                                matcher->memo[text] = MEMO_YES;
+        }
+        return matcher->memo[text] == MEMO_YES;
+}
+
+/* nodes[]: do the filter's name and line match the most recent frame, or any with all_frames? */
+static int match_nodes(const struct model *m, const struct filter *f, bool *nodes) {
+        const struct traceback_table *t = &m->table;
+        struct matcher files;
+        int r;
+
+        r = matcher_init(&files, m, &f->pattern, 1);
+        if (r < 0)
+                return r;
         nodes[TRACEBACK_ROOT] = false;
         for (uint32_t i = 1; i < t->n_nodes; i++) {
                 const struct traceback_frame *frame = &t->frames[t->nodes[i].frame];
 
-                nodes[i] = (texts[frame->filename] && (!f->has_lineno || f->lineno == frame->lineno)) ||
-                           (f->all_frames && nodes[t->nodes[i].parent]);
+                nodes[i] = (f->all_frames && nodes[t->nodes[i].parent]) ||
+                           ((!f->has_lineno || f->lineno == frame->lineno) && matches(&files, frame->filename));
         }
+        matcher_deinit(&files);
+        return 0;
 }
 
 /* Python's _match(): true is "keeps it" for both kinds of filter. */
@@ -49,13 +87,10 @@ struct verdict {
         bool included, excluded;
 };
 
-static void judge(const struct model *m, const struct filter *f, bool *texts, bool *nodes, struct verdict *verdicts) {
-        if (f->pattern) {
-                memset(texts, false, m->table.texts.n_texts);
-                match_texts(m, f->pattern, texts);
-                match_nodes(m, f, texts, nodes);
-        }
-        for (size_t i = 0; i < m->n_traces; i++) {
+static int judge(const struct model *m, const struct filter *f, bool *nodes, struct verdict *verdicts) {
+        int r = f->pattern ? match_nodes(m, f, nodes) : 0;
+
+        for (size_t i = 0; r == 0 && i < m->n_traces; i++) {
                 bool keep = keeps(f, &m->traces[i], nodes);
 
                 if (f->inclusive)
@@ -63,64 +98,66 @@ static void judge(const struct model *m, const struct filter *f, bool *texts, bo
                 else
                         verdicts[i].excluded |= !keep;
         }
+        return r;
 }
 
-int filter_traces(struct model *m, const struct filter *filters, size_t n_filters) {
-        bool *texts = calloc((size_t)m->table.texts.n_texts + 1, sizeof(*texts));
-        bool *nodes = calloc((size_t)m->table.n_nodes + 1, sizeof(*nodes));
-        struct verdict *verdicts = calloc(m->n_traces + 1, sizeof(*verdicts));
-        bool any_inclusive = false;
+static void keep_passed(struct model *m, bool any_inclusive, const struct verdict *verdicts) {
         size_t n = 0;
 
-        if (!texts || !nodes || !verdicts) {
-                free(texts);
-                free(nodes);
-                free(verdicts);
-                return -ENOMEM;
-        }
-        for (size_t i = 0; i < n_filters; i++) {
-                any_inclusive |= filters[i].inclusive;
-                judge(m, &filters[i], texts, nodes, verdicts);
-        }
         for (size_t i = 0; i < m->n_traces; i++)
                 if ((!any_inclusive || verdicts[i].included) && !verdicts[i].excluded)
                         m->traces[n++] = m->traces[i];
         m->n_traces = n;
-        free(texts);
+}
+
+int filter_traces(struct model *m, const struct filter *filters, size_t n_filters) {
+        bool *nodes = calloc(m->table.n_nodes, sizeof(*nodes));
+        struct verdict *verdicts = calloc(m->n_traces + 1, sizeof(*verdicts));
+        bool any_inclusive = false;
+        int r = nodes && verdicts ? 0 : -ENOMEM;
+
+        for (size_t i = 0; r == 0 && i < n_filters; i++) {
+                any_inclusive |= filters[i].inclusive;
+                r = judge(m, &filters[i], nodes, verdicts);
+        }
+        if (r == 0)
+                keep_passed(m, any_inclusive, verdicts);
         free(nodes);
         free(verdicts);
-        return 0;
+        return r;
+}
+
+/* targets[]: what is left of each traceback. */
+static void skip_nodes(struct model *m, struct matcher *files, struct matcher *functions, uint32_t *targets) {
+        const struct traceback_table *t = &m->table;
+
+        for (uint32_t i = 1; i < t->n_nodes; i++) {
+                const struct traceback_frame *frame = &t->frames[t->nodes[i].frame];
+                uint32_t parent = t->nodes[i].parent;
+
+                targets[i] = i;
+                if (parent != TRACEBACK_ROOT &&
+                    (matches(files, frame->filename) || matches(functions, frame->function)))
+                        targets[i] = targets[parent];
+        }
+        for (size_t i = 0; i < m->n_traces; i++)
+                m->traces[i].node = targets[m->traces[i].node];
 }
 
 int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
                 size_t n_functions) {
-        const struct traceback_table *t = &m->table;
-        bool *file_texts = calloc((size_t)t->texts.n_texts + 1, sizeof(*file_texts));
-        bool *function_texts = calloc((size_t)t->texts.n_texts + 1, sizeof(*function_texts));
-        uint32_t *targets = calloc((size_t)t->n_nodes + 1, sizeof(*targets)); /* what is left of each traceback */
+        uint32_t *targets = calloc(m->table.n_nodes, sizeof(*targets));
+        struct matcher file_matcher = {0}, function_matcher = {0};
+        int r = targets ? 0 : -ENOMEM;
 
-        if (!file_texts || !function_texts || !targets) {
-                free(file_texts);
-                free(function_texts);
-                free(targets);
-                return -ENOMEM;
-        }
-        for (size_t i = 0; i < n_files; i++)
-                match_texts(m, files[i], file_texts);
-        for (size_t i = 0; i < n_functions; i++)
-                match_texts(m, functions[i], function_texts);
-        for (uint32_t i = 1; i < t->n_nodes; i++) {
-                const struct traceback_frame *frame = &t->frames[t->nodes[i].frame];
-                uint32_t parent = t->nodes[i].parent;
-                bool match = file_texts[frame->filename] ||
-                             (frame->function != TEXT_NONE && function_texts[frame->function]);
-
-                targets[i] = match && parent != TRACEBACK_ROOT ? targets[parent] : i;
-        }
-        for (size_t i = 0; i < m->n_traces; i++)
-                m->traces[i].node = targets[m->traces[i].node];
-        free(file_texts);
-        free(function_texts);
+        if (r == 0)
+                r = matcher_init(&file_matcher, m, files, n_files);
+        if (r == 0)
+                r = matcher_init(&function_matcher, m, functions, n_functions);
+        if (r == 0)
+                skip_nodes(m, &file_matcher, &function_matcher, targets);
+        matcher_deinit(&file_matcher);
+        matcher_deinit(&function_matcher);
         free(targets);
-        return 0;
+        return r;
 }

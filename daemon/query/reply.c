@@ -19,6 +19,7 @@
 typedef Tracemallocd__Control__Frame frame_message;
 
 #define ROW_BYTES_MAX (FRAME_MAX_CONTROL - 64) /* what wraps a single row in a Reply is less than that */
+#define ROW_WRAP      6                        /* its tag and length in the message of rows, at most */
 #define ROWS_MIN      64
 
 /* Rows of one message: StatisticRow or TraceRow. */
@@ -245,7 +246,7 @@ static int send_statistic_row(struct chunk *c, const struct model *m, const stru
                 r = make_statistic_row(m, s, &row);
         if (r < 0)
                 return r;
-        bytes = tracemallocd__control__statistic_row__get_packed_size(row);
+        bytes = tracemallocd__control__statistic_row__get_packed_size(row) + ROW_WRAP;
         if (c->bytes + bytes > REPLY_CHUNK_BYTES)
                 r = statistic_rows_send(c);
         if (bytes > ROW_BYTES_MAX)
@@ -376,7 +377,7 @@ static int send_trace_row(struct chunk *c, const struct model *m, const struct t
                 r = make_trace_row(m, trace, domain, &row);
         if (r < 0)
                 return r;
-        bytes = tracemallocd__control__trace_row__get_packed_size(row);
+        bytes = tracemallocd__control__trace_row__get_packed_size(row) + ROW_WRAP;
         if (c->bytes + bytes > REPLY_CHUNK_BYTES)
                 r = trace_rows_send(c);
         if (bytes > ROW_BYTES_MAX)

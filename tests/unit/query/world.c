@@ -106,7 +106,7 @@ static void print_header(const struct world *w, const Tracemallocd__Control__Sta
         fprintf(w->out, "header %" PRIu64 " %" PRIu64 " %" PRIu64 " %s", h->total_size, h->total_count, h->n_rows,
                 h->exact ? "exact" : "inexact");
         if (w->comparing)
-                fprintf(w->out, " %" PRId64 " %" PRId64, h->total_size_diff, h->total_count_diff);
+                fprintf(w->out, " %+" PRId64 " %+" PRId64, h->total_size_diff, h->total_count_diff);
         putc('\n', w->out);
         for (size_t i = 0; i < h->n_without_lines; i++) {
                 fputs("without-lines ", w->out);
@@ -343,4 +343,22 @@ void world_line(struct world *w, char *line, FILE *out) {
                 fprintf(stderr, "bad line: %s\n", words[0]);
                 abort();
         }
+}
+
+char *world_ask(const char *text) {
+        struct world *w = world_new();
+        char *lines = strdup(text), *answer = NULL;
+        size_t length;
+        FILE *out = open_memstream(&answer, &length);
+
+        assert(lines && out);
+        for (char *next = lines; next;) {
+                char *line = strsep(&next, "\n");
+
+                world_line(w, line, out);
+        }
+        fclose(out);
+        free(lines);
+        world_free(w);
+        return answer;
 }

@@ -44,3 +44,8 @@ void world_free(struct world *w);
 /** world_line() - do one line; bad ones abort
  * @line: overwritten */
 void world_line(struct world *w, char *line, FILE *out);
+
+/** world_ask() - do some lines in a world of their own
+ * @text: [] lines, each ended by a newline; not changed
+ * Return: what was answered, for free(). */
+char *world_ask(const char *text);
