@@ -229,6 +229,7 @@ static bool after_fork(void) {
         agent.pid = sys_getpid();
         atomic_store(&agent.bringing_files, 0);
         thread_after_fork();
+        modules_after_fork();
         if (!agent.config.children) {
                 agent.inert = true;
                 return false;

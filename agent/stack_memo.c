@@ -79,7 +79,8 @@ static inline uint32_t branch_index(uint64_t key, uint64_t pc) {
 enum branch_state {
         BRANCH_HOLDS,
         BRANCH_DIFFERS, /* in an inner frame */
-        BRANCH_STALE,   /* of another innermost state, or the spine is another by now */
+        BRANCH_STALE,   /* it was right once, but outer frames are others by now */
+        BRANCH_OTHER,   /* nothing to do with this innermost state */
 };
 
 /* *atp, *pcp: where the first difference is, and the return address there; only for BRANCH_DIFFERS. */
@@ -90,10 +91,10 @@ static inline enum branch_state branch_holds(const struct stack_memo *memo, cons
         uint32_t n = branch->n_inner;
 
         if (branch->sp != state->sp || frame->pc != state->pc || branch->generation != memo->generation ||
-            branch->join >= memo->n_spine || spine->chain != branch->join_chain ||
-            spine->sp != state->sp + frame[n].sp_offset)
-                return BRANCH_STALE;
-        if (unlikely(branch->needs_bp) && branch->bp[0] != state->bp)
+            (unlikely(branch->needs_bp) && branch->bp[0] != state->bp))
+                return BRANCH_OTHER;
+        if (branch->join >= memo->n_spine || spine->chain != branch->join_chain ||
+            spine->sp != state->sp + frame[n].sp_offset || (unlikely(spine->needs_bp) && spine->bp != branch->bp[n]))
                 return BRANCH_STALE;
         for (uint32_t i = 1; i <= n; i++) {
                 uint64_t cfa = state->sp + frame[i].sp_offset, pc = load(cfa - 8);
@@ -106,28 +107,36 @@ static inline enum branch_state branch_holds(const struct stack_memo *memo, cons
                 if (unlikely(frame[i - 1].restores_bp) && load(cfa - frame[i - 1].saved) != branch->bp[i])
                         return BRANCH_STALE;
         }
-        if (spine->needs_bp && spine->bp != branch->bp[n])
-                return BRANCH_STALE;
         return spine_holds(memo, branch->join) == 0 && end_holds(memo) ? BRANCH_HOLDS : BRANCH_STALE;
 }
 
-/* Return: the branch that holds; NULL, and in *atp which one to replace by what is going to be walked. */
-static inline const struct stack_branch *find_branch(const struct stack_memo *memo, const struct state *state,
-                                                     uint32_t *atp) {
+/* Of two branches that are in the way, the one that was not needed for longer. */
+static uint32_t older_branch(const struct stack_memo *memo, uint32_t a, uint32_t b) {
+        uint32_t age_a =
+                memo->branches[a].generation == memo->generation ? memo->clock - memo->branches[a].used_at : -1u;
+        uint32_t age_b =
+                memo->branches[b].generation == memo->generation ? memo->clock - memo->branches[b].used_at : -1u;
+
+        return age_a >= age_b ? a : b;
+}
+
+/* Return: the branch that holds; NULL, and in *victimp which one to replace by what is going to be walked. */
+static inline struct stack_branch *find_branch(struct stack_memo *memo, const struct state *state, uint32_t *victimp) {
         uint64_t key = state->sp << 20, pc = state->pc;
-        uint32_t differs = 0;
+        uint32_t differs = 0, at = 0;
 
         for (unsigned look = 0; look < BRANCH_LOOKS; look++) {
-                const struct stack_branch *branch;
-                enum branch_state found;
-                uint32_t at;
+                uint32_t first = branch_index(key, pc), index = first;
+                enum branch_state found = branch_holds(memo, &memo->branches[index], state, &at, &pc);
 
-                *atp = branch_index(key, pc);
-                branch = &memo->branches[*atp];
-                found = branch_holds(memo, branch, state, &at, &pc);
+                if (found == BRANCH_OTHER) {
+                        index ^= 1;
+                        found = branch_holds(memo, &memo->branches[index], state, &at, &pc);
+                }
                 if (likely(found == BRANCH_HOLDS))
-                        return branch;
-                if (found == BRANCH_STALE || at <= differs)
+                        return &memo->branches[index];
+                *victimp = found == BRANCH_OTHER ? older_branch(memo, first, index) : index;
+                if (found != BRANCH_DIFFERS || at <= differs)
                         break;
                 differs = at;
                 key = state->sp << 20 ^ state->pc << 4 ^ at;
@@ -258,6 +267,7 @@ static void keep_branch(const struct stack_memo *memo, struct stack_branch *bran
         branch->join_chain = memo->spine[branch->join].chain;
         branch->needs_bp = frame->needs_bp;
         branch->sp = sp;
+        branch->used_at = memo->clock;
         for (uint32_t i = 0; i <= n_inner; i++, frame--) {
                 branch->frames[i].pc = frame->pc;
                 branch->frames[i].sp_offset = (uint32_t)(frame->sp - sp);
@@ -289,12 +299,13 @@ static bool grow(struct stack_memo *memo) {
         return true;
 }
 
-static bool has_memory(struct stack_memo *memo) {
-        if (likely(memo->branches != NULL && memo->spine != NULL))
-                return true;
+static __attribute__((noinline)) bool take_memory(struct stack_memo *memo) {
+        if (memo->unusable)
+                return false;
         if (!memo->branches)
                 memo->branches = sys_map_memory(N_BRANCHES * sizeof(*memo->branches));
-        return memo->branches && (memo->spine || grow(memo));
+        memo->unusable = !memo->branches || (!memo->spine && !grow(memo)) || !stack_ranges_works();
+        return !memo->unusable;
 }
 
 /* Walks, in more memory if it must. */
@@ -344,10 +355,10 @@ static __attribute__((noinline)) int walk_anew(struct stack_memo *memo, struct s
 
 int stack_memo_capture(struct stack_memo *memo, struct stack_namer *namer, uintptr_t cfa, uint32_t *nodep) {
         const struct state state = {.pc = load(cfa - 8), .sp = cfa, .bp = load(cfa - 16)};
-        const struct stack_branch *branch;
-        uint32_t at;
+        struct stack_branch *branch;
+        uint32_t victim = 0;
 
-        if (unlikely(!has_memory(memo)))
+        if (unlikely(!memo->spine || memo->unusable) && !take_memory(memo))
                 return STACK_MEMO_E_CANT;
         if (unlikely(memo->changing))
                 stack_memo_reset(memo);
@@ -355,16 +366,13 @@ int stack_memo_capture(struct stack_memo *memo, struct stack_namer *namer, uintp
         /* the spine's slots are all that is read of an earlier stack */
         if (unlikely(memo->n_spine && memo->spine[0].sp > memo->ranges.ranges[0].end))
                 memo->n_spine = 0;
-        branch = find_branch(memo, &state, &at);
-        if (likely(branch != NULL)) {
-                *nodep = branch->node;
-                return 0;
-        }
-        return walk_anew(memo, namer, &state, at, nodep);
-}
-
-void stack_memo_init(struct stack_memo *memo) {
-        memo->generation = 1;
+        memo->clock++;
+        branch = find_branch(memo, &state, &victim);
+        if (unlikely(!branch))
+                return walk_anew(memo, namer, &state, victim, nodep);
+        branch->used_at = memo->clock;
+        *nodep = branch->node;
+        return 0;
 }
 
 void stack_memo_reset(struct stack_memo *memo) {
@@ -375,5 +383,6 @@ void stack_memo_reset(struct stack_memo *memo) {
 
 void stack_memo_reset_thread(struct stack_memo *memo) {
         stack_memo_reset(memo);
+        memo->unusable = false;
         memo->ranges = (struct stack_ranges){0};
 }

@@ -63,6 +63,7 @@ struct stack_branch {
         uint32_t join;                                             /* index in the spine where the branch meets it */
         uint32_t join_chain;                                       /* what that frame was */
         uint32_t needs_bp;                                         /* the innermost frame does */
+        uint32_t used_at;                                          /* memo's clock */
         uint64_t sp;                                               /* of the innermost frame */
         struct stack_branch_frame frames[STACK_BRANCH_FRAMES + 1]; /* innermost first; frames[n_inner] is the spine's */
         uint64_t bp[STACK_BRANCH_FRAMES + 1];
@@ -81,7 +82,9 @@ struct stack_memo {
         struct stack_ranges ranges;
         uint32_t generation; /* of branches that count */
         uint32_t changing;   /* left set by a longjmp out of a signal handler: nothing here is right */
+        uint32_t clock;      /* captures */
         uint32_t n_spine, capacity;
+        bool unusable;
         bool ends_outside;                  /* the spine ends in code that is in no object */
         struct stack_frame *spine, *walked; /* [capacity] */
         struct stack_branch *branches;      /* [1 << STACK_BRANCHES_LOG2] */
@@ -89,13 +92,11 @@ struct stack_memo {
 
 #define STACK_MEMO_E_CANT 1
 
-/** stack_memo_init() - @memo: zeroed; takes its memory at first use */
-void stack_memo_init(struct stack_memo *memo);
-
 /** stack_memo_reset() - forget all stacks: modules were unloaded, or names have another meaning; O(1) */
 void stack_memo_reset(struct stack_memo *memo);
 
-/** stack_memo_reset_thread() - another thread owns it from now on: forget what may be read, too */
+/** stack_memo_reset_thread() - begin, in zeroed memory or in what another thread left; takes memory at the first
+ * capture */
 void stack_memo_reset_thread(struct stack_memo *memo);
 
 /** stack_memo_capture() - the traceback of the calling thread's stack
