@@ -253,7 +253,7 @@ void modules_copy(struct modules *modules, const struct modules *parent) {
         atomic_store(&modules->n_slots, n);
 }
 
-unsigned modules_open_files(struct modules *modules, uint32_t *generations, int *fds, unsigned n_max) {
+unsigned modules_open_files(struct modules *modules, uint64_t *items, int *fds, unsigned n_max) {
         uint32_t n = atomic_load(&modules->n_slots);
         unsigned n_opened = 0;
 
@@ -268,7 +268,7 @@ unsigned modules_open_files(struct modules *modules, uint32_t *generations, int 
                 fd = module->path[0] ? sys_open(module->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
                 if (fd < 0)
                         continue;
-                generations[n_opened] = generation;
+                items[n_opened] = module->item;
                 fds[n_opened++] = fd;
         }
         return n_opened;

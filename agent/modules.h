@@ -75,6 +75,6 @@ static inline bool modules_unloading(void) {
 void modules_check_unloaded(struct modules *modules, unsigned room);
 
 /** modules_open_files() - open files that the daemon does not have yet
- * @generations, @fds: [n_max]; opened descriptors are the caller's; a file that can't be opened is
- * passed over for good. Return: number opened. */
-unsigned modules_open_files(struct modules *modules, uint32_t *generations, int *fds, unsigned n_max);
+ * @items: [n_max] what they are, in the definitions; @fds: [n_max]; opened descriptors are the caller's; a file that
+ * can't be opened is passed over for good. Return: number opened. */
+unsigned modules_open_files(struct modules *modules, uint64_t *items, int *fds, unsigned n_max);

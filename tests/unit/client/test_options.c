@@ -17,10 +17,12 @@ static struct options options;
 
 static int parse_argv(unsigned sets, bool stop, const char **argv) {
         int argc = 0;
-        while (argv[argc])
-                argc++;
+        static const char *kept[32]; /* options point into it after the caller's literal is gone */
+        for (; argv[argc]; argc++)
+                kept[argc] = argv[argc];
+        kept[argc] = NULL;
         options_init(&options);
-        return options_parse(&options, "tmctl stats", sets, stop, argc, (char **)argv);
+        return options_parse(&options, "tmctl stats", sets, stop, argc, (char **)kept);
 }
 #define PARSE(...) parse_argv(STATS_SETS, false, (const char *[]){"stats", __VA_ARGS__, NULL})
 
