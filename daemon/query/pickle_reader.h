@@ -32,12 +32,13 @@ enum pickle_outcome {
         PICKLE_E_REFUSED = 1, /* not such a file, or beyond a bound */
 };
 
-#define PICKLE_MEMORY_DEFAULT (UINT64_C(1) << 30) /* some 60 million blocks */
+#define PICKLE_MEMORY_MAX (UINT64_C(1) << 30) /* some 60 million blocks */
 
 struct pickle_reader;
 
 /** pickle_reader_new() - expect the first byte
- * @memory_max: bytes that it may allocate, tables and snapshot; 0 is the default
+ * @memory_max: bytes that it may have at one time, for its tables and for the snapshot, at most
+ * PICKLE_MEMORY_MAX
  * Return: 0; -ENOMEM. */
 int pickle_reader_new(uint64_t memory_max, struct pickle_reader **readerp);
 

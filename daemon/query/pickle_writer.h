@@ -33,14 +33,19 @@ enum pickle_shape {
 
 struct pickle_summary {
         uint64_t blocks;
-        bool functions_left_out; /* some frame with a line or of Python has a function */
-        bool total_nframe_left_out; /* the older shape, and it differed from the number of frames */
+        bool functions_left_out;    /* of frames with a line, or of Python */
+        bool total_nframe_left_out; /* the older shape, and it was more than the frames that there are */
+};
+
+enum pickle_writer_outcome {
+        PICKLE_E_NO_SIZES = 2, /* only sums are known of some trace, as in peak snapshots */
 };
 
 /** pickle_write() - MODEL_NEW as a file
  * @traceback_limit: Snapshot.traceback_limit
  * @summaryp: set on 0
- * Sizes of all its traces must be known. O(blocks).
- * Return: 0; -ENOMEM; -EOVERFLOW (2^32 different frames and tracebacks); the sink's. */
+ * A block takes one byte if it is like the one before it, else some fifteen. O(blocks).
+ * Return: 0; PICKLE_E_NO_SIZES (nothing was written); -ENOMEM; -EOVERFLOW (2^32 different names, frames
+ * and tracebacks); the sink's. */
 int pickle_write(const struct model *m, enum pickle_shape shape, uint32_t traceback_limit,
                  const struct pickle_sink *sink, struct pickle_summary *summaryp);
