@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@
 
 #define MODULE_FILES_MAX      16384
 #define MODULE_FILES_PER_USER 4096
+#define HELPER_UID            65534 /* nobody: daemon/symbol/helper/sandbox.c */
 #define EXIT_USAGE            2
 
 static const char help[] = "usage: tracemallocd [OPTION]...\n"
@@ -189,10 +191,23 @@ static int open_store(struct daemon *d) {
         return -1;
 }
 
+/* What debuginfod downloads is kept where the helper, which is nobody under a daemon of root, may write.
+ * Return: malloc'd; NULL: the library's default. */
+static char *debuginfod_cache(const struct daemon *d) {
+        char *path;
+        if (!*d->config.debuginfod_urls || asprintf(&path, "%s/debuginfod", d->places.state_dir) < 0)
+                return NULL;
+        if ((mkdir(path, 0700) < 0 && errno != EEXIST) || (geteuid() == 0 && chown(path, HELPER_UID, HELPER_UID) < 0))
+                log_warning("cannot use %s: %s", path, strerror(errno));
+        return path;
+}
+
 static int open_symbols(struct daemon *d) {
         struct module_files_limits limits = {.n_files = MODULE_FILES_MAX, .n_files_per_uid = MODULE_FILES_PER_USER};
+        AUTO_FREE char *cache = debuginfod_cache(d);
         struct symbolizer_config config = {.helper_path = d->places.symbolizer_path,
-                                           .debuginfod_urls = d->config.debuginfod_urls};
+                                           .debuginfod_urls = d->config.debuginfod_urls,
+                                           .debuginfod_cache = cache};
         int r = module_files_new(&limits, &d->files);
         if (r == 0)
                 r = symbolizer_new(&config, d->files, &d->symbolizer);

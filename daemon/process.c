@@ -246,8 +246,9 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
         set_ended_by(exit_snapshot, p->ended_by ? p->ended_by : "");
         set_ended_by(peak_snapshot, p->ended_by ? p->ended_by : "");
         sum_allocated(p, exit_snapshot);
-        store_last(p, exit_snapshot, &p->exit_snapshot);
+        /* the exit snapshot is the newer one, so that `last` is what was never freed */
         store_last(p, peak_snapshot, &p->peak_snapshot);
+        store_last(p, exit_snapshot, &p->exit_snapshot);
         if (p->n_stores == 0)
                 process_stored(p);
 }
@@ -263,7 +264,8 @@ static bool wants_last_snapshots(const struct process *p) {
 
 static void finish(struct process *p) {
         unsigned flags = wants_last_snapshots(p) ? FEED_FINISH_EXIT | FEED_FINISH_PEAK : 0;
-        feed_finish(p->feed, flags, NULL, on_finished, p);
+        if (feed_finish(p->feed, flags, NULL, on_finished, p) < 0)
+                on_finished(p, NULL, NULL, -ENOMEM);
 }
 
 static void on_pidfd_closed(uv_handle_t *handle) {
@@ -392,7 +394,7 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
                 .unit = p->proc.unit,
                 .cgroup = p->proc.cgroup,
                 .label = p->label,
-                .ended_by = "",
+                .ended_by = (char *)"",
         };
         bool child = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
         struct process *parent = child ? process_find_secret(d, hello->secret.data, hello->secret.len) : NULL;

@@ -40,8 +40,8 @@ struct run {
         size_t n_ended;
         struct run_result results[RUN_RESULTS_KEPT]; /* [0] is the command once it is known */
         size_t n_results;
-        pid_t client;  /* tmctl: the parent of the command */
-        pid_t command; /* 0 until it greets */
+        pid_t client;                /* tmctl: the parent of the command */
+        pid_t command;               /* 0 until it greets */
         void (*changed)(void *data); /* the waiting client; NULL: none */
         void *data;
 };

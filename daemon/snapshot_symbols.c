@@ -6,12 +6,15 @@
 
 #include <errno.h>
 
-/* The modules and locations that were added to @set from location @first on. */
+/* The modules and locations that were added to @set from location @first on; not those of files that could not be read,
+ * which may be there tomorrow (a debug package, a server that answers again). */
 static int copy_from(const struct symbol_set *set, uint32_t first, struct symbol_set *copy) {
         int r = 0;
         for (uint32_t i = first; r == 0 && i < symbol_set_n_locations(set); i++) {
                 const struct symbol_location *l = symbol_set_location_at(set, i);
                 const struct symbol_module *m = symbol_set_module_at(set, l->module);
+                if (m->problem.bytes)
+                        continue;
                 uint32_t before = symbol_set_n_modules(copy), module;
                 r = symbol_set_module(copy, m->path.bytes, m->path.length, m->build_id, m->build_id_length, &module);
                 if (r == 0 && module == before && m->examined)

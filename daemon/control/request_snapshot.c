@@ -106,7 +106,8 @@ static void cut(struct snapshot_request *q, const struct selection *s, const Tra
                                                 .label = label};
         for (size_t i = 0; i < q->n; i++) {
                 options.position = q->parts[i].position;
-                feed_snapshot(s->processes[i]->feed, &options, on_snapshot, &q->parts[i]);
+                if (feed_snapshot(s->processes[i]->feed, &options, on_snapshot, &q->parts[i]) < 0)
+                        on_snapshot(&q->parts[i], NULL, -ENOMEM);
         }
 }
 

@@ -298,8 +298,11 @@ static void cut_live(struct view_job *v) {
                         if (item->kind != REFERENCE_LIVE)
                                 continue;
                         v->n_waiting++;
-                        feed_snapshot(process_find(v->job.daemon, (pid_t)item->number)->feed, &options, on_live,
-                                      &v->sides[i].live[k]);
+                        if (feed_snapshot(process_find(v->job.daemon, (pid_t)item->number)->feed, &options, on_live,
+                                          &v->sides[i].live[k]) < 0) {
+                                v->live_error = -ENOMEM;
+                                v->n_waiting--;
+                        }
                 }
         }
         start_when_cut(v);

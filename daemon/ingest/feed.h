@@ -132,9 +132,9 @@ typedef void (*feed_snapshot_cb)(void *data, struct snapshot *snapshot, int erro
 
 /** feed_snapshot() - everything before a position, nothing after
  * @options: borrowed during the call
- * The cut is made when the reader comes there; reading it out is sliced between batches. -ENOMEM also where no
- * request could be made. The callback always comes, once. */
-void feed_snapshot(struct feed *feed, const struct feed_snapshot_options *options, feed_snapshot_cb cb, void *data);
+ * The cut is made when the reader comes there (at once if it is already further); reading it out is sliced between
+ * batches. Return: 0: the callback comes, once; -ENOMEM: it does not. */
+int feed_snapshot(struct feed *feed, const struct feed_snapshot_options *options, feed_snapshot_cb cb, void *data);
 
 enum {
         FEED_FINISH_EXIT = 1, /* build the exit snapshot */
@@ -147,22 +147,25 @@ typedef void (*feed_finish_cb)(void *data, struct snapshot *exit_snapshot, struc
 /** feed_finish() - the process is dead: read all that is there, past holes, then free the table
  * @ended_by: for the snapshots' info, copied; NULL: that of options.info
  * Gauges stay readable and fork tables claimable until feed_free(). Socket way: what was pushed is all there is.
- * The callback always comes, once. */
-void feed_finish(struct feed *feed, unsigned flags, const char *ended_by, feed_finish_cb cb, void *data);
+ * Return: 0: the callback comes, once; -ENOMEM: it does not. */
+int feed_finish(struct feed *feed, unsigned flags, const char *ended_by, feed_finish_cb cb, void *data);
 
 /** feed_set_mode() - start or stop
  * @mode: TRACE_OFF clears the traces at once; TRACE_EXACT begins with an empty table at feed_position(); what is
- * freed without having been seen is ignored. Setting the mode that is in force does nothing. */
-void feed_set_mode(struct feed *feed, uint32_t mode);
+ * freed without having been seen is ignored. Setting the mode that is in force does nothing. The
+ * socket way's agent is told by the caller (SetMode).
+ * Return: 0; -ENOMEM (unchanged). */
+int feed_set_mode(struct feed *feed, uint32_t mode);
 
 /** feed_set_limits() - for start: another traceback limit and other domains, in force for what comes */
 void feed_set_limits(struct feed *feed, uint32_t traceback_limit, uint32_t domains);
 
-/** feed_clear() - forget all blocks and sums before feed_position(); the peak is 0 (clear_traces) */
-void feed_clear(struct feed *feed);
+/** feed_clear() - forget all blocks and sums before feed_position(); the peak is 0 (clear_traces)
+ * Return: 0; -ENOMEM (unchanged). */
+int feed_clear(struct feed *feed);
 
-/** feed_reset_peak() - the peak is what is alive at feed_position() */
-void feed_reset_peak(struct feed *feed);
+/** feed_reset_peak() - the peak is what is alive at feed_position(). Return: 0; -ENOMEM (unchanged). */
+int feed_reset_peak(struct feed *feed);
 
 /** feed_set_info() - replace the identity for later snapshots; copied
  * Return: 0; -ENOMEM (unchanged). */

@@ -46,6 +46,15 @@ int image_init(struct image *image, uint64_t memory_limit) {
         return 0;
 }
 
+void image_release(struct image *image) {
+        interval_map_deinit(&image->mappings);
+        move_map_deinit(&image->moves);
+        domain_map_deinit(&image->domains);
+        image->modules = module_map_unref(image->modules);
+        image->table = trace_table_unref(image->table);
+        image->sums = traceback_sums_unref(image->sums);
+}
+
 void image_deinit(struct image *image) {
         if (!image->charge)
                 return;
@@ -54,12 +63,7 @@ void image_deinit(struct image *image) {
                 image->forks = fork->next;
                 image_fork_free(fork);
         }
-        interval_map_deinit(&image->mappings);
-        move_map_deinit(&image->moves);
-        domain_map_deinit(&image->domains);
-        module_map_unref(image->modules);
-        trace_table_unref(image->table);
-        traceback_sums_unref(image->sums);
+        image_release(image);
         charge_unref(image->charge);
         *image = (struct image){};
 }
@@ -186,6 +190,20 @@ int image_cut(struct image *image, struct cut *cut) {
         return r;
 }
 
+/* The same for a child. Its heap has no thread in realloc any more: such a block is where it was, unless its address
+ * is somebody else's already. */
+static int cut_for_child(struct image *image, struct cut *cut) {
+        int r = cut_open(cut, image->table);
+        for (size_t i = 0; r == 0 && i < image->moves.n_moves; i++) {
+                const struct trace_cell *cell = &image->moves.moves[i].cell;
+                unsigned domain = trace_cell_domain(cell);
+                uint64_t address = trace_cell_address(cell), hash = trace_table_hash(image->table, domain, address);
+                if (!trace_table_find(image->table, hash, domain, address))
+                        cut_add(cut, cell);
+        }
+        return r;
+}
+
 static void unlink_fork(struct image *image, struct image_fork *fork) {
         struct image_fork **link = &image->forks;
         while (*link != fork)
@@ -211,7 +229,7 @@ static void apply_fork(struct image *image, const struct event *event) {
         struct image_fork *fork = calloc(1, sizeof *fork);
         if (!fork)
                 return;
-        if (domain_map_copy(&fork->domains, &image->domains) || image_cut(image, &fork->cut)) {
+        if (domain_map_copy(&fork->domains, &image->domains) || cut_for_child(image, &fork->cut)) {
                 domain_map_deinit(&fork->domains);
                 free(fork);
                 return;

@@ -69,6 +69,10 @@ int image_init(struct image *image, uint64_t memory_limit);
 /** image_deinit() - also what forks are unclaimed. Open snapshots keep what they read. */
 void image_deinit(struct image *image);
 
+/** image_release() - the process is gone: free everything but the unclaimed forks and the counters. Only
+ * image_fork_take() and image_deinit() may follow. */
+void image_release(struct image *image);
+
 /** image_apply() - a batch of events
  * @events: [n], n <= EVENT_BATCH_MAX; hash is scratch
  * @donep: events applied

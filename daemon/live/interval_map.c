@@ -24,10 +24,12 @@ void interval_map_init(struct interval_map *m, struct charge *charge) {
 }
 
 void interval_map_deinit(struct interval_map *m) {
+        if (!m->charge)
+                return;
         charge_give(m->charge, m->capacity * sizeof *m->entries);
         free(m->entries);
-        m->charge = charge_unref(m->charge);
-        m->entries = NULL;
+        charge_unref(m->charge);
+        *m = (struct interval_map){};
 }
 
 /* xorshift64: peers must not know the shape of the tree, more is not asked of it */

@@ -109,7 +109,8 @@ static void save_node(struct sums_cut *cut, uint32_t node) {
                 cut->saved = saved;
                 cut->saved_capacity = capacity;
         }
-        memcpy(cut->saved + cut->n_saved, rows, n * sizeof *rows);
+        if (n)
+                memcpy(cut->saved + cut->n_saved, rows, n * sizeof *rows);
         cut->n_saved += n;
         cut->saved_nodes[node / 64] |= UINT64_C(1) << node % 64;
 }

@@ -138,7 +138,7 @@ SELECT
   CAST(coalesce(source_function.bytes, symbol_function.bytes) AS TEXT) AS function,
   CASE
     WHEN source.bytes IS NOT NULL OR (line.bytes IS NOT NULL AND symbol.lineno > 0) THEN NULL
-    ELSE CAST(coalesce(symbol_function.bytes, printf('0x%x', frame.offset)) AS TEXT)
+    ELSE CAST(coalesce(symbol_function.bytes, iif(frame.offset IS NULL, NULL, printf('0x%x', frame.offset))) AS TEXT)
   END AS place
 FROM traceback
 LEFT JOIN frame ON frame.id = traceback.frame

@@ -88,10 +88,13 @@ static int describe(struct store_error *error, int outcome, const char *path, co
 }
 
 int store_error_sqlite(struct store_error *error, sqlite3 *db, int rc) {
+        int left_errno = errno; /* SQLite keeps it of most calls, but not of the writes of a commit */
         const char *path = db ? sqlite3_db_filename(db, "main") : NULL;
         if (!path || !*path)
                 path = STORE_FILE_NAME;
         int errnum = db ? sqlite3_system_errno(db) : 0;
+        if (outcome_of_errno(errnum) == 0 && outcome_of_errno(left_errno) != 0)
+                errnum = left_errno;
         int primary = rc & 0xff;
         /* the text of the connection is about its last call; errno says more where the system failed */
         const char *detail = db && sqlite3_errcode(db) == primary ? sqlite3_errmsg(db) : sqlite3_errstr(rc);

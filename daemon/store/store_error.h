@@ -18,6 +18,7 @@ int store_error_set(struct store_error *error, int code, const char *format, ...
 
 /** store_error_sqlite() - after a call on @db failed
  * @db: NULL: no memory even for that; @rc: what the call returned, not SQLITE_OK
+ * Call it at once, with errno cleared before the operation: errno says whether an I/O error is a full disk.
  * Return: enum store_outcome or -ENOMEM. */
 int store_error_sqlite(struct store_error *error, sqlite3 *db, int rc);
 

@@ -120,8 +120,6 @@ int store_file_connect(const char *path, bool writer, sqlite3 **dbp, struct stor
         sqlite3 *db = NULL;
         int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
         int r = rc ? store_error_sqlite(error, db, rc) : configure(db, writer, error);
-        if (r == 0 && writer && sqlite3_db_readonly(db, "main") == 1)
-                r = store_error_system(error, path, EROFS);
         if (r) {
                 sqlite3_close(db);
                 return r;
@@ -212,7 +210,7 @@ static int move_aside(const char *path, struct store_error *error) {
         if (rename(path, aside) < 0)
                 return store_error_system(error, path, errno);
         rename(wal, wal_aside); /* there may be none */
-        log_warning("%s; moved to %s, a new one is begun", error->message, aside);
+        log_warning("%s; it was moved to %s and a new one begun", error->message, aside);
         return 0;
 }
 
@@ -246,6 +244,7 @@ int store_file_open(const char *state_dir, sqlite3 **dbp, char **pathp, struct s
         AUTO_FREE char *path = NULL;
         AUTO_CLOSE int directory_fd = -1;
         bool exists;
+        errno = 0; /* for store_error_sqlite() */
         if (asprintf(&path, "%s/%s", state_dir, STORE_FILE_NAME) < 0)
                 return store_error_system(error, state_dir, ENOMEM);
         int r = make_directory(state_dir, error);
@@ -257,6 +256,9 @@ int store_file_open(const char *state_dir, sqlite3 **dbp, char **pathp, struct s
                 r = create(path, directory_fd, error);
         if (r)
                 return r;
+        /* asked first, because SQLite goes on to try other things and forgets why */
+        if (access(path, W_OK) < 0 || access(state_dir, W_OK) < 0)
+                return store_error_system(error, path, errno);
         r = open_existing(path, dbp, error);
         if (r == STORE_E_CORRUPT) {
                 r = move_aside(path, error);

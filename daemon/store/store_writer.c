@@ -118,6 +118,7 @@ int writer_string(struct store_writer *writer, const void *bytes, size_t length,
 
 static int begin(struct store_writer *writer, struct store_error *error) {
         writer->error = error;
+        errno = 0; /* for store_error_sqlite() */
         return store_file_execute(writer->db, "BEGIN IMMEDIATE", error);
 }
 

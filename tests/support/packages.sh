@@ -21,7 +21,7 @@ test_packages=(
         # a real systemd, and what boots it
         systemd util-linux mount procps
         # judges: what else counts allocations and resolves addresses
-        heaptrack binutils llvm libc6-dbg
+        heaptrack zstd binutils llvm libc6-dbg
         # an agent in another language
         protobuf-compiler python3-protobuf
         # programs that are traced, and those that cannot be

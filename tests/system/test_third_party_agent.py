@@ -6,20 +6,21 @@ It shares no code with ours: messages come from protoc, records are packed here 
 """
 
 import os
-import pathlib
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
+import time
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from testing import SCRATCH, SOURCE, ask, ask_lines, claim, main, start_daemon, tmctl, wait_until  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from tm import SOURCE, Claims, Daemon  # noqa: E402
 
-subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={SCRATCH}", "agent.proto"], check=True)
-sys.path.insert(0, str(SCRATCH))
-import agent_pb2 as pb  # noqa: E402
+with tempfile.TemporaryDirectory() as folder:
+    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", "agent.proto"], check=True)
+    sys.path.insert(0, folder)
+    import agent_pb2 as pb  # noqa: E402
 
 ALLOC, FREE, MOVE_OUT, MOVE_IN, MOVE_BACK, LOST, MODULE_LOAD, _, DOMAIN = range(1, 10)
 OTHER_DOMAIN = 3  # the first index that DOMAIN records may name
@@ -29,10 +30,10 @@ LENGTH_MAX = 1 << 20
 class Agent:
     """One connection. Records are collected and sent in batches; Acks are read."""
 
-    def __init__(self):
+    def __init__(self, daemon):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(30)
-        self.socket.connect(str(SCRATCH / "run/agent.sock"))
+        self.socket.connect(os.path.join(daemon.scratch, "run", "agent.sock"))
         self.records = b""
         self.sent = self.acknowledged = 0
         self.n_nodes = 1
@@ -119,11 +120,11 @@ def dropped(agent):
         return False
 
 
-def streams_events():
-    agent = Agent()
+def streams_events(claims, daemon):
+    agent = Agent(daemon)
     reply = agent.hello()
-    claim("the daemon welcomes it", reply.status == pb.HelloReply.OK, reply.reason)
-    claim("it gives a window", reply.window > 0)
+    claims.check("the daemon welcomes it", reply.status == pb.HelloReply.OK, reply.reason)
+    claims.check("it gives a window", reply.window > 0)
     module, domain = agent.define(
         nodes=[(0, 1, 0x1000), (1, 1, 0x2000), (1, 1, 0x3000)],
         items=[pb.Item(module=pb.ModuleDef(generation=1, path=b"/opt/language/lib.so", build_id=b"\1" * 20)),
@@ -142,93 +143,100 @@ def streams_events():
     # the same address in a domain of its own is another block
     agent.record(ALLOC, 3, 0xa00000, 100, domain=OTHER_DOMAIN)
     agent.settle()
-    claim("everything is acknowledged", agent.acknowledged == agent.sent)
+    claims.check("everything is acknowledged", agent.acknowledged == agent.sent)
     return agent
 
 
-def is_accounted(agent):
-    (process,) = [p for p in ask("ps") if p["pid"] == os.getpid()]
-    claim("ps shows what is alive", (process["live_size"], process["live_count"]) == (600 * 48 + 7000 + 100, 602), process)
-    claim("and the exact peak", process["peak_size"] == max(1000 * 48, 600 * 48 + 7000 + 100), process)
-    claim("nothing is lost", process["lost"] == 0 and process["exact"])
-    claim("its name and layers are its own", (process["name"], process["layers"]) == ("third-party", ["third-party"]))
-    id = tmctl("snapshot", "--pid", str(os.getpid()))[1].strip()
-    traces = sorted((t["domain"], t["domain_name"], t["size"], t["count"]) for t in ask_lines("traces", id))
-    claim("a snapshot holds the traces", traces == [
+def is_accounted(claims, daemon, agent):
+    (process,) = [p for p in daemon.json("ps") if p["pid"] == os.getpid()]
+    claims.check("ps shows what is alive", (process["live_size"], process["live_count"]) == (600 * 48 + 7000 + 100, 602), process)
+    claims.check("and the exact peak", process["peak_size"] == max(1000 * 48, 600 * 48 + 7000 + 100), process)
+    claims.check("nothing is lost", process["lost"] == 0 and process["exact"])
+    claims.check("its name and layers are its own", (process["name"], process["layers"]) == ("third-party", ["third-party"]))
+    id = daemon.tmctl("snapshot", "--pid", os.getpid()).stdout.strip()
+    traces = sorted((t["domain"], t["domain_name"], t["size"], t["count"]) for t in daemon.json_lines("traces", id))
+    claims.check("a snapshot holds the traces", traces == [
         (777, "arena", 100, 1), (4294967294, "malloc", 48, 600), (4294967294, "malloc", 7000, 1)], traces)
-    rows = ask("stats", id, "--group-by", "traceback")["statistics"]
-    claim("tracebacks have their frames, oldest first",
+    rows = daemon.json("stats", id, "--group-by", "traceback")["statistics"]
+    claims.check("tracebacks have their frames, oldest first",
           [f["filename"] for f in rows[0]["traceback"]] == ["/opt/language/lib.so"] * 2, rows)
     for i in range(400, 1000):
         agent.record(FREE, 0, 0x10000 + 64 * i)
     agent.settle()
-    new = tmctl("snapshot", "--pid", str(os.getpid()))[1].strip()
-    compared = ask("compare", id, new)
-    claim("two snapshots compare", (compared["total_size_diff"], compared["total_count_diff"]) == (-600 * 48, -600), compared)
+    new = daemon.tmctl("snapshot", "--pid", os.getpid()).stdout.strip()
+    compared = daemon.json("compare", id, new)
+    claims.check("two snapshots compare", (compared["total_size_diff"], compared["total_count_diff"]) == (-600 * 48, -600), compared)
 
 
-def many_events(agent):
+def many_events(claims, daemon, agent):
     """More than a window: the agent waits for Acks and nothing is lost."""
     for i in range(200000):
         agent.record(ALLOC, 2, 0x20000000 + 32 * i, 16)
     for i in range(200000):
         agent.record(FREE, 0, 0x20000000 + 32 * i)
     agent.settle()
-    (process,) = [p for p in ask("ps") if p["pid"] == os.getpid()]
-    claim("400,000 events later the account is the same", (process["live_size"], process["lost"]) == (7100, 0), process)
+    (process,) = [p for p in daemon.json("ps") if p["pid"] == os.getpid()]
+    claims.check("400,000 events later the account is the same", (process["live_size"], process["lost"]) == (7100, 0), process)
     agent.record(LOST, 0, 5)
     agent.settle()
-    (process,) = [p for p in ask("ps") if p["pid"] == os.getpid()]
-    claim("losses that it reports are shown, and that it is inexact", (process["lost"], process["exact"]) == (5, False))
+    (process,) = [p for p in daemon.json("ps") if p["pid"] == os.getpid()]
+    claims.check("losses that it reports are shown, and that it is inexact", (process["lost"], process["exact"]) == (5, False))
 
 
-def ends():
+def ends(claims, daemon):
     """A child streams and dies of SIGKILL; what it sent is kept."""
     child = os.fork()
     if child == 0:
-        agent = Agent()
+        agent = Agent(daemon)
         agent.hello(pid=os.getpid(), name=b"short-lived")
         agent.define(nodes=[(0, 0, 0x1234)])
         agent.record(ALLOC, 1, 0x5000, 12345)
         agent.settle()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    claim("a dead process leaves ps", wait_until(lambda: not any(p["pid"] == child and p["state"] != "ended" for p in ask("ps")), 20))
+
+    def still_there():
+        return any(p["pid"] == child and p["state"] != "ended" for p in daemon.json("ps"))
+
+    deadline = time.monotonic() + 20
+    while still_there() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    claims.check("a dead process leaves ps", not still_there())
 
 
-def refusals():
-    agent = Agent()
+def refusals(claims, daemon):
+    agent = Agent(daemon)
     reply = agent.hello(major=99)
-    claim("another major version is refused with a reason", reply.status == pb.HelloReply.VERSION and reply.reason, reply)
-    claim("and the daemon hangs up", dropped(agent))
-    agent = Agent()
+    claims.check("another major version is refused with a reason", reply.status == pb.HelloReply.VERSION and reply.reason, reply)
+    claims.check("and the daemon hangs up", dropped(agent))
+    agent = Agent(daemon)
     agent.send(pb.AgentMessage(events=pb.EventBatch(sequence=0, records=b"")))
-    claim("events before a Hello: dropped", dropped(agent))
-    agent = Agent()
+    claims.check("events before a Hello: dropped", dropped(agent))
+    agent = Agent(daemon)
     agent.socket.sendall(struct.pack("<I", LENGTH_MAX + 1))
-    claim("a message that is too long: dropped", dropped(agent))
-    agent = Agent()
+    claims.check("a message that is too long: dropped", dropped(agent))
+    agent = Agent(daemon)
     agent.socket.sendall(struct.pack("<I", 5) + b"\xff" * 5)
-    claim("bytes that are no message: dropped", dropped(agent))
+    claims.check("bytes that are no message: dropped", dropped(agent))
     for what, arguments in (("a node that was never defined", (ALLOC, 99, 0x1000, 1)), ("an unknown type", (31, 0))):
         child = os.fork()
         if child == 0:
-            agent = Agent()
+            agent = Agent(daemon)
             agent.hello()
             agent.record(*arguments)
             agent.flush()
             os._exit(0 if dropped(agent) else 1)
-        claim(f"a record with {what}: dropped", os.waitpid(child, 0)[1] == 0)
-    claim("others are unaffected", any(p["pid"] == os.getpid() for p in ask("ps")))
+        claims.check(f"a record with {what}: dropped", os.waitpid(child, 0)[1] == 0)
+    claims.check("others are unaffected", any(p["pid"] == os.getpid() for p in daemon.json("ps")))
 
 
-def test():
-    start_daemon()
-    agent = streams_events()
-    is_accounted(agent)
-    many_events(agent)
-    ends()
-    refusals()
+def main():
+    with Claims() as claims, Daemon() as daemon:
+        agent = streams_events(claims, daemon)
+        is_accounted(claims, daemon, agent)
+        many_events(claims, daemon, agent)
+        ends(claims, daemon)
+        refusals(claims, daemon)
 
 
-main(test)
+main()

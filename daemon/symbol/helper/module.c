@@ -87,11 +87,12 @@ static void read_code(struct module *module, Elf *elf) {
         range_index_build(&module->code);
 }
 
-static void add_unit(struct module *module, const Dwarf_Die *die, const Dwarf_Die *split_die) {
+static void add_unit(struct module *module, const Dwarf_Die *die, const Dwarf_Die *split_die, int version) {
         if (module->n_units >= RANGE_NONE)
                 return;
         module->units = memory_grow(module->units, module->n_units, &module->units_size, sizeof(*module->units));
-        module->units[module->n_units++] = (struct unit){.die = *die, .scope_die = split_die->addr ? *split_die : *die};
+        module->units[module->n_units++] =
+                (struct unit){.die = *die, .scope_die = split_die->addr ? *split_die : *die, .version = version};
 }
 
 /* Which unit covers what, from the units themselves. */
@@ -99,14 +100,15 @@ static void read_units(struct module *module) {
         Dwarf *dwarf = dwfl_module_getdwarf(module->dwfl_module, &module->dwarf_bias);
         Dwarf_CU *unit = NULL;
         Dwarf_Die die, split_die;
+        Dwarf_Half version = 0;
         uint8_t type;
 
         /* dwarf_get_units() leaves its outputs alone in some errors */
         for (; dwarf && (memset(&split_die, 0, sizeof(split_die)), 1) &&
-               dwarf_get_units(dwarf, unit, &unit, NULL, &type, &die, &split_die) == 0;) {
+               dwarf_get_units(dwarf, unit, &unit, &version, &type, &die, &split_die) == 0;) {
                 int tag = dwarf_tag(&die);
                 if (tag == DW_TAG_compile_unit || tag == DW_TAG_skeleton_unit)
-                        add_unit(module, &die, &split_die);
+                        add_unit(module, &die, &split_die, version);
         }
         for (size_t i = 0; i < module->n_units; i++) {
                 unit_ranges(&module->units[i], &module->code, (uint32_t)i, &module->unit_index);

@@ -72,7 +72,7 @@ static void push(char *out, size_t root, size_t *lengthp, const char *component,
         *lengthp += n;
 }
 
-char *name_normal_path(const char *path) {
+static char *normal(const char *path) {
         size_t whole = strnlen(path, PATH_BYTES_MAX);
         char *out = memory_string(path, whole);
         size_t root = path[0] == '/', length = root;
@@ -87,5 +87,20 @@ char *name_normal_path(const char *path) {
                 at += n + 1;
         }
         out[length] = '\0';
+        return out;
+}
+
+char *name_normal_path(const char *folder, const char *path) {
+        size_t folder_length = folder ? strnlen(folder, PATH_BYTES_MAX) : 0;
+        size_t length = strnlen(path, PATH_BYTES_MAX);
+
+        if (path[0] == '/' || folder_length == 0)
+                return normal(path);
+        char *joined = memory_new(folder_length + 1 + length + 1, 1);
+        memcpy(joined, folder, folder_length);
+        joined[folder_length] = '/';
+        memcpy(joined + folder_length + 1, path, length);
+        char *out = normal(joined);
+        free(joined);
         return out;
 }

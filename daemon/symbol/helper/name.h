@@ -14,6 +14,7 @@ char *name_demangle(const char *linkage_name);
 char *name_of_symbol(const char *symbol);
 
 /** name_normal_path() - a path without "//", "/./" and "x/../", as its text says (no look at links)
- * So that two units which write the same file differently mean the same file. A relative path stays relative.
+ * So that two units which write the same file differently mean the same file.
+ * @folder: what a relative path is relative to; NULL: it stays as it is
  * Return: heap, never NULL. */
-char *name_normal_path(const char *path);
+char *name_normal_path(const char *folder, const char *path);

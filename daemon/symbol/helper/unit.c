@@ -126,10 +126,27 @@ static void read_scopes(struct unit *unit, const struct range_index *code) {
         free(levels);
 }
 
+static const char *find_folder(struct unit *unit) {
+        Dwarf_Attribute attribute;
+
+        return dwarf_formstring(dwarf_attr(&unit->die, DW_AT_comp_dir, &attribute));
+}
+
+/* addr2line and llvm-symbolizer join the unit's folder to every relative name of a line table. libdw does it before
+ * DWARF 5 for the files of folder 0 and else for none. */
+static char *file_name(const struct unit *unit, const char *name) {
+        size_t length = unit->folder ? strlen(unit->folder) : 0;
+        bool is_joined =
+                unit->version < 5 && length > 0 && strncmp(name, unit->folder, length) == 0 && name[length] == '/';
+
+        return name_normal_path(is_joined ? NULL : unit->folder, name);
+}
+
 static void unit_read(struct unit *unit, const struct range_index *code) {
         if (unit->is_read)
                 return;
         unit->is_read = true;
+        unit->folder = find_folder(unit);
         read_scopes(unit, code);
         range_index_build(&unit->index);
 }
@@ -185,7 +202,7 @@ static const char *scope_name(struct scope *scope, const struct symbol_table *sy
 }
 
 /* Where an inlined scope was called: file and line inside its parent. */
-static char *call_site(struct scope *scope, uint32_t *linenop) {
+static char *call_site(struct unit *unit, struct scope *scope, uint32_t *linenop) {
         Dwarf_Attribute attribute;
         Dwarf_Word line = 0, file = 0;
         Dwarf_Files *files;
@@ -200,7 +217,7 @@ static char *call_site(struct scope *scope, uint32_t *linenop) {
             file >= n_files)
                 return NULL;
         const char *name = dwarf_filesrc(files, file, NULL, NULL);
-        return name ? name_normal_path(name) : NULL;
+        return name ? file_name(unit, name) : NULL;
 }
 
 /* Return: false where the line table has nothing for the address. */
@@ -209,7 +226,7 @@ static bool line_of(struct unit *unit, uint64_t address, char **filenamep, uint3
         int lineno = 0;
         const char *name = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
 
-        *filenamep = name ? name_normal_path(name) : NULL;
+        *filenamep = name ? file_name(unit, name) : NULL;
         *linenop = line && dwarf_lineno(line, &lineno) == 0 && lineno > 0 ? (uint32_t)lineno : 0;
         return name != NULL;
 }
@@ -231,6 +248,6 @@ void unit_resolve(struct unit *unit, const struct range_index *code, const struc
         for (uint32_t i = segment->value; i != NO_SCOPE; i = unit->scopes[i].parent) {
                 struct scope *scope = &unit->scopes[i];
                 frame_list_add(frames, scope_name(scope, symbols, symbol_bias), filename, lineno);
-                filename = scope->parent == NO_SCOPE ? NULL : call_site(scope, &lineno);
+                filename = scope->parent == NO_SCOPE ? NULL : call_site(unit, scope, &lineno);
         }
 }

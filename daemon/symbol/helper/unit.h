@@ -22,7 +22,9 @@ struct symbol_table;
 struct unit {
         Dwarf_Die die;       /* where the line table hangs: the skeleton of a split unit */
         Dwarf_Die scope_die; /* where the functions hang */
+        int version;         /* of its DWARF */
         bool is_read;
+        const char *folder;   /* what its relative file names are relative to; NULL: not said */
         struct scope *scopes; /* functions and inlined calls, callers before callees */
         size_t n_scopes, scopes_size;
         struct range_index index; /* address -> innermost scope */

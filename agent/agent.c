@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The agent's life: armed at the first hooked call, connected, ended by the
+ * daemon, armed again. All of it runs inside of some thread's hook, one thread at a time
+ * (process_page.arming), while the others record or pass through.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/config.h"
+#include "agent/handshake.h"
+#include "agent/hooks.h"
+#include "agent/object.h"
+#include "agent/real.h"
+#include "agent/recorder.h"
+#include "agent/socket_way.h"
+#include "agent/state.h"
+#include "agent/sys.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+#define RETRY_FIRST_NS UINT64_C(1000000000)
+#define RETRY_MAX_NS   UINT64_C(30000000000)
+#define TICKS_IDLE     65536 /* calls of a thread between two looks at the clock without a daemon */
+#define TICKS_PAUSED   1024  /* the same for looks at the socket while paused */
+#define FILES_EVERY_NS UINT64_C(1000000000)
+
+struct process_page process_page __attribute__((aligned(4096)));
+struct epoch *_Atomic current_epoch;
+
+static struct {
+        struct config config;
+        bool set_up; /* config and functions are known */
+        bool inert;
+        bool traced; /* a daemon has greeted us and is not known to be gone; unlike the gate, a fork leaves it */
+        int pid;
+        uint8_t secret[HANDSHAKE_SECRET_BYTES];
+        uint32_t secret_length;
+        uint64_t retry_ns; /* the current pause between tries */
+        _Atomic uint64_t retry_at_ns;
+        _Atomic uint32_t bringing_files;
+} agent;
+
+int agent_pid(void) {
+        return agent.pid;
+}
+
+static void set_gate(enum gate gate) {
+        atomic_store_explicit(&process_page.gate, gate, memory_order_release);
+}
+
+static void go_idle(uint64_t pause_ns) {
+        agent.traced = false;
+        agent.retry_ns = pause_ns;
+        atomic_store(&agent.retry_at_ns, sys_clock_ns(true) + pause_ns);
+        set_gate(GATE_IDLE);
+}
+
+/* The daemon is gone: nothing is recorded in @epoch any more. */
+static void end_epoch(struct epoch *epoch) {
+        uint32_t recording = GATE_RECORDING, paused = GATE_PAUSED;
+
+        if (atomic_load(&current_epoch) != epoch)
+                return;
+        agent.traced = false;
+        agent.retry_ns = 0;
+        atomic_store(&agent.retry_at_ns, sys_clock_ns(true) + RETRY_FIRST_NS);
+        if (!atomic_compare_exchange_strong(&process_page.gate, &recording, GATE_IDLE))
+                atomic_compare_exchange_strong(&process_page.gate, &paused, GATE_IDLE);
+}
+
+/* A writer waited in vain. Return: whether the daemon is still there, only slow. */
+static bool ring_stalled(void *context) {
+        struct epoch *epoch = context;
+        int fd;
+
+        if (epoch->socket)
+                return !atomic_load(&epoch->socket->broken);
+        if (epoch_control(epoch) == epoch->own_control)
+                return true;
+        fd = handshake_connect(&agent.config, sys_clock_ns(false));
+        if (fd >= 0) {
+                sys_close(fd);
+                return true;
+        }
+        if (fd == -EAGAIN) /* its backlog is full: it is there */
+                return true;
+        end_epoch(epoch);
+        return false;
+}
+
+/* glibc says who it is; another libc may differ in ways that nobody has tested. Weak, not by dlsym: a dlsym
+ * that fails allocates. */
+extern const char *gnu_get_libc_version(void) __attribute__((weak));
+
+/* Return: false: too early, libc has not set up the environment yet. */
+static bool set_up(void) {
+        extern char **environ;
+
+        if (agent.set_up)
+                return true;
+        if (!config_read(&agent.config, environ, sys_geteuid()))
+                return false;
+        real_setup();
+        agent.inert = agent.config.off || !gnu_get_libc_version ||
+                      (!agent.config.children && agent.config.pid && agent.config.pid != sys_getpid());
+        if (!agent.inert) {
+                object_setup();
+                hooks_process_setup();
+                sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
+        }
+        agent.set_up = true;
+        return true;
+}
+
+static int new_epoch(struct epoch **epochp) {
+        enum config_transport transport = agent.config.transport;
+        bool shared = transport != CONFIG_TRANSPORT_SOCKET;
+        struct epoch *epoch = NULL;
+        struct ring_control *control;
+        int r = epoch_new(agent.config.log2_ring, shared, &epoch);
+
+        if (r < 0 && transport == CONFIG_TRANSPORT_AUTO) {
+                shared = false;
+                r = epoch_new(agent.config.log2_ring, shared, &epoch);
+        }
+        if (r == 0 && !shared)
+                r = socket_way_new(epoch);
+        if (r < 0)
+                return r;
+        control = epoch->own_control;
+        atomic_store(&control->traceback_limit, agent.config.frames);
+        atomic_store(&control->domains, agent.config.domains);
+        atomic_store(&control->mode, TRACE_EXACT);
+        epoch->ring.stalled = ring_stalled;
+        epoch->ring.context = epoch;
+        *epochp = epoch;
+        return 0;
+}
+
+static void take_reply(struct epoch *epoch, const struct handshake *handshake, int fd) {
+        memcpy(agent.secret, handshake->secret, sizeof(agent.secret));
+        agent.secret_length = handshake->secret_length;
+        agent.traced = true;
+        if (epoch->socket) {
+                atomic_store(&epoch->own_control->traceback_limit, handshake->traceback_limit);
+                atomic_store(&epoch->own_control->domains, handshake->domains);
+                atomic_store(&epoch->own_control->mode, handshake->mode);
+                socket_way_open(epoch->socket, fd, handshake->window);
+        } else {
+                sys_close(fd);
+        }
+}
+
+/* Greets on @fd, which it takes. Return: 0; -errno, then nobody reads the epoch. */
+static int greet(struct epoch *epoch, int fd, Tracemallocd__Agent__Hello__Kind kind, void *scratch) {
+        uint64_t deadline = sys_clock_ns(false) + HANDSHAKE_NS;
+        struct handshake handshake = {
+                .config = &agent.config,
+                .kind = kind,
+                .pid = (uint32_t)agent.pid,
+                .fork_token = thread_state.fork_token,
+                .secret_length = kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK ? agent.secret_length : 0,
+        };
+        int r;
+
+        memcpy(handshake.secret, agent.secret, sizeof(agent.secret));
+        r = handshake_greet(&handshake, fd, epoch, scratch, deadline);
+        epoch_close_fds(epoch);
+        if (r < 0) {
+                sys_close(fd);
+                return r;
+        }
+        handshake_send_files(fd, epoch, scratch, deadline);
+        atomic_store(&epoch->files_sent_at_ns, sys_clock_ns(true));
+        take_reply(epoch, &handshake, fd);
+        return 0;
+}
+
+static void retire(struct epoch *epoch, bool forked, bool nested) {
+        if (!epoch)
+                return;
+        if (forked && epoch->socket)
+                socket_way_close(epoch->socket);
+        /* A forked child in a signal handler that interrupted a recording hook: that hook will go on writing. */
+        if (forked && !nested)
+                epoch_unmap_foreign(epoch);
+        else if (!forked)
+                epoch_discard_pages(epoch);
+}
+
+/* Connects, makes an epoch, begins to record, greets. */
+static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
+        struct epoch *old = atomic_load(&current_epoch), *epoch = NULL;
+        bool forked = kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
+        int fd = handshake_connect(&agent.config, sys_clock_ns(false) + HANDSHAKE_NS / 2), r;
+        void *scratch;
+
+        if (fd < 0)
+                return fd;
+        scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
+        r = scratch ? new_epoch(&epoch) : -ENOMEM;
+        if (r < 0) {
+                sys_close(fd);
+                return r;
+        }
+        if (forked)
+                epoch_inherit(epoch, old); /* where that fails, earlier nodes mean nothing; the daemon sees that */
+        else if (kind == TRACEMALLOCD__AGENT__HELLO__KIND__START)
+                modules_add_loaded(&epoch->modules);
+        epoch->previous = old;
+        atomic_store_explicit(&current_epoch, epoch, memory_order_release);
+        set_gate(GATE_RECORDING);
+        r = greet(epoch, fd, kind, scratch);
+        sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+        retire(old, forked, nested);
+        if (r < 0)
+                epoch_discard_pages(epoch);
+        return r;
+}
+
+/* The child of a fork, at its first event. Return: whether it is to be traced. */
+static bool after_fork(void) {
+        agent.pid = sys_getpid();
+        atomic_store(&agent.bringing_files, 0);
+        thread_after_fork();
+        if (!agent.config.children) {
+                agent.inert = true;
+                return false;
+        }
+        return true;
+}
+
+static uint64_t next_pause(void) {
+        uint64_t pause = agent.retry_ns ? agent.retry_ns * 2 : RETRY_FIRST_NS;
+
+        return pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS;
+}
+
+static void arm(bool nested) {
+        bool forked = agent.pid != 0 && atomic_load(&process_page.gate) == GATE_NEW;
+        Tracemallocd__Agent__Hello__Kind kind = TRACEMALLOCD__AGENT__HELLO__KIND__START;
+        int r;
+
+        if (!set_up())
+                return;
+        if (forked && !agent.inert)
+                after_fork();
+        if (agent.inert) {
+                set_gate(GATE_INERT);
+                return;
+        }
+        if (forked)
+                kind = TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
+        else if (agent.pid != 0)
+                kind = TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT;
+        agent.pid = sys_getpid();
+        if (forked && !agent.traced) {
+                go_idle(agent.retry_ns ? agent.retry_ns : RETRY_FIRST_NS); /* as the parent was */
+                return;
+        }
+        r = begin_epoch(kind, nested);
+        thread_state.fork_token = 0;
+        if (r == 0)
+                agent.retry_ns = 0;
+        else
+                go_idle(r == -EACCES ? RETRY_MAX_NS : next_pause());
+}
+
+static void agent_arm(uintptr_t cfa) {
+        int saved_errno = errno;
+        uintptr_t previous;
+        bool first;
+
+        if (thread_state.resolving || atomic_exchange(&process_page.arming, 1))
+                return;
+        first = thread_guard_enter(cfa, &previous);
+        arm(!first);
+        thread_guard_leave(previous);
+        atomic_store(&process_page.arming, 0);
+        errno = saved_errno;
+}
+
+static void look_for_daemon(uintptr_t cfa) {
+        if (sys_clock_ns(true) >= atomic_load(&agent.retry_at_ns) && !thread_state.guard)
+                agent_arm(cfa);
+}
+
+static void look_for_mode(uintptr_t cfa) {
+        struct epoch *epoch = atomic_load(&current_epoch);
+
+        socket_way_poll(epoch->socket);
+        if (atomic_load(&epoch->socket->broken))
+                end_epoch(epoch);
+        else if (atomic_load(&epoch->own_control->mode) == TRACE_EXACT)
+                set_gate(GATE_RECORDING);
+}
+
+struct epoch *agent_closed(uint32_t domain_bit) {
+        uintptr_t cfa = (uintptr_t)__builtin_dwarf_cfa();
+
+        switch (atomic_load(&process_page.gate)) {
+        case GATE_NEW:
+                agent_arm(cfa);
+                break;
+        case GATE_IDLE:
+                if (likely(++thread_state.ticks % TICKS_IDLE))
+                        return NULL;
+                look_for_daemon(cfa);
+                break;
+        case GATE_PAUSED:
+                if (likely(++thread_state.ticks % TICKS_PAUSED))
+                        return NULL;
+                look_for_mode(cfa);
+                break;
+        default:
+                return NULL;
+        }
+        return atomic_load(&process_page.gate) == GATE_RECORDING ? agent_epoch(domain_bit) : NULL;
+}
+
+void agent_not_exact(struct epoch *epoch, uint32_t mode) {
+        if (mode == TRACE_ENDED)
+                end_epoch(epoch);
+        else if (epoch->socket)
+                set_gate(GATE_PAUSED);
+}
+
+struct epoch *agent_epoch_any(void) {
+        enum gate gate = atomic_load_explicit(&process_page.gate, memory_order_acquire);
+        struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
+
+        if ((gate != GATE_RECORDING && gate != GATE_PAUSED) || !epoch || sys_getpid() != agent.pid ||
+            atomic_load(&epoch_control(epoch)->mode) == TRACE_ENDED)
+                return NULL;
+        return epoch;
+}
+
+void agent_drain(struct epoch *epoch, bool flush) {
+        socket_way_drain(epoch->socket, sys_clock_ns(false) + (flush ? UINT64_C(1000000000) : UINT64_C(100000000)));
+        if (atomic_load(&epoch->socket->broken))
+                end_epoch(epoch);
+}
+
+void agent_bring_files(struct epoch *epoch, bool last) {
+        uint64_t now;
+        struct handshake handshake = {.config = &agent.config, .pid = (uint32_t)agent.pid};
+        void *scratch;
+
+        if (likely(atomic_load_explicit(&epoch->modules.n_unsent, memory_order_relaxed) == 0) || !agent.traced)
+                return;
+        now = sys_clock_ns(true);
+        if ((!last && now - atomic_load(&epoch->files_sent_at_ns) < FILES_EVERY_NS) ||
+            epoch_control(epoch) == (epoch->socket ? NULL : epoch->own_control) ||
+            atomic_exchange(&agent.bringing_files, 1))
+                return;
+        atomic_store(&epoch->files_sent_at_ns, now);
+        scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
+        if (scratch) {
+                memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
+                handshake.secret_length = agent.secret_length;
+                handshake_bring_files(&handshake, epoch, scratch, sys_clock_ns(false) + HANDSHAKE_FILES_NS);
+                sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+        }
+        atomic_store(&agent.bringing_files, 0);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Nodes and items for the daemon. A number is handed out by an atomic step, the
+ * slot is filled, and only then does anybody learn the number (the trie's
+ * compare-and-swap, a record): so nothing that is named is ever half written.
+ */
+
+#include "agent/definitions_writer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ITEM_ALIGN(length) (((uint64_t)(length) + 4 + 7) & ~UINT64_C(7))
+
+size_t definitions_bytes(uint32_t node_capacity, uint64_t items_capacity) {
+        return DEFINITIONS_HEADER_BYTES + (size_t)node_capacity * sizeof(struct node_def) + items_capacity;
+}
+
+void definitions_init(struct definitions *definitions, void *memory, uint32_t node_capacity, uint64_t items_capacity) {
+        struct definitions_header *header = memory;
+
+        definitions->header = header;
+        definitions->nodes = (struct node_def *)((char *)memory + DEFINITIONS_HEADER_BYTES);
+        definitions->items = (uint8_t *)(definitions->nodes + node_capacity);
+        definitions->node_capacity = node_capacity;
+        definitions->items_capacity = items_capacity;
+        header->magic = DEFINITIONS_MAGIC;
+        header->version = RING_VERSION;
+        header->node_capacity = node_capacity;
+        header->items_capacity = items_capacity;
+        atomic_store(&header->n_nodes, 1);
+        atomic_store(&header->items_used, 0);
+}
+
+uint32_t definitions_add_node(struct definitions *definitions, uint32_t parent, uint32_t unit, uint64_t value) {
+        _Atomic uint32_t *n_nodes = &definitions->header->n_nodes;
+        uint32_t node = atomic_load_explicit(n_nodes, memory_order_relaxed);
+        struct node_def *def;
+
+        do {
+                if (node >= definitions->node_capacity)
+                        return 0;
+        } while (!atomic_compare_exchange_weak_explicit(n_nodes, &node, node + 1, memory_order_relaxed,
+                                                        memory_order_relaxed));
+        def = &definitions->nodes[node];
+        def->parent = parent;
+        def->unit = unit;
+        /* last, and never 0: what definitions_nodes_written() looks at */
+        __atomic_store_n(&def->value, value, __ATOMIC_RELEASE);
+        return node;
+}
+
+uint64_t definitions_add_item(struct definitions *definitions, const void *bytes, uint32_t length) {
+        _Atomic uint64_t *used = &definitions->header->items_used;
+        uint64_t offset = atomic_load_explicit(used, memory_order_relaxed);
+        uint64_t needed = ITEM_ALIGN(length);
+
+        if (length == 0 || length > ITEM_BYTES_MAX)
+                return DEFINITIONS_FULL;
+        do {
+                if (needed > definitions->items_capacity || offset > definitions->items_capacity - needed)
+                        return DEFINITIONS_FULL;
+        } while (!atomic_compare_exchange_weak_explicit(used, &offset, offset + needed, memory_order_relaxed,
+                                                        memory_order_relaxed));
+        memcpy(definitions->items + offset + 4, bytes, length);
+        __atomic_store_n((uint32_t *)(void *)(definitions->items + offset), length, __ATOMIC_RELEASE);
+        return offset;
+}
+
+static bool node_written(const struct node_def *def) {
+        return __atomic_load_n(&def->value, __ATOMIC_ACQUIRE) != 0;
+}
+
+uint32_t definitions_item(const struct definitions *definitions, uint64_t offset, const void **bytesp) {
+        *bytesp = definitions->items + offset + 4;
+        return __atomic_load_n((const uint32_t *)(const void *)(definitions->items + offset), __ATOMIC_ACQUIRE);
+}
+
+int definitions_copy_nodes(struct definitions *to, const struct definitions *from) {
+        uint32_t n_nodes = atomic_load_explicit(&from->header->n_nodes, memory_order_acquire), node;
+
+        if (n_nodes > from->node_capacity || n_nodes > to->node_capacity)
+                return -ENOSPC;
+        memcpy(to->nodes, from->nodes, (size_t)n_nodes * sizeof(*to->nodes));
+        for (node = 1; node < n_nodes; node++)
+                if (!node_written(&to->nodes[node]))
+                        to->nodes[node] = (struct node_def){.value = 1};
+        atomic_store(&to->header->n_nodes, n_nodes);
+        return 0;
+}
+
+uint32_t definitions_nodes_written(const struct definitions *definitions, uint32_t from) {
+        uint32_t n_nodes = atomic_load_explicit(&definitions->header->n_nodes, memory_order_acquire);
+
+        while (from < n_nodes && node_written(&definitions->nodes[from]))
+                from++;
+        return from;
+}
+
+uint64_t definitions_items_written(const struct definitions *definitions, uint64_t from) {
+        uint64_t used = atomic_load_explicit(&definitions->header->items_used, memory_order_acquire);
+
+        while (from < used) {
+                uint32_t length =
+                        __atomic_load_n((const uint32_t *)(const void *)(definitions->items + from), __ATOMIC_ACQUIRE);
+
+                if (length == 0)
+                        break;
+                from += ITEM_ALIGN(length);
+        }
+        return from;
+}

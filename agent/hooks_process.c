@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a process does to itself: fork, exec, exit, dlclose. A fork is noted
+ * before it happens, so that the daemon knows where in the ring the child's table
+ * begins; vfork is not wrapped (it returns twice into a frame of ours that would be gone) and needs no
+ * note: its child writes to the parent's ring until it execs, and that exec is
+ * not the parent's.
+ */
+
+#include <alloca.h>
+#include <dlfcn.h>
+#include <pty.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "agent/hooks.h"
+#include "agent/real.h"
+#include "agent/recorder.h"
+#include "agent/state.h"
+#include "agent/sys.h"
+
+HOOK pid_t _Fork(void);
+
+/* Declares real_NAME; every libc that has a caller for it has it. */
+#define REAL(name)                                                                                                     \
+        static __typeof__(name) *cached_;                                                                              \
+        __typeof__(name) *real_##name = cached_ ? cached_ : (cached_ = (__typeof__(name) *)real_symbol(#name))
+
+static _Atomic uint32_t last_fork_token;
+
+/* Return: the token of a FORK record; 0: nothing is recorded here. */
+static uint32_t about_to_fork(uintptr_t cfa) {
+        struct epoch *epoch = agent_epoch_any();
+        uint32_t token;
+
+        if (!epoch)
+                return 0; /* an own token of before stays: nothing happened since the fork that it names */
+        token = atomic_fetch_add(&last_fork_token, 1) + 1;
+        recorder_note(epoch, RECORD_FORK, token, 0, cfa);
+        thread_state.fork_token = token;
+        return token;
+}
+
+static pid_t forked(uint32_t token, pid_t pid, uintptr_t cfa) {
+        struct epoch *epoch;
+
+        if (pid == 0) {
+                /* what the kernel did already, where it knows MADV_WIPEONFORK */
+                atomic_store(&process_page.gate, GATE_NEW);
+                atomic_store(&process_page.arming, 0);
+                return 0;
+        }
+        if (token == 0)
+                return pid;
+        thread_state.fork_token = 0;
+        epoch = agent_epoch_any();
+        if (epoch)
+                recorder_note(epoch, RECORD_FORK_DONE, token, pid > 0 ? (uint64_t)pid : 0, cfa);
+        return pid;
+}
+
+HOOK pid_t fork(void) {
+        REAL(fork);
+        uint32_t token = about_to_fork(HOOK_CFA);
+
+        return forked(token, real_fork(), HOOK_CFA);
+}
+
+HOOK pid_t _Fork(void) {
+        REAL(_Fork);
+        uint32_t token = about_to_fork(HOOK_CFA);
+
+        return forked(token, real__Fork ? real__Fork() : (pid_t)sys_call(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
+}
+
+HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, const struct winsize *size) {
+        REAL(forkpty);
+        uint32_t token = about_to_fork(HOOK_CFA);
+
+        return forked(token, real_forkpty(master, name, terminal, size), HOOK_CFA);
+}
+
+/* The parent ends inside of it; what returns is the child, or the parent after a failure. */
+HOOK int daemon(int keep_directory, int keep_streams) {
+        REAL(daemon);
+        uint32_t token = about_to_fork(HOOK_CFA);
+        int r = real_daemon(keep_directory, keep_streams);
+
+        return forked(token, r == 0 ? 0 : -1, HOOK_CFA) == 0 ? 0 : r;
+}
+
+static void execing(uintptr_t cfa) {
+        struct epoch *epoch = agent_epoch_any();
+
+        if (epoch)
+                recorder_note(epoch, RECORD_EXEC, 0, 0, cfa);
+}
+
+static int exec_failed(int r, uintptr_t cfa) {
+        struct epoch *epoch = agent_epoch_any();
+
+        if (epoch)
+                recorder_note(epoch, RECORD_EXEC_BACK, 0, 0, cfa);
+        return r;
+}
+
+HOOK int execve(const char *path, char *const argv[], char *const envp[]) {
+        REAL(execve);
+
+        execing(HOOK_CFA);
+        return exec_failed(real_execve(path, argv, envp), HOOK_CFA);
+}
+
+HOOK int execv(const char *path, char *const argv[]) {
+        REAL(execv);
+
+        execing(HOOK_CFA);
+        return exec_failed(real_execv(path, argv), HOOK_CFA);
+}
+
+HOOK int execvp(const char *file, char *const argv[]) {
+        REAL(execvp);
+
+        execing(HOOK_CFA);
+        return exec_failed(real_execvp(file, argv), HOOK_CFA);
+}
+
+HOOK int execvpe(const char *file, char *const argv[], char *const envp[]) {
+        REAL(execvpe);
+
+        execing(HOOK_CFA);
+        return exec_failed(real_execvpe(file, argv, envp), HOOK_CFA);
+}
+
+HOOK int fexecve(int fd, char *const argv[], char *const envp[]) {
+        REAL(fexecve);
+
+        execing(HOOK_CFA);
+        return exec_failed(real_fexecve(fd, argv, envp), HOOK_CFA);
+}
+
+/* The arguments of an execl*() as libc collects them: on the stack. Sets argv; with envp, that too. */
+#define COLLECT_ARGUMENTS(first)                                                                                       \
+        va_list list;                                                                                                  \
+        char **argv;                                                                                                   \
+        size_t n = 1;                                                                                                  \
+                                                                                                                       \
+        va_start(list, first);                                                                                         \
+        while (va_arg(list, char *))                                                                                   \
+                n++;                                                                                                   \
+        va_end(list);                                                                                                  \
+        argv = alloca((n + 1) * sizeof(*argv));                                                                        \
+        argv[0] = (char *)first;                                                                                       \
+        va_start(list, first);                                                                                         \
+        for (size_t i = 1; i <= n; i++)                                                                                \
+        argv[i] = va_arg(list, char *)
+
+HOOK int execl(const char *path, const char *argument, ...) {
+        REAL(execv);
+        COLLECT_ARGUMENTS(argument);
+
+        va_end(list);
+        execing(HOOK_CFA);
+        return exec_failed(real_execv(path, argv), HOOK_CFA);
+}
+
+HOOK int execlp(const char *file, const char *argument, ...) {
+        REAL(execvp);
+        COLLECT_ARGUMENTS(argument);
+
+        va_end(list);
+        execing(HOOK_CFA);
+        return exec_failed(real_execvp(file, argv), HOOK_CFA);
+}
+
+HOOK int execle(const char *path, const char *argument, ...) {
+        REAL(execve);
+        COLLECT_ARGUMENTS(argument);
+        char *const *envp = va_arg(list, char *const *);
+
+        va_end(list);
+        execing(HOOK_CFA);
+        return exec_failed(real_execve(path, argv, envp), HOOK_CFA);
+}
+
+static void exiting(int status, uintptr_t cfa) {
+        struct epoch *epoch = agent_epoch_any();
+
+        if (epoch)
+                recorder_note(epoch, RECORD_EXIT, 0, (uint32_t)status, cfa);
+}
+
+HOOK void _exit(int status) {
+        REAL(_exit);
+
+        exiting(status, HOOK_CFA);
+        real__exit(status);
+        __builtin_unreachable();
+}
+
+HOOK void _Exit(int status) {
+        REAL(_Exit);
+
+        exiting(status, HOOK_CFA);
+        real__Exit(status);
+        __builtin_unreachable();
+}
+
+HOOK void quick_exit(int status) {
+        REAL(quick_exit);
+
+        exiting(status, HOOK_CFA);
+        real_quick_exit(status);
+        __builtin_unreachable();
+}
+
+/* exit(), and the return from main, which no hook sees. */
+static void on_exit_handler(int status, void *context) {
+        exiting(status, HOOK_CFA);
+}
+
+void hooks_process_setup(void) {
+        int (*real_on_exit)(void (*)(int, void *), void *) =
+                (int (*)(void (*)(int, void *), void *))real_symbol("on_exit");
+
+        if (real_on_exit)
+                real_on_exit(on_exit_handler, NULL);
+}
+
+/* What destructors and later handlers did; libraries that are still to come are not seen. */
+static __attribute__((destructor)) void last_words(void) {
+        struct epoch *epoch = agent_epoch_any();
+
+        if (epoch && epoch->socket && !thread_state.guard)
+                agent_drain(epoch, true);
+}
+
+HOOK int dlclose(void *handle) {
+        REAL(dlclose);
+        int r = real_dlclose(handle);
+        struct epoch *epoch = agent_epoch_any();
+
+        if (epoch)
+                recorder_check_modules(epoch, HOOK_CFA);
+        return r;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A table of slots without a lock: a slot's generation is set last and checked
+ * again after the other fields were read. Called when the trie has no node for a
+ * program counter yet, so the search through the slots is no hot path.
+ */
+
+#include "agent/modules.h"
+
+#include <string.h>
+
+#include "agent/sys.h"
+#include "proto/agent.pb-c.h"
+
+#define EXECUTABLE "/proc/self/exe"
+
+void modules_init(struct modules *modules, struct definitions *definitions, struct ring_writer *ring,
+                  struct trie *trie) {
+        modules->definitions = definitions;
+        modules->ring = ring;
+        modules->trie = trie;
+}
+
+static uint64_t identity_of(const struct object *object) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+        for (uint32_t i = 0; i < object->build_id_length; i++)
+                hash = (hash ^ object->build_id[i]) * UINT64_C(0x100000001b3);
+        for (const char *c = object->name; *c; c++)
+                hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+        return hash;
+}
+
+static bool is_same(const struct module *module, const struct object *object) {
+        return module->start == object->start && module->end == object->end && module->bias == object->bias &&
+               module->identity == identity_of(object);
+}
+
+/* Return: whether @pc is in the module; its generation and load bias are consistent then. */
+static bool slot_holds(const struct module *module, uint64_t pc, uint32_t *generationp, uint64_t *biasp) {
+        uint32_t generation = atomic_load_explicit(&module->generation, memory_order_acquire);
+        bool inside;
+
+        if (generation == 0)
+                return false;
+        inside = pc >= module->start && pc < module->end;
+        *biasp = module->bias;
+        atomic_thread_fence(memory_order_acquire);
+        *generationp = generation;
+        return inside && atomic_load_explicit(&module->generation, memory_order_relaxed) == generation;
+}
+
+/* The path as the daemon shall see it, and the one to open. Return: length of the first. */
+static size_t object_path(const struct object *object, char *path, size_t size, char *file, size_t file_size) {
+        size_t length = strlen(object->name);
+        long linked;
+
+        file[0] = '\0';
+        if (length == 0) {
+                memcpy(file, EXECUTABLE, sizeof(EXECUTABLE));
+                linked = sys_readlink(EXECUTABLE, path, size);
+                return linked > 0 ? (size_t)linked : 0;
+        }
+        if (strncmp(object->name, "linux-vdso", 10) == 0) {
+                memcpy(path, "[vdso]", 6);
+                return 6;
+        }
+        if (length < file_size)
+                memcpy(file, object->name, length + 1);
+        if (length > size)
+                length = size;
+        memcpy(path, object->name, length);
+        return length;
+}
+
+static uint64_t write_item(struct modules *modules, const struct object *object, uint32_t generation, char *file,
+                           size_t file_size) {
+        Tracemallocd__Agent__ModuleDef module = TRACEMALLOCD__AGENT__MODULE_DEF__INIT;
+        Tracemallocd__Agent__Item item = TRACEMALLOCD__AGENT__ITEM__INIT;
+        uint8_t packed[1024 + 256];
+        char path[1024];
+
+        module.generation = generation;
+        module.path.data = (uint8_t *)path;
+        module.path.len = object_path(object, path, sizeof(path), file, file_size);
+        module.build_id.data = (uint8_t *)object->build_id;
+        module.build_id.len = object->build_id_length;
+        module.bias = object->bias;
+        item.body_case = TRACEMALLOCD__AGENT__ITEM__BODY_MODULE;
+        item.module = &module;
+        return definitions_add_item(modules->definitions, packed,
+                                    (uint32_t)tracemallocd__agent__item__pack(&item, packed));
+}
+
+static bool put_load(struct modules *modules, unsigned room, uint32_t generation, uint64_t item) {
+        return ring_put(modules->ring, room, 2, record_header(RECORD_MODULE_LOAD, 0, 0, generation), item, 0, 0) !=
+               RING_NO_POSITION;
+}
+
+static struct module *claim_slot(struct modules *modules) {
+        uint32_t n = atomic_load(&modules->n_slots);
+
+        while (n < MODULES_MAX)
+                if (atomic_compare_exchange_weak(&modules->n_slots, &n, n + 1))
+                        return &modules->slots[n];
+        /* a program that loads and unloads all day: what died is taken again */
+        for (n = 0; n < MODULES_MAX; n++) {
+                uint32_t dead = 1;
+
+                if (atomic_compare_exchange_strong(&modules->slots[n].dead, &dead, 0))
+                        return &modules->slots[n];
+        }
+        return NULL;
+}
+
+/* Return: the generation, 0 where it could not be told. */
+static uint32_t add(struct modules *modules, unsigned room, const struct object *object) {
+        struct module *module = claim_slot(modules);
+        uint32_t generation;
+
+        if (!module)
+                return 0;
+        generation = atomic_fetch_add(&modules->n_generations, 1) + 1;
+        module->item = write_item(modules, object, generation, module->path, sizeof(module->path));
+        if (module->item == DEFINITIONS_FULL || !put_load(modules, room, generation, module->item)) {
+                atomic_store(&module->dead, 1);
+                return 0;
+        }
+        module->start = object->start;
+        module->end = object->end;
+        module->bias = object->bias;
+        module->identity = identity_of(object);
+        atomic_store(&module->file_sent, 0);
+        atomic_fetch_add(&modules->n_unsent, 1);
+        atomic_store_explicit(&module->generation, generation, memory_order_release);
+        return generation;
+}
+
+static void unload(struct modules *modules, unsigned room, struct module *module, uint32_t generation) {
+        uint64_t start = module->start, end = module->end;
+
+        if (!atomic_compare_exchange_strong(&module->generation, &generation, 0))
+                return; /* another thread saw it too */
+        trie_forget(modules->trie, start, end);
+        ring_put(modules->ring, room, 1, record_header(RECORD_MODULE_UNLOAD, 0, 0, generation), 0, 0, 0);
+        atomic_store(&module->dead, 1);
+}
+
+uint32_t modules_find(struct modules *modules, unsigned room, uint64_t pc, uint64_t *valuep) {
+        uint32_t n = atomic_load_explicit(&modules->n_slots, memory_order_acquire), generation;
+        struct object object;
+        uint64_t bias;
+
+        *valuep = pc;
+        if (!object_find(pc, &object))
+                return 0;
+        for (uint32_t i = 0; i < n; i++) {
+                struct module *module = &modules->slots[i];
+
+                if (!slot_holds(module, pc, &generation, &bias))
+                        continue;
+                if (is_same(module, &object)) {
+                        *valuep = pc - bias;
+                        return generation;
+                }
+                unload(modules, room, module, generation);
+        }
+        generation = add(modules, room, &object);
+        if (generation)
+                *valuep = pc - object.bias;
+        return generation;
+}
+
+static void add_loaded(const struct object *object, void *context) {
+        struct modules *modules = context;
+        uint32_t n = atomic_load(&modules->n_slots);
+
+        for (uint32_t i = 0; i < n; i++)
+                if (atomic_load(&modules->slots[i].generation) && is_same(&modules->slots[i], object))
+                        return;
+        add(modules, 0, object);
+}
+
+void modules_add_loaded(struct modules *modules) {
+        object_for_each(add_loaded, modules);
+}
+
+void modules_check_unloaded(struct modules *modules, unsigned room) {
+        uint32_t n = atomic_load(&modules->n_slots);
+
+        for (uint32_t i = 0; i < n; i++) {
+                struct module *module = &modules->slots[i];
+                uint32_t generation = atomic_load_explicit(&module->generation, memory_order_acquire);
+                struct object object;
+
+                if (generation && (!object_find(module->start, &object) || !is_same(module, &object)))
+                        unload(modules, room, module, generation);
+        }
+}
+
+void modules_copy(struct modules *modules, const struct modules *parent) {
+        uint32_t n = atomic_load(&parent->n_slots);
+
+        atomic_store(&modules->n_generations, atomic_load(&parent->n_generations));
+        for (uint32_t i = 0; i < n; i++) {
+                const struct module *from = &parent->slots[i];
+                struct module *to = &modules->slots[i];
+                const void *item;
+                uint32_t length, generation = atomic_load(&from->generation);
+
+                atomic_store(&to->dead, generation == 0);
+                if (generation == 0)
+                        continue;
+                length = definitions_item(parent->definitions, from->item, &item);
+                to->item = definitions_add_item(modules->definitions, item, length);
+                if (to->item == DEFINITIONS_FULL || !put_load(modules, 0, generation, to->item)) {
+                        atomic_store(&to->dead, 1);
+                        continue;
+                }
+                to->start = from->start;
+                to->end = from->end;
+                to->bias = from->bias;
+                to->identity = from->identity;
+                memcpy(to->path, from->path, sizeof(to->path));
+                /* what the parent has sent, the daemon has by the parent's secret */
+                atomic_store(&to->file_sent, atomic_load(&from->file_sent));
+                if (!atomic_load(&to->file_sent))
+                        atomic_fetch_add(&modules->n_unsent, 1);
+                atomic_store(&to->generation, generation);
+        }
+        atomic_store(&modules->n_slots, n);
+}
+
+unsigned modules_open_files(struct modules *modules, uint64_t *items, int *fds, unsigned n_max) {
+        uint32_t n = atomic_load(&modules->n_slots);
+        unsigned n_opened = 0;
+
+        for (uint32_t i = 0; i < n && n_opened < n_max; i++) {
+                struct module *module = &modules->slots[i];
+                uint32_t generation = atomic_load_explicit(&module->generation, memory_order_acquire);
+                int fd;
+
+                if (!generation || atomic_exchange(&module->file_sent, 1))
+                        continue;
+                atomic_fetch_sub(&modules->n_unsent, 1);
+                fd = module->path[0] ? sys_open(module->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+                if (fd < 0)
+                        continue;
+                items[n_opened] = module->item;
+                fds[n_opened++] = fd;
+        }
+        return n_opened;
+}

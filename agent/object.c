@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Loaded objects, as glibc's _dl_find_object or, without it, dl_iterate_phdr tells of them. */
+
+#include "agent/object.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+#include "agent/real.h"
+#include "agent/thread.h"
+
+static int (*find_object)(void *address, struct dl_find_object *result); /* dlsym's: an older libc lacks it */
+
+/* Where the loaded file's own headers say; the first page of an object is always mapped. */
+static void find_build_id(struct object *object, const ElfW(Phdr) * phdrs, unsigned n_phdrs) {
+        for (unsigned i = 0; i < n_phdrs; i++) {
+                const char *note = (const char *)object->bias + phdrs[i].p_vaddr, *end = note + phdrs[i].p_memsz;
+
+                if (phdrs[i].p_type == PT_GNU_EH_FRAME)
+                        object->eh_frame_hdr = note;
+                if (phdrs[i].p_type != PT_NOTE || (uintptr_t)note < object->start || (uintptr_t)end > object->end)
+                        continue;
+                while ((size_t)(end - note) >= sizeof(ElfW(Nhdr))) {
+                        const ElfW(Nhdr) *header = (const void *)note;
+                        uint64_t name = ((uint64_t)header->n_namesz + 3) & ~UINT64_C(3);
+                        uint64_t length = ((uint64_t)header->n_descsz + 3) & ~UINT64_C(3);
+
+                        if (name + length > (uint64_t)(end - note) - sizeof(*header))
+                                break;
+                        if (header->n_type == NT_GNU_BUILD_ID && header->n_namesz == 4 &&
+                            header->n_descsz <= OBJECT_BUILD_ID_MAX && memcmp(header + 1, "GNU", 4) == 0) {
+                                object->build_id = (const uint8_t *)(header + 1) + name;
+                                object->build_id_length = header->n_descsz;
+                        }
+                        note += sizeof(*header) + name + length;
+                }
+        }
+}
+
+static void from_map(struct object *object, const struct dl_find_object *found) {
+        const struct link_map *map = found->dlfo_link_map;
+        const ElfW(Ehdr) *header = found->dlfo_map_start;
+
+        *object = (struct object){
+                .start = (uintptr_t)found->dlfo_map_start,
+                .end = (uintptr_t)found->dlfo_map_end,
+                .bias = map->l_addr,
+                .name = map->l_name ? map->l_name : "",
+        };
+        /* phdrs past the first page: a file unlike any that a linker makes; it goes without a build id */
+        if (memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_phentsize == sizeof(ElfW(Phdr)) &&
+            header->e_phoff + (uint64_t)header->e_phnum * sizeof(ElfW(Phdr)) <= 4096)
+                find_build_id(object, (const void *)((const char *)header + header->e_phoff), header->e_phnum);
+        object->eh_frame_hdr = found->dlfo_eh_frame;
+}
+
+static void from_phdrs(struct object *object, const struct dl_phdr_info *info) {
+        *object = (struct object){
+                .bias = info->dlpi_addr, .name = info->dlpi_name ? info->dlpi_name : "", .start = UINTPTR_MAX};
+        for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+                uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+
+                if (info->dlpi_phdr[i].p_type != PT_LOAD)
+                        continue;
+                if ((start & ~UINT64_C(4095)) < object->start)
+                        object->start = start & ~UINT64_C(4095);
+                if (start + info->dlpi_phdr[i].p_memsz > object->end)
+                        object->end = start + info->dlpi_phdr[i].p_memsz;
+        }
+        find_build_id(object, info->dlpi_phdr, info->dlpi_phnum);
+}
+
+struct search {
+        uintptr_t address;
+        struct object *objectp;
+        void (*visit)(const struct object *object, void *context);
+        void *context;
+};
+
+static int search_one(struct dl_phdr_info *info, size_t size, void *data) {
+        struct search *search = data;
+
+        from_phdrs(search->objectp, info);
+        return search->address >= search->objectp->start && search->address < search->objectp->end;
+}
+
+bool object_find(uintptr_t address, struct object *objectp) {
+        struct search search = {.address = address, .objectp = objectp};
+        struct dl_find_object found;
+
+        if (!find_object)
+                return dl_iterate_phdr(search_one, &search) == 1;
+        if (find_object((void *)address, &found) != 0)
+                return false;
+        from_map(objectp, &found);
+        return true;
+}
+
+const void *object_eh_frame_hdr(uintptr_t address) {
+        struct dl_find_object found;
+        struct object object;
+
+        if (likely(find_object != NULL))
+                return find_object((void *)address, &found) == 0 ? found.dlfo_eh_frame : NULL;
+        return object_find(address, &object) ? object.eh_frame_hdr : NULL;
+}
+
+static int visit_one(struct dl_phdr_info *info, size_t size, void *data) {
+        const struct search *search = data;
+        struct object object;
+        struct dl_find_object found;
+
+        from_phdrs(&object, info);
+        /* the same bounds as object_find() will give for an address in it */
+        if (find_object && object.end && find_object((void *)object.start, &found) == 0)
+                from_map(&object, &found);
+        if (object.end)
+                search->visit(&object, search->context);
+        return 0;
+}
+
+void object_for_each(void (*visit)(const struct object *object, void *context), void *context) {
+        struct search search = {.visit = visit, .context = context};
+
+        dl_iterate_phdr(visit_one, &search);
+}
+
+void object_setup(void) {
+        find_object = (int (*)(void *, struct dl_find_object *))real_symbol("_dl_find_object");
+}

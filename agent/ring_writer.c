@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a writer of the ring does when there is no room: wait, give up, count.
+ * Runs in whatever thread called a hook; only system calls that leave errno alone.
+ */
+
+#include "agent/ring_writer.h"
+
+#include "agent/sys.h"
+
+/* A waiter looks up at least this often, should a wake-up get lost with the daemon that owed it. */
+#define WAIT_SLICE_NS UINT64_C(50000000)
+
+void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control) {
+        *ring = (struct ring_writer){
+                .header = memory,
+                .data = (_Atomic uint64_t *)((char *)memory + RING_HEADER_BYTES),
+                .word_mask = (UINT64_C(1) << log2_size) / 8 - 1,
+                .size = UINT64_C(1) << log2_size,
+                .log2_size = log2_size,
+        };
+        atomic_init(&ring->control, control);
+        ring->header->magic = RING_MAGIC;
+        ring->header->version = RING_VERSION;
+        ring->header->log2_size = log2_size;
+}
+
+void ring_wake_reader(struct ring_writer *ring) {
+        struct doorbell *doorbell = atomic_load_explicit(&ring->doorbell, memory_order_acquire);
+
+        if (!doorbell)
+                return;
+        atomic_fetch_add_explicit(&doorbell->word, 1, memory_order_release);
+        sys_futex(&doorbell->word, FUTEX_WAKE, 1, NULL);
+}
+
+void ring_report_lost(struct ring_writer *ring) {
+        uint64_t lost = atomic_exchange(&ring->lost_unreported, 0), position;
+
+        if (!lost)
+                return;
+        if (!ring_try_reserve(ring, 0, 16, &position)) {
+                atomic_fetch_add(&ring->lost_unreported, lost);
+                return;
+        }
+        ring_store(ring, position + 8, lost, memory_order_relaxed);
+        ring_store(ring, position, record_header(RECORD_LOST, position >> ring->log2_size, 0, 0), memory_order_release);
+        atomic_store(&ring->gave_up, 0);
+}
+
+static void sleep_for_room(const struct ring_control *control, uint32_t wake, uint64_t ns) {
+        struct timespec slice = {.tv_nsec = (long)(ns < WAIT_SLICE_NS ? ns : WAIT_SLICE_NS)};
+
+        sys_futex(&control->tail_wake, FUTEX_WAIT, wake, &slice);
+}
+
+/* Return: whether the reservation succeeded within control.stall_limit_us. */
+static bool wait_for_room(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        uint64_t start = sys_clock_ns(false), now = start;
+        uint64_t limit = (uint64_t)atomic_load(&control->stall_limit_us) * 1000;
+        bool reserved = false;
+
+        atomic_fetch_add(&ring->header->stalls, 1);
+        atomic_fetch_add(&ring->header->waiters, 1);
+        ring_wake_reader(ring); /* it may sleep with its mark behind us */
+        for (;;) {
+                uint32_t wake = atomic_load(&control->tail_wake);
+
+                reserved = ring_try_reserve(ring, room, length, positionp);
+                if (reserved || now - start >= limit || atomic_load(&control->mode) == TRACE_ENDED)
+                        break;
+                if (ring->make_room)
+                        ring->make_room(ring->context);
+                else
+                        sleep_for_room(control, wake, start + limit - now);
+                now = sys_clock_ns(false);
+        }
+        atomic_fetch_sub(&ring->header->waiters, 1);
+        atomic_fetch_add(&ring->header->stall_ns, now - start);
+        return reserved;
+}
+
+bool ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        bool wait = (room & RING_MAY_WAIT) && !atomic_load(&ring->gave_up) && atomic_load(&control->stall_limit_us);
+
+        if (wait) {
+                if (wait_for_room(ring, room, length, positionp))
+                        return true;
+                if (!atomic_exchange(&ring->gave_up, 1) && ring->stalled && !ring->stalled(ring->context))
+                        return false;
+        }
+        atomic_fetch_add(&ring->header->lost_events, 1);
+        atomic_fetch_add(&ring->lost_unreported, 1);
+        return false;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The agent's states and what a hook asks at its entry. A hook costs one
+ * predictable branch while nothing is traced.
+ *
+ *   NEW        a fresh image or the child of a fork: the next hooked call arms
+ *   RECORDING  an epoch is there (the daemon may not have answered yet)
+ *   PAUSED     socket way, mode off: looks for SetMode now and then
+ *   IDLE       no daemon: tries again now and then
+ *   INERT      never traced: a foreign libc, TRACEMALLOCD_OFF, a child with CHILDREN=0
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/epoch.h"
+#include "agent/thread.h"
+
+enum gate {
+        GATE_NEW = 0, /* what the kernel makes of this page in the child of a fork */
+        GATE_RECORDING,
+        GATE_PAUSED,
+        GATE_IDLE,
+        GATE_INERT,
+};
+
+/* A page of its own with MADV_WIPEONFORK: so the child of a fork, of a raw clone too, finds zeros here
+ * without asking for its pid. A vfork child, which shares the parent's heap, finds the parent's. */
+struct process_page {
+        _Atomic uint32_t gate;
+        _Atomic uint32_t arming; /* one thread is in agent_arm() */
+        char padding[4096 - 8];
+};
+
+extern struct process_page process_page;
+extern struct epoch *_Atomic current_epoch;
+
+/** agent_closed() - the rest of agent_epoch() where the gate is not RECORDING: arms, tries again
+ * Return: the epoch to record in now, or NULL. */
+struct epoch *agent_closed(uint32_t domain_bit);
+
+/** agent_not_exact() - the rest of agent_epoch() where the mode is not EXACT: notices the daemon's end */
+void agent_not_exact(struct epoch *epoch, uint32_t mode);
+
+/** agent_drain() - socket way: send; @flush: even if it is not due. The guard is set. */
+void agent_drain(struct epoch *epoch, bool flush);
+
+/** agent_bring_files() - hand over files of new modules, if there are any and the last time is long ago
+ * @last: do it now. The guard is set. */
+void agent_bring_files(struct epoch *epoch, bool last);
+
+/** agent_pid() - of the process that records, as it was when it armed */
+int agent_pid(void);
+
+/** agent_epoch() - where to record an event of a domain
+ * Return: NULL: nowhere. */
+static inline struct epoch *agent_epoch(uint32_t domain_bit) {
+        struct epoch *epoch;
+        const struct ring_control *control;
+        uint32_t mode;
+
+        if (unlikely(atomic_load_explicit(&process_page.gate, memory_order_acquire) != GATE_RECORDING))
+                return agent_closed(domain_bit);
+        epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
+        control = epoch_control(epoch);
+        mode = atomic_load_explicit(&control->mode, memory_order_relaxed);
+        if (unlikely(mode != TRACE_EXACT)) {
+                agent_not_exact(epoch, mode);
+                return NULL;
+        }
+        return atomic_load_explicit(&control->domains, memory_order_relaxed) & domain_bit ? epoch : NULL;
+}
+
+/** agent_epoch_any() - the same for events that belong to no domain (fork, exec, exit): in any mode but ENDED
+ * Return: NULL where this process does not record, a vfork child included. */
+struct epoch *agent_epoch_any(void);

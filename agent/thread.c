@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Slots for threads: a list that only grows. There is no hook for a thread's end
+ * (a pthread key would take one of the program's, and its destructor may run before
+ * those that still allocate), so a slot is taken from a dead thread when the list
+ * has grown.
+ */
+
+#include "agent/thread.h"
+
+#include <errno.h>
+
+#include "agent/sys.h"
+
+__thread struct thread_state thread_state;
+
+static struct thread *_Atomic slots;
+static _Atomic uint32_t n_slots;
+static _Atomic uint32_t reap_at = 16; /* slots at which dead threads are looked for next */
+
+static bool buffers_map(struct thread *thread, uint32_t n_frames) {
+        size_t bytes = (size_t)n_frames * (2 * sizeof(uint64_t) + sizeof(uint32_t));
+        char *memory = sys_map_memory(bytes);
+
+        if (!memory)
+                return false;
+        if (thread->mapped)
+                sys_unmap(thread->last < thread->walked ? (void *)thread->last : (void *)thread->walked,
+                          thread->mapped);
+        thread->mapped = bytes;
+        thread->capacity = n_frames;
+        thread->n_last = 0;
+        thread->last = (uint64_t *)memory;
+        thread->walked = thread->last + n_frames;
+        thread->nodes = (uint32_t *)(thread->walked + n_frames);
+        return true;
+}
+
+static struct thread *take_free_slot(int tid) {
+        for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
+                int nobody = 0;
+
+                if (atomic_load(&slot->owner) == 0 && atomic_compare_exchange_strong(&slot->owner, &nobody, tid))
+                        return slot;
+        }
+        return NULL;
+}
+
+static void reap_dead(void) {
+        int pid = sys_getpid();
+
+        for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
+                int owner = atomic_load(&slot->owner);
+
+                if (owner && sys_call(SYS_tgkill, pid, owner, 0, 0, 0, 0) == -ESRCH)
+                        atomic_compare_exchange_strong(&slot->owner, &owner, 0);
+        }
+}
+
+static struct thread *new_slot(int tid) {
+        static _Atomic uintptr_t chunk; /* a page of slots; in its low bits, how many of them are handed out */
+        const uintptr_t per_chunk = 4096 / sizeof(struct thread);
+        uintptr_t taken = atomic_load(&chunk);
+        struct thread *slot;
+
+        do {
+                if (taken == 0 || (taken & 4095) >= per_chunk) {
+                        /* two threads here at once make two chunks, and the rest of one is never used */
+                        slot = sys_map_memory(4096);
+                        if (!slot)
+                                return NULL;
+                        atomic_store(&chunk, (uintptr_t)slot + 1);
+                        break;
+                }
+                slot = (struct thread *)(taken & ~(uintptr_t)4095) + (taken & 4095);
+        } while (!atomic_compare_exchange_weak(&chunk, &taken, taken + 1));
+
+        atomic_store(&slot->owner, tid);
+        slot->next = atomic_load(&slots);
+        while (!atomic_compare_exchange_weak(&slots, &slot->next, slot))
+                ;
+        atomic_fetch_add(&n_slots, 1);
+        return slot;
+}
+
+static struct thread *claim(void) {
+        int tid = sys_gettid();
+        struct thread *slot = take_free_slot(tid);
+
+        if (!slot && atomic_load(&n_slots) >= atomic_load(&reap_at)) {
+                reap_dead();
+                atomic_store(&reap_at, atomic_load(&n_slots) * 2);
+                slot = take_free_slot(tid);
+        }
+        return slot ? slot : new_slot(tid);
+}
+
+struct thread *thread_get(uint32_t n_frames) {
+        struct thread *thread = thread_state.self;
+
+        if (unlikely(!thread)) {
+                thread = claim();
+                if (!thread)
+                        return NULL;
+                thread->n_last = 0;
+                thread_state.self = thread;
+        }
+        if (unlikely(thread->capacity < n_frames) && !buffers_map(thread, n_frames))
+                return NULL;
+        return thread;
+}
+
+void thread_after_fork(void) {
+        struct thread *self = thread_state.self;
+
+        for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next)
+                atomic_store(&slot->owner, slot == self ? sys_gettid() : 0);
+}
+
+bool thread_guard_enter_slow(uintptr_t cfa) {
+        /* Below the frame that set it: interrupted. At or above it: that frame is gone, it was left by a
+         * longjmp, unless we are on another stack. */
+        return cfa >= thread_state.guard && !sys_on_signal_stack();
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the agent keeps for each thread: a few words of thread-local storage
+ * (initial-exec, so that reaching them calls nothing), and a mapping for stacks.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Buffers of one thread; found again by the thread that gets the slot after its owner's death. */
+struct thread {
+        struct thread *next;
+        _Atomic int owner; /* tid; 0: free */
+        size_t mapped;
+        uint32_t capacity; /* frames */
+
+        /* the last stack: what its outer frames were interned as. Of which trie, and which state of it: */
+        const void *trie;
+        uint32_t trie_version;
+        uint32_t n_last;
+        uint64_t *last;   /* [capacity] keys, innermost first */
+        uint64_t *walked; /* [capacity] the stack that is just being walked; changes places with last */
+        uint32_t *nodes;  /* [capacity] nodes[i]: of the i + 1 oldest frames of last */
+};
+
+struct thread_state {
+        struct thread *self;
+        /* Stack pointer of the hook that is recording, 0 outside. A longjmp out of a signal handler can
+         * leave it set; that is noticed by comparing stack pointers. */
+        uintptr_t guard;
+
+        /* operator new calls malloc: what that call looks like, so that the block is counted once. One
+         * call only, so that an exception thrown out of operator new leaves next to nothing behind. */
+        uintptr_t inner_cfa;
+        size_t inner_size, inner_slack;
+        /* operator delete calls free: the same */
+        uintptr_t inner_free_cfa;
+        void *inner_free;
+
+        uint32_t ticks;      /* calls since the last look at the clock while there is no daemon */
+        uint32_t resolving;  /* inside dlsym */
+        uint32_t fork_token; /* of the fork that this thread is in */
+};
+
+extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
+
+/* A frame of operator new or delete between two hooks is smaller than this, a signal frame (its
+ * floating point state alone) larger. */
+#define THREAD_INNER_STACK_MAX 1024
+
+/** thread_get() - the calling thread's buffers, for at least @n_frames frames; the guard is set
+ * Return: NULL where there is no memory. */
+struct thread *thread_get(uint32_t n_frames);
+
+/** thread_after_fork() - the calling thread is all that is left of its process's threads */
+void thread_after_fork(void);
+
+bool thread_guard_enter_slow(uintptr_t cfa);
+
+/** thread_guard_enter() - begin to record
+ * @cfa: of the hook; *previousp: for thread_guard_leave()
+ * Return: false where this interrupted a hook of the same thread that was recording: then the caller may
+ * neither capture a stack nor wait. */
+static inline bool thread_guard_enter(uintptr_t cfa, uintptr_t *previousp) {
+        *previousp = thread_state.guard;
+        if (unlikely(*previousp != 0) && !thread_guard_enter_slow(cfa))
+                return false;
+        *previousp = 0;
+        thread_state.guard = cfa;
+        atomic_signal_fence(memory_order_seq_cst);
+        return true;
+}
+
+static inline void thread_guard_leave(uintptr_t previous) {
+        atomic_signal_fence(memory_order_seq_cst);
+        thread_state.guard = previous;
+}
+
+/** thread_inner_alloc() - whether an allocation is the one that operator new makes; once true, it is no more */
+static inline bool thread_inner_alloc(uintptr_t cfa, size_t size) {
+        struct thread_state *state = &thread_state;
+
+        return state->inner_cfa - cfa - 1 < THREAD_INNER_STACK_MAX && size - state->inner_size <= state->inner_slack;
+}
+
+/** thread_inner_free() - whether a free is the one that operator delete makes */
+static inline bool thread_inner_free(uintptr_t cfa, const void *block) {
+        const struct thread_state *state = &thread_state;
+
+        return state->inner_free == block && state->inner_free_cfa - cfa - 1 < THREAD_INNER_STACK_MAX;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The agent's view of the traceback trie: (parent node, key) -> node, where the
+ * key is a program counter or what stands for one. Lock-free; nobody waits for
+ * another's insertion. An entry may get lost (two threads at once, growth): then
+ * the same traceback has two node numbers, which the daemon merges by content.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Keys with this bit are no program counters: the rest is the depth of a cut traceback. */
+#define TRIE_KEY_DEPTH  (UINT64_C(1) << 63)
+#define TRIE_FORGET_MAX 16
+
+struct trie_table;
+
+struct trie_range {
+        _Atomic uint64_t start, end; /* [start, end) of keys to be forgotten; end 0: unused */
+};
+
+struct trie {
+        struct trie_table *_Atomic table;
+        _Atomic uint32_t busy;    /* one thread grows or forgets */
+        _Atomic uint32_t version; /* changes when nodes found before may have become wrong */
+        _Atomic uint32_t pending; /* there is something to forget */
+        _Atomic uint32_t forget_all;
+        struct trie_range forget[TRIE_FORGET_MAX];
+};
+
+/** trie_init() - an empty trie in memory of its own
+ * Return: 0; -ENOMEM. */
+int trie_init(struct trie *trie);
+
+/** trie_share() - begin with another's entries; in a child of fork, where the parent's memory is copied on write */
+void trie_share(struct trie *trie, const struct trie *parent);
+
+/** trie_find() - Return: the node; 0: not there */
+uint32_t trie_find(const struct trie *trie, uint32_t parent, uint64_t key);
+
+/** trie_insert() - make @node findable; grows the table. May lose the entry, which only costs a second node later */
+void trie_insert(struct trie *trie, uint32_t parent, uint64_t key, uint32_t node);
+
+/** trie_forget() - forget nodes whose key is in [start, end): their module was unloaded
+ * Takes O(table), here or in the thread that is just growing it. */
+void trie_forget(struct trie *trie, uint64_t start, uint64_t end);
+
+static inline uint32_t trie_version(const struct trie *trie) {
+        return atomic_load_explicit(&trie->version, memory_order_acquire);
+}

@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One thread with poll(2): connections, rings, ends of processes. Simple before
+ * fast: every millisecond each ring is read to its end. An image's table is open addressing.
+ */
+
+#include "tests/support/fake_daemon.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proto/agent.pb-c.h"
+#include "proto/record.h"
+#include "proto/ring.h"
+#include "tests/support/oracle.h"
+
+#define CONNECTIONS_MAX 256
+#define FDS_MAX         64
+
+struct fork_copy {
+        uint32_t token;
+        struct oracle *oracle;
+        struct fork_copy *next;
+};
+
+struct module_seen {
+        uint32_t generation;
+        char path[256];
+};
+
+struct image {
+        struct fake_image told; /* first: what tests see */
+        struct oracle *oracle;
+        struct fork_copy *forks;
+        struct module_seen *modules;
+        uint32_t n_modules;
+        int pidfd;
+        bool ended;
+        /* ring way */
+        struct ring_header *ring;
+        const _Atomic uint64_t *data;
+        uint64_t size;
+        size_t ring_bytes;
+        struct ring_control *control;
+        struct definitions_header *definitions;
+        size_t definitions_bytes;
+        /* socket way: definitions in memory of ours */
+        int connection;
+        uint64_t position;
+        const struct node_def *nodes;
+        const uint8_t *items;
+        uint64_t items_capacity;
+};
+
+struct connection {
+        int fd;
+        uint8_t *bytes;
+        size_t used;
+        int fds[FDS_MAX];
+        unsigned n_fds;
+        struct image *image;
+        bool files_only;
+};
+
+struct fake_daemon {
+        struct fake_daemon_options options;
+        int listener;
+        char path[108];
+        pthread_t thread;
+        pthread_mutex_t mutex;
+        bool stop;
+        uint64_t rounds; /* of the loop: settle waits for two */
+        struct image *images[FAKE_IMAGES_MAX];
+        size_t n_images;
+        struct connection connections[CONNECTIONS_MAX];
+        struct doorbell *doorbell;
+        int doorbell_fd;
+};
+
+static int memfd_page(const char *name, size_t bytes, void **memoryp) {
+        int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        assert(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0);
+        *memoryp = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert(*memoryp != MAP_FAILED);
+        return fd;
+}
+
+/* ---- records ---- */
+
+static const char *module_path(const struct image *image, uint32_t generation) {
+        for (uint32_t i = image->n_modules; i-- > 0;)
+                if (image->modules[i].generation == generation)
+                        return image->modules[i].path;
+        return NULL;
+}
+
+static void see_module(struct image *image, uint32_t generation, uint64_t offset) {
+        uint32_t length = 0;
+        Tracemallocd__Agent__Item *item = NULL;
+
+        if (offset + 4 <= image->items_capacity)
+                memcpy(&length, image->items + offset, 4);
+        if (length && offset + 4 + length <= image->items_capacity)
+                item = tracemallocd__agent__item__unpack(NULL, length, image->items + offset + 4);
+        if (!item || item->body_case != TRACEMALLOCD__AGENT__ITEM__BODY_MODULE ||
+            item->module->generation != generation || image->n_modules == FAKE_MODULES_MAX) {
+                image->told.bad_records++;
+        } else {
+                struct module_seen *seen = &image->modules[image->n_modules++];
+
+                seen->generation = generation;
+                snprintf(seen->path, sizeof(seen->path), "%.*s", (int)item->module->path.len,
+                         (const char *)item->module->path.data);
+                image->told.n_modules = image->n_modules;
+        }
+        if (item)
+                tracemallocd__agent__item__free_unpacked(item, NULL);
+}
+
+static void check_traceback(struct image *image, uint32_t node) {
+        uint32_t n_nodes = image->definitions->node_capacity, oldest = 0;
+        const char *path;
+
+        if (node == 0)
+                image->told.empty_tracebacks++;
+        if (node && image->nodes[node].unit == NODE_UNIT_DEPTH) {
+                image->told.cut_tracebacks++;
+                node = image->nodes[node].parent;
+        }
+        for (; node; node = image->nodes[node].parent) {
+                const struct node_def *def = &image->nodes[node];
+
+                if (node >= n_nodes || def->parent >= node || def->value == 0 ||
+                    (def->unit && def->unit < NODE_UNIT_CODE && !module_path(image, def->unit))) {
+                        image->told.bad_records++;
+                        return;
+                }
+                oldest = def->unit;
+        }
+        path = module_path(image, oldest);
+        if (path && (image->n_modules && (strcmp(path, image->modules[0].path) == 0 || strstr(path, "libc.so") ||
+                                          strstr(path, "ld-linux"))))
+                image->told.complete_tracebacks++;
+}
+
+static void note_fork(struct image *image, uint32_t token) {
+        struct fork_copy *copy = malloc(sizeof(*copy));
+
+        copy->token = token;
+        copy->oracle = oracle_copy(image->oracle);
+        copy->next = image->forks;
+        image->forks = copy;
+}
+
+static void apply(struct image *image, const uint64_t *words) {
+        struct fake_image *told = &image->told;
+        struct oracle *oracle = image->oracle;
+        uint64_t header = words[0];
+        unsigned type = record_type(header);
+
+        told->count[type <= RECORD_TYPE_MAX ? type : 0]++;
+        switch (type) {
+        case RECORD_ALLOC:
+                check_traceback(image, record_argument(header));
+                told->replaced += oracle_add(oracle, words[1], words[2]);
+                break;
+        case RECORD_FREE:
+                told->unknown_frees += !oracle_remove(oracle, words[1]);
+                break;
+        case RECORD_MOVE_OUT:
+                told->unknown_frees += !oracle_move_out(oracle, words[1], image->position);
+                break;
+        case RECORD_MOVE_IN:
+                check_traceback(image, record_argument(header));
+                told->unknown_moves += !oracle_move_in(oracle, words[1], words[2], words[3], &told->replaced);
+                break;
+        case RECORD_MOVE_BACK:
+                told->unknown_moves += !oracle_move_back(oracle, words[1]);
+                break;
+        case RECORD_LOST:
+                told->lost += words[1];
+                break;
+        case RECORD_MODULE_LOAD:
+                see_module(image, record_argument(header), words[1]);
+                break;
+        case RECORD_FORK:
+                note_fork(image, record_argument(header));
+                break;
+        case RECORD_EXIT:
+                told->exit_status = (int)words[1];
+                break;
+        case RECORD_MAP:
+                check_traceback(image, record_argument(header));
+                told->mmap_bytes += words[2];
+                break;
+        case RECORD_UNMAP:
+                told->mmap_bytes -= words[2];
+                break;
+        default:
+                break;
+        }
+        told->live_count = oracle->n_live;
+        told->live_bytes = oracle->live_bytes;
+        told->moving = oracle->n_moving;
+        if (oracle->live_bytes > told->peak_bytes)
+                told->peak_bytes = oracle->live_bytes;
+}
+
+static uint64_t ring_word(const struct image *image, uint64_t position) {
+        return atomic_load_explicit(&image->data[position % image->size / 8], memory_order_acquire);
+}
+
+/* Reads what is complete; @dead: past holes, which nobody will fill any more. */
+static void read_ring(struct image *image, bool dead) {
+        uint64_t head = atomic_load(&image->ring->head);
+        unsigned log2_size = image->ring->log2_size;
+
+        while (image->position < head) {
+                uint64_t words[RECORD_WORDS_MAX], header = ring_word(image, image->position);
+                unsigned n = record_words(record_type(header));
+
+                if (!(header & RECORD_HEADER_BIT) || record_lap(header) != (image->position >> log2_size & 255)) {
+                        if (!dead)
+                                break;
+                        image->position += 8;
+                        continue;
+                }
+                if (n == 0) {
+                        image->told.bad_records++;
+                        image->position += 8;
+                        continue;
+                }
+                words[0] = header;
+                for (unsigned i = 1; i < n; i++)
+                        words[i] = ring_word(image, image->position + i * 8);
+                apply(image, words);
+                image->position += n * 8;
+        }
+        image->told.lost_events = atomic_load(&image->ring->lost_events);
+}
+
+static void give_space_back(struct image *image) {
+        atomic_store(&image->control->tail, image->position);
+        atomic_fetch_add(&image->control->tail_wake, 1);
+        syscall(SYS_futex, &image->control->tail_wake, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+static void service_image(struct fake_daemon *daemon, struct image *image) {
+        struct pollfd poll_pid = {.fd = image->pidfd, .events = POLLIN};
+        bool dead;
+
+        if (image->ended)
+                return;
+        dead = poll(&poll_pid, 1, 0) > 0;
+        if (image->ring && (!daemon->options.keep_full || dead)) {
+                read_ring(image, dead);
+                give_space_back(image);
+        }
+        if (dead && image->connection < 0)
+                image->ended = true;
+}
+
+/* ---- connections ---- */
+
+static void send_reply(struct connection *connection, struct image *image, uint32_t status, const int fds[2]) {
+        Tracemallocd__Agent__DaemonMessage message = TRACEMALLOCD__AGENT__DAEMON_MESSAGE__INIT;
+        Tracemallocd__Agent__HelloReply reply = TRACEMALLOCD__AGENT__HELLO_REPLY__INIT;
+        uint8_t bytes[1024];
+        uint32_t length;
+        struct iovec part = {.iov_base = bytes};
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(2 * sizeof(int))];
+        } control = {0};
+        struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+
+        reply.status = (Tracemallocd__Agent__HelloReply__Status)status;
+        reply.major = 1;
+        if (image) {
+                reply.secret.data = image->told.secret;
+                reply.secret.len = sizeof(image->told.secret);
+                reply.traceback_limit = atomic_load(&image->control->traceback_limit);
+                reply.domains = atomic_load(&image->control->domains);
+                reply.mode = atomic_load(&image->control->mode);
+                reply.window = 256 * 1024;
+        }
+        message.body_case = TRACEMALLOCD__AGENT__DAEMON_MESSAGE__BODY_HELLO_REPLY;
+        message.hello_reply = &reply;
+        length = (uint32_t)tracemallocd__agent__daemon_message__pack(&message, bytes + 4);
+        memcpy(bytes, &length, 4);
+        part.iov_len = length + 4;
+        if (fds) {
+                packet.msg_control = &control;
+                packet.msg_controllen = sizeof(control);
+                control.header = (struct cmsghdr){
+                        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(2 * sizeof(int))};
+                memcpy(CMSG_DATA(&control.header), fds, 2 * sizeof(int));
+        }
+        sendmsg(connection->fd, &packet, MSG_NOSIGNAL);
+}
+
+static void send_ack(struct connection *connection) {
+        Tracemallocd__Agent__DaemonMessage message = TRACEMALLOCD__AGENT__DAEMON_MESSAGE__INIT;
+        Tracemallocd__Agent__Ack ack = TRACEMALLOCD__AGENT__ACK__INIT;
+        uint8_t bytes[64];
+        uint32_t length;
+
+        ack.sequence = connection->image->position;
+        message.body_case = TRACEMALLOCD__AGENT__DAEMON_MESSAGE__BODY_ACK;
+        message.ack = &ack;
+        length = (uint32_t)tracemallocd__agent__daemon_message__pack(&message, bytes + 4);
+        memcpy(bytes, &length, 4);
+        send(connection->fd, bytes, length + 4, MSG_NOSIGNAL);
+}
+
+static struct image *find_secret(struct fake_daemon *daemon, ProtobufCBinaryData secret) {
+        for (size_t i = 0; i < daemon->n_images; i++)
+                if (secret.len == 16 && memcmp(daemon->images[i]->told.secret, secret.data, 16) == 0)
+                        return daemon->images[i];
+        return NULL;
+}
+
+static void take_rings(struct image *image, int *fds) {
+        struct stat st;
+
+        assert(fstat(fds[0], &st) == 0);
+        assert((fcntl(fds[0], F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW));
+        image->ring_bytes = (size_t)st.st_size;
+        image->ring = mmap(NULL, image->ring_bytes, PROT_READ, MAP_SHARED, fds[0], 0);
+        assert(fstat(fds[1], &st) == 0);
+        image->definitions_bytes = (size_t)st.st_size;
+        image->definitions = mmap(NULL, image->definitions_bytes, PROT_READ, MAP_SHARED, fds[1], 0);
+        assert(image->ring != MAP_FAILED && image->definitions != MAP_FAILED);
+        assert(image->ring->magic == RING_MAGIC && image->definitions->magic == DEFINITIONS_MAGIC);
+        image->size = UINT64_C(1) << image->ring->log2_size;
+        assert(image->ring_bytes == RING_HEADER_BYTES + image->size);
+        image->data = (const _Atomic uint64_t *)((const char *)image->ring + RING_HEADER_BYTES);
+        image->nodes = (const struct node_def *)((const char *)image->definitions + DEFINITIONS_HEADER_BYTES);
+        image->items = (const uint8_t *)(image->nodes + image->definitions->node_capacity);
+        image->items_capacity = image->definitions->items_capacity;
+}
+
+/* Socket way: the same areas, filled from Definitions. */
+static void make_areas(struct image *image) {
+        const uint32_t nodes = 1 << 20;
+
+        image->items_capacity = 16 << 20;
+        image->definitions_bytes = DEFINITIONS_HEADER_BYTES + nodes * sizeof(struct node_def) + image->items_capacity;
+        image->definitions = mmap(NULL, image->definitions_bytes, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        assert(image->definitions != MAP_FAILED);
+        image->definitions->node_capacity = nodes;
+        image->nodes = (const struct node_def *)((const char *)image->definitions + DEFINITIONS_HEADER_BYTES);
+        image->items = (const uint8_t *)(image->nodes + nodes);
+}
+
+static void inherit(struct fake_daemon *daemon, struct image *image, const Tracemallocd__Agent__Hello *hello) {
+        struct image *parent = find_secret(daemon, hello->secret);
+
+        image->told.fork_token = hello->fork_token;
+        if (!parent)
+                return;
+        memcpy(image->told.parent_secret, parent->told.secret, 16);
+        if (parent->ring)
+                read_ring(parent, false);
+        memcpy(image->modules, parent->modules, sizeof(*parent->modules) * parent->n_modules);
+        image->n_modules = parent->n_modules;
+        for (struct fork_copy *copy = parent->forks; copy; copy = copy->next)
+                if (copy->token == hello->fork_token) {
+                        oracle_free(image->oracle);
+                        image->oracle = oracle_copy(copy->oracle);
+                }
+}
+
+static struct image *new_image(struct fake_daemon *daemon, struct connection *connection,
+                               const Tracemallocd__Agent__Hello *hello) {
+        struct image *image = calloc(1, sizeof(*image));
+        struct ucred peer;
+        socklen_t length = sizeof(peer);
+        int fds[2];
+
+        assert(getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0);
+        image->told.kind = hello->kind;
+        image->told.transport = hello->transport;
+        image->told.pid = peer.pid;
+        image->told.exit_status = -1;
+        snprintf(image->told.name, sizeof(image->told.name), "%.*s", (int)hello->name.len,
+                 (const char *)hello->name.data);
+        assert(getrandom(image->told.secret, sizeof(image->told.secret), 0) == 16);
+        image->oracle = oracle_new();
+        image->modules = calloc(FAKE_MODULES_MAX, sizeof(*image->modules));
+        image->pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+        image->connection = -1;
+
+        for (size_t i = 0; i < daemon->n_images; i++)
+                if (daemon->images[i]->told.pid == peer.pid && !daemon->images[i]->ended) {
+                        if (daemon->images[i]->ring)
+                                read_ring(daemon->images[i], true); /* an exec: its old image writes no more */
+                        daemon->images[i]->ended = true;
+                }
+        if (hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK)
+                inherit(daemon, image, hello);
+
+        fds[0] = memfd_page("fake-control", CONTROL_BYTES, (void **)&image->control);
+        fds[1] = daemon->doorbell_fd;
+        image->control->magic = CONTROL_MAGIC;
+        image->control->version = RING_VERSION;
+        atomic_store(&image->control->traceback_limit,
+                     daemon->options.traceback_limit ? daemon->options.traceback_limit : hello->traceback_limit);
+        atomic_store(&image->control->domains, hello->domains);
+        atomic_store(&image->control->stall_limit_us,
+                     daemon->options.stall_limit_us ? daemon->options.stall_limit_us : 2000000);
+        atomic_store(&image->control->fill_mark, UINT64_MAX);
+        atomic_store(&image->control->mode, daemon->options.mode ? daemon->options.mode : TRACE_EXACT);
+        if (hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING) {
+                assert(connection->n_fds >= 2);
+                take_rings(image, connection->fds);
+        } else {
+                make_areas(image);
+                image->connection = connection->fd;
+        }
+        daemon->images[daemon->n_images++] = image;
+        send_reply(connection, image, 0, hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING ? fds : NULL);
+        close(fds[0]);
+        return image;
+}
+
+static void handle_hello(struct fake_daemon *daemon, struct connection *connection,
+                         const Tracemallocd__Agent__Hello *hello) {
+        if (daemon->options.deaf)
+                return;
+        if (daemon->options.refuse) {
+                send_reply(connection, NULL, 2, NULL);
+                return;
+        }
+        if (hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__MODULES) {
+                connection->image = find_secret(daemon, hello->secret);
+                connection->files_only = true;
+                send_reply(connection, NULL, connection->image ? 0 : 2, NULL);
+                return;
+        }
+        connection->image = new_image(daemon, connection, hello);
+}
+
+static void handle_definitions(struct image *image, const Tracemallocd__Agent__Definitions *part) {
+        memcpy((char *)image->nodes + part->first_node * sizeof(struct node_def), part->nodes.data, part->nodes.len);
+        memcpy((char *)image->items + part->first_item, part->items.data, part->items.len);
+}
+
+static void handle_events(struct connection *connection, const Tracemallocd__Agent__EventBatch *batch) {
+        struct image *image = connection->image;
+
+        if (batch->sequence != image->position)
+                image->told.bad_records++;
+        for (size_t i = 0; i < batch->records.len;) {
+                uint64_t words[RECORD_WORDS_MAX] = {0};
+                unsigned n;
+
+                memcpy(words, batch->records.data + i, 8);
+                n = record_words(record_type(words[0]));
+                if (n == 0 || i + n * 8 > batch->records.len || record_lap(words[0]) != 0) {
+                        image->told.bad_records++;
+                        break;
+                }
+                memcpy(words, batch->records.data + i, n * 8);
+                apply(image, words);
+                image->position += n * 8;
+                i += n * 8;
+        }
+        send_ack(connection);
+}
+
+static void handle_message(struct fake_daemon *daemon, struct connection *connection, const uint8_t *bytes,
+                           size_t length) {
+        Tracemallocd__Agent__AgentMessage *message = tracemallocd__agent__agent_message__unpack(NULL, length, bytes);
+
+        assert(message);
+        switch (message->body_case) {
+        case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_HELLO:
+                handle_hello(daemon, connection, message->hello);
+                break;
+        case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_MODULE_FILES:
+                if (connection->image && connection->n_fds >= message->module_files->n_modules)
+                        connection->image->told.n_module_files += (uint32_t)message->module_files->n_modules;
+                break;
+        case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_DEFINITIONS:
+                handle_definitions(connection->image, message->definitions);
+                break;
+        case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_EVENTS:
+                handle_events(connection, message->events);
+                break;
+        default:
+                assert(!"a message without a body");
+        }
+        tracemallocd__agent__agent_message__free_unpacked(message, NULL);
+        for (unsigned i = 0; i < connection->n_fds; i++)
+                close(connection->fds[i]);
+        connection->n_fds = 0;
+}
+
+static void drop(struct connection *connection) {
+        for (unsigned i = 0; i < connection->n_fds; i++)
+                close(connection->fds[i]);
+        if (connection->image && !connection->files_only)
+                connection->image->connection = -1;
+        close(connection->fd);
+        free(connection->bytes);
+        *connection = (struct connection){.fd = -1};
+}
+
+/* Return: false at the end of the stream. */
+static bool receive(struct connection *connection) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
+        } control;
+        struct iovec part = {.iov_base = connection->bytes + connection->used, .iov_len = (2 << 20) - connection->used};
+        struct msghdr packet = {
+                .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+        ssize_t n = recvmsg(connection->fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+        if (n < 0)
+                return errno == EAGAIN;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&packet); c; c = CMSG_NXTHDR(&packet, c)) {
+                unsigned n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+
+                memcpy(connection->fds + connection->n_fds, CMSG_DATA(c), n_fds * sizeof(int));
+                connection->n_fds += n_fds;
+        }
+        connection->used += (size_t)n;
+        return n > 0;
+}
+
+static void service_connection(struct fake_daemon *daemon, struct connection *connection) {
+        bool open = receive(connection);
+        size_t done = 0;
+
+        while (connection->used - done >= 4) {
+                uint32_t length;
+
+                memcpy(&length, connection->bytes + done, 4);
+                assert(length <= 1 << 20);
+                if (connection->used - done - 4 < length)
+                        break;
+                handle_message(daemon, connection, connection->bytes + done + 4, length);
+                done += 4 + length;
+        }
+        memmove(connection->bytes, connection->bytes + done, connection->used - done);
+        connection->used -= done;
+        if (!open)
+                drop(connection);
+}
+
+static bool accept_all(struct fake_daemon *daemon) {
+        bool any = false;
+        int fd;
+
+        while ((fd = accept4(daemon->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+                struct connection *free_one = NULL;
+
+                for (unsigned i = 0; i < CONNECTIONS_MAX && !free_one; i++)
+                        if (daemon->connections[i].fd < 0)
+                                free_one = &daemon->connections[i];
+                assert(free_one);
+                *free_one = (struct connection){.fd = fd, .bytes = malloc(2 << 20)};
+                any = true;
+        }
+        return any;
+}
+
+static void *serve(void *data) {
+        struct fake_daemon *daemon = data;
+
+        for (;;) {
+                struct pollfd fds[CONNECTIONS_MAX + 1] = {{.fd = daemon->listener, .events = POLLIN}};
+
+                for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
+                        fds[i + 1] = (struct pollfd){.fd = daemon->connections[i].fd, .events = POLLIN};
+                poll(fds, CONNECTIONS_MAX + 1, 1);
+                pthread_mutex_lock(&daemon->mutex);
+                if (daemon->stop) {
+                        pthread_mutex_unlock(&daemon->mutex);
+                        return NULL;
+                }
+                /* the ends of processes first: what they sent before is still to be read below */
+                for (size_t i = 0; i < daemon->n_images; i++)
+                        service_image(daemon, daemon->images[i]);
+                accept_all(daemon);
+                for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
+                        if (daemon->connections[i].fd >= 0)
+                                service_connection(daemon, &daemon->connections[i]);
+                daemon->rounds++;
+                pthread_mutex_unlock(&daemon->mutex);
+        }
+}
+
+int fake_daemon_start(const char *dir, const struct fake_daemon_options *options, struct fake_daemon **daemonp) {
+        struct fake_daemon *daemon = calloc(1, sizeof(*daemon));
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int r;
+
+        daemon->options = *options;
+        snprintf(daemon->path, sizeof(daemon->path), "%s/agent.sock", dir);
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", daemon->path);
+        unlink(daemon->path);
+        daemon->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (bind(daemon->listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(daemon->listener, 128)) {
+                r = -errno;
+                close(daemon->listener);
+                free(daemon);
+                return r;
+        }
+        for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
+                daemon->connections[i].fd = -1;
+        daemon->doorbell_fd = memfd_page("fake-doorbell", DOORBELL_BYTES, (void **)&daemon->doorbell);
+        pthread_mutex_init(&daemon->mutex, NULL);
+        r = pthread_create(&daemon->thread, NULL, serve, daemon);
+        assert(r == 0);
+        *daemonp = daemon;
+        return 0;
+}
+
+void fake_daemon_settle(struct fake_daemon *daemon) {
+        uint64_t first = UINT64_MAX;
+
+        for (;;) {
+                bool all = true;
+
+                pthread_mutex_lock(&daemon->mutex);
+                for (size_t i = 0; i < daemon->n_images; i++)
+                        all = all && daemon->images[i]->ended;
+                /* quiet for some rounds: nobody is between connect and Hello */
+                if (!all || first == UINT64_MAX)
+                        first = daemon->rounds;
+                if (all && daemon->rounds >= first + 20) {
+                        pthread_mutex_unlock(&daemon->mutex);
+                        return;
+                }
+                pthread_mutex_unlock(&daemon->mutex);
+                poll(NULL, 0, 1);
+        }
+}
+
+void fake_daemon_set_mode(struct fake_daemon *daemon, uint32_t mode) {
+        pthread_mutex_lock(&daemon->mutex);
+        for (size_t i = 0; i < daemon->n_images; i++)
+                atomic_store(&daemon->images[i]->control->mode, mode);
+        pthread_mutex_unlock(&daemon->mutex);
+}
+
+size_t fake_daemon_images(struct fake_daemon *daemon, struct fake_image ***imagesp) {
+        *imagesp = (struct fake_image **)daemon->images; /* told is the first member */
+        return daemon->n_images;
+}
+
+static void free_image(struct image *image) {
+        while (image->forks) {
+                struct fork_copy *copy = image->forks;
+
+                image->forks = copy->next;
+                oracle_free(copy->oracle);
+                free(copy);
+        }
+        if (image->ring)
+                munmap(image->ring, image->ring_bytes);
+        munmap(image->definitions, image->definitions_bytes);
+        munmap(image->control, CONTROL_BYTES);
+        close(image->pidfd);
+        oracle_free(image->oracle);
+        free(image->modules);
+        free(image);
+}
+
+void fake_daemon_stop(struct fake_daemon *daemon, bool announce) {
+        if (announce)
+                fake_daemon_set_mode(daemon, TRACE_ENDED);
+        pthread_mutex_lock(&daemon->mutex);
+        daemon->stop = true;
+        pthread_mutex_unlock(&daemon->mutex);
+        pthread_join(daemon->thread, NULL);
+        for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
+                if (daemon->connections[i].fd >= 0)
+                        drop(&daemon->connections[i]);
+        for (size_t i = 0; i < daemon->n_images; i++)
+                free_image(daemon->images[i]);
+        close(daemon->listener);
+        unlink(daemon->path);
+        close(daemon->doorbell_fd);
+        munmap(daemon->doorbell, DOORBELL_BYTES);
+        pthread_mutex_destroy(&daemon->mutex);
+        free(daemon);
+}
