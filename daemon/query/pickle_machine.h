@@ -15,8 +15,7 @@
 
 #define PICKLE_MESSAGE_BYTES 256
 #define PICKLE_TEXT_MAX      (UINT32_C(1) << 20) /* paths have 4096 at most, but Python's file names may be any text */
-#define PICKLE_OPCODE_MAX    (1 + 8 + PICKLE_TEXT_MAX)
-#define PICKLE_SHOWN_MAX     48 /* of a text in a message */
+#define PICKLE_SHOWN_MAX     48                  /* of a text in a message */
 #define PICKLE_SHOWN_BYTES   (PICKLE_SHOWN_MAX + 4)
 
 struct pickle_machine {
@@ -40,8 +39,8 @@ const char *pickle_machine_shown(const struct pickle_machine *m, uint32_t text_i
 
 /** pickle_machine_length() - of the opcode at the beginning of some bytes
  * @n: >= 1
- * @lengthp: set on 0; more than @n where more bytes are needed: to know it, or to have all of it;
- * at most PICKLE_OPCODE_MAX
+ * @lengthp: set on 0; more than @n where more bytes are needed: to know it, or to have all of it; at most
+ * PICKLE_TEXT_MAX and a few
  * Return: 0; PICKLE_E_REFUSED. */
 int pickle_machine_length(struct pickle_machine *m, const uint8_t *bytes, size_t n, size_t *lengthp);
 

@@ -16,11 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REST_MIN 64
+
 struct pickle_reader {
         struct pickle_machine machine;
         struct snapshot_builder *builder;
-        uint8_t *rest; /* [PICKLE_OPCODE_MAX] the beginning of an opcode */
-        size_t n_rest;
+        uint8_t *rest; /* [rest_size] the beginning of an opcode; PICKLE_TEXT_MAX bounds it */
+        size_t n_rest, rest_size;
         int failed; /* what feed() has returned */
         char foreign[PICKLE_MESSAGE_BYTES];
 };
@@ -45,11 +47,17 @@ static int do_whole(struct pickle_machine *m, const uint8_t *bytes, size_t n, si
 }
 
 static int keep_rest(struct pickle_reader *r, const uint8_t *bytes, size_t n) {
-        assert(n <= PICKLE_OPCODE_MAX - r->n_rest);
-        if (!r->rest) {
-                r->rest = malloc(PICKLE_OPCODE_MAX);
-                if (!r->rest)
+        size_t size = r->rest_size ? r->rest_size : REST_MIN;
+        uint8_t *rest;
+
+        while (size < r->n_rest + n)
+                size *= 2;
+        if (size > r->rest_size) {
+                rest = realloc(r->rest, size);
+                if (!rest)
                         return -ENOMEM;
+                r->rest = rest;
+                r->rest_size = size;
         }
         memcpy(r->rest + r->n_rest, bytes, n);
         r->n_rest += n;
