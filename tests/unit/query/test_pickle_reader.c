@@ -11,7 +11,7 @@
 
 static struct pickle_reader *reader;
 
-static void teardown(void) {
+static void forget(void) {
         reader = pickle_reader_free(reader);
 }
 
@@ -19,7 +19,7 @@ static int read_pieces(const void *bytes, size_t length, size_t piece, uint64_t 
                        struct snapshot **snapshotp) {
         int r;
 
-        teardown();
+        forget();
         ck_assert_int_eq(pickle_reader_new(memory_max, &reader), 0);
         for (size_t at = 0; at < length; at += piece) {
                 r = pickle_reader_feed(reader, (const char *)bytes + at, piece < length - at ? piece : length - at);
@@ -187,6 +187,7 @@ START_TEST(info_of_the_caller_is_kept)
         static const char bytes[] = PICKLE_ONE(PICKLE_TRACE);
         struct snapshot *s;
 
+        forget();
         ck_assert_int_eq(pickle_reader_new(PICKLE_MEMORY_MAX, &reader), 0);
         pickle_reader_info(reader)->uid = 1000;
         pickle_reader_info(reader)->label = strdup("label");
