@@ -136,7 +136,10 @@ static bool read_ring(struct feed *feed, uint64_t limit, uint64_t head, uint64_t
         int r = ring_reader_read(&feed->ring, &feed->definitions, limit, events, EVENT_BATCH_MAX, np);
         apply(feed, events, *np);
         bool go_on = true;
-        if (r == RING_READER_E_MALFORMED)
+        uint64_t lost;
+        if (r == RING_READER_E_MALFORMED && ring_reader_resync(&feed->ring, head, &lost))
+                image_lose(&feed->image, lost);
+        else if (r == RING_READER_E_MALFORMED)
                 break_feed(feed, "malformed record in the ring");
         else if (r == RING_READER_HOLE)
                 go_on = pass_hole(feed, head, now_ns);

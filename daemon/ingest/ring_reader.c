@@ -133,9 +133,22 @@ bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint
         }
         if (position >= limit && !to_limit)
                 return false;
+        if (!to_limit)
+                r->late_writers = true;
         *lostp = (position - r->position + HOLE_RECORD_BYTES - 1) / HOLE_RECORD_BYTES;
         r->position = position;
         r->hole_since_ns = 0;
+        return true;
+}
+
+bool ring_reader_resync(struct ring_reader *r, uint64_t limit, uint64_t *lostp) {
+        if (!r->late_writers || r->position >= limit)
+                return false;
+        uint64_t behind;
+        r->position += 8;
+        *lostp = 1;
+        if (ring_reader_skip(r, limit, false, &behind))
+                *lostp += behind;
         return true;
 }
 

@@ -24,6 +24,7 @@ struct ring_reader {
         uint64_t mapped_bytes;
         uint64_t position;      /* everything before it was read */
         uint64_t hole_since_ns; /* 0: not at a hole */
+        bool late_writers; /* a hole was skipped while the process lived: its writer may come back and write there */
 };
 
 enum {
@@ -69,6 +70,11 @@ int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uin
 /** ring_reader_skip() - go from a hole to the next header before @limit, or to @limit if @to_limit
  * @lostp: how many records may have been in between. Return: whether there was a place to go to. */
 bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint64_t *lostp);
+
+/** ring_reader_resync() - after RING_READER_E_MALFORMED: could a writer that came back late to a hole that we skipped
+ * have written over that record? If so, go on behind it.
+ * @lostp: records given up. Return: whether it could. */
+bool ring_reader_resync(struct ring_reader *r, uint64_t limit, uint64_t *lostp);
 
 /** ring_reader_release() - the position becomes the tail; wake who waits for room */
 void ring_reader_release(struct ring_reader *r);

@@ -132,10 +132,9 @@ static void fill_frame(const struct model *m, const struct traceback_frame *fram
 /* The messages lie behind the pointers to them. Return: NULL without memory. */
 static frame_message **frames_new(size_t n) {
         frame_message **pointers = malloc(n * (sizeof(*pointers) + sizeof(**pointers)));
-        frame_message *messages = (frame_message *)(pointers + n);
-
         if (!pointers)
                 return NULL;
+        frame_message *messages = (frame_message *)(pointers + n);
         for (size_t i = 0; i < n; i++)
                 pointers[i] = &messages[i];
         return pointers;

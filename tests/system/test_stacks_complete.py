@@ -14,7 +14,7 @@ from store_file import StoreFile  # noqa: E402
 from tm import TMCTL, Claims, Daemon  # noqa: E402
 
 WANTED = 0.999
-ENTRY_BYTES = 64  # glibc's _start and clone3 are shorter
+ENTRY_BYTES = 96  # glibc's _start, the loader's _start with _dl_start_user behind it, and clone3 are shorter
 
 
 def entry_point(path):
@@ -46,8 +46,9 @@ def complete(oldest, exe, threads):
     if oldest is None or oldest[0] is None:
         return False
     path, offset = oldest
-    if os.path.realpath(path) == os.path.realpath(exe):
-        entry = entry_point(exe)
+    # constructors of libraries run below the loader's own entry
+    if os.path.realpath(path) == os.path.realpath(exe) or "ld-linux" in path:
+        entry = entry_point(path)
         return entry <= offset - 1 < entry + ENTRY_BYTES
     return "libc.so" in path and any(low <= offset - 1 < high for low, high in threads)
 
