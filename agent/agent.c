@@ -29,6 +29,7 @@
 #define TICKS_IDLE     65536 /* calls of a thread between two looks at the clock without a daemon */
 #define TICKS_PAUSED   1024  /* the same for looks at the socket while paused */
 #define FILES_EVERY_NS UINT64_C(1000000000)
+#define ASK_EVERY_NS   UINT64_C(1000000000)
 
 struct process_page process_page __attribute__((aligned(4096)));
 struct epoch *_Atomic current_epoch;
@@ -44,6 +45,8 @@ static struct {
         uint64_t retry_ns; /* the current pause between tries */
         _Atomic uint64_t retry_at_ns;
         _Atomic uint32_t bringing_files;
+        _Atomic uint32_t asking; /* whether the daemon lives */
+        _Atomic uint64_t asked_at_ns;
 } agent;
 
 int agent_pid(void) {
@@ -74,21 +77,45 @@ static void end_epoch(struct epoch *epoch) {
                 atomic_compare_exchange_strong(&process_page.gate, &paused, GATE_IDLE);
 }
 
+/* Asks whoever listens whether it knows us: the daemon may have died and another come. Return: as
+ * handshake_greet(); -errno where nobody listens. */
+static int ask_daemon(uint64_t deadline_ns) {
+        struct handshake handshake = {.config = &agent.config,
+                                      .kind = TRACEMALLOCD__AGENT__HELLO__KIND__MODULES,
+                                      .pid = (uint32_t)agent.pid,
+                                      .secret_length = agent.secret_length};
+        struct epoch *epoch = atomic_load(&current_epoch);
+        int fd = handshake_connect(&agent.config, deadline_ns), r = -ENOMEM;
+        void *scratch;
+
+        if (fd < 0)
+                return fd;
+        scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
+        memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
+        if (scratch) {
+                r = handshake_greet(&handshake, fd, epoch, scratch, deadline_ns);
+                sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+        }
+        sys_close(fd);
+        return r;
+}
+
 /* A writer waited in vain. Return: whether the daemon is still there, only slow. */
 static bool ring_stalled(void *context) {
         struct epoch *epoch = context;
-        int fd;
+        uint64_t now = sys_clock_ns(true);
+        int r;
 
         if (epoch->socket)
                 return !atomic_load(&epoch->socket->broken);
-        if (epoch_control(epoch) == epoch->own_control)
+        if (epoch_control(epoch) == epoch->own_control || epoch != atomic_load(&current_epoch) ||
+            now - atomic_load(&agent.asked_at_ns) < ASK_EVERY_NS || atomic_exchange(&agent.asking, 1))
                 return true;
-        fd = handshake_connect(&agent.config, sys_clock_ns(false));
-        if (fd >= 0) {
-                sys_close(fd);
-                return true;
-        }
-        if (fd == -EAGAIN) /* its backlog is full: it is there */
+        atomic_store(&agent.asked_at_ns, now);
+        r = ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS);
+        atomic_store(&agent.asking, 0);
+        /* an answer that does not come is no answer: it may be stopped */
+        if (r != -ECONNREFUSED && r != -ENOENT && r != -EACCES)
                 return true;
         end_epoch(epoch);
         return false;
@@ -97,6 +124,14 @@ static bool ring_stalled(void *context) {
 /* glibc says who it is; another libc may differ in ways that nobody has tested. Weak, not by dlsym: a dlsym
  * that fails allocates. */
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
+
+/* Before main and before any vfork: whose process this is. */
+static __attribute__((constructor)) void claim_process(void) {
+        if (atomic_load(&process_page.pid))
+                return;
+        sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
+        atomic_store(&process_page.pid, sys_getpid());
+}
 
 /* Return: false: too early, libc has not set up the environment yet. */
 static bool set_up(void) {
@@ -112,7 +147,6 @@ static bool set_up(void) {
         if (!agent.inert) {
                 object_setup();
                 hooks_process_setup();
-                sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
         }
         agent.set_up = true;
         return true;
@@ -228,7 +262,9 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
 static bool after_fork(void) {
         agent.pid = sys_getpid();
         atomic_store(&agent.bringing_files, 0);
+        atomic_store(&agent.asking, 0);
         thread_after_fork();
+        modules_after_fork();
         if (!agent.config.children) {
                 agent.inert = true;
                 return false;
@@ -247,8 +283,9 @@ static void arm(bool nested) {
         Tracemallocd__Agent__Hello__Kind kind = TRACEMALLOCD__AGENT__HELLO__KIND__START;
         int r;
 
-        if (!set_up())
-                return;
+        claim_process();
+        if (sys_getpid() != atomic_load(&process_page.pid) || !set_up())
+                return; /* a vfork child does not greet in its own name for what is its parent's heap */
         if (forked && !agent.inert)
                 after_fork();
         if (agent.inert) {

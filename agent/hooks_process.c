@@ -50,6 +50,7 @@ static pid_t forked(uint32_t token, pid_t pid, uintptr_t cfa) {
                 /* what the kernel did already, where it knows MADV_WIPEONFORK */
                 atomic_store(&process_page.gate, GATE_NEW);
                 atomic_store(&process_page.arming, 0);
+                atomic_store(&process_page.pid, 0);
                 return 0;
         }
         if (token == 0)
@@ -239,10 +240,14 @@ static __attribute__((destructor)) void last_words(void) {
 
 HOOK int dlclose(void *handle) {
         REAL(dlclose);
-        int r = real_dlclose(handle);
-        struct epoch *epoch = agent_epoch_any();
+        struct epoch *epoch;
+        int r;
 
+        modules_unload_begin();
+        r = real_dlclose(handle);
+        epoch = agent_epoch_any();
         if (epoch)
                 recorder_check_modules(epoch, HOOK_CFA);
+        modules_unload_end();
         return r;
 }

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "agent/rule_cache.h"
 #include "agent/sys.h"
 #include "proto/agent.pb-c.h"
 
@@ -137,12 +138,14 @@ static uint32_t add(struct modules *modules, unsigned room, const struct object 
         return generation;
 }
 
+/* Forgets before the slot is given up: who sees it given up may rely on that. */
 static void unload(struct modules *modules, unsigned room, struct module *module, uint32_t generation) {
         uint64_t start = module->start, end = module->end;
 
+        rule_cache_forget(start, end);
+        trie_forget(modules->trie, start, end);
         if (!atomic_compare_exchange_strong(&module->generation, &generation, 0))
                 return; /* another thread saw it too */
-        trie_forget(modules->trie, start, end);
         ring_put(modules->ring, room, 1, record_header(RECORD_MODULE_UNLOAD, 0, 0, generation), 0, 0, 0);
         atomic_store(&module->dead, 1);
 }
@@ -184,6 +187,24 @@ static void add_loaded(const struct object *object, void *context) {
 
 void modules_add_loaded(struct modules *modules) {
         object_for_each(add_loaded, modules);
+}
+
+_Atomic uint32_t modules_n_unloading;
+
+void modules_unload_begin(void) {
+        atomic_fetch_add(&modules_n_unloading, 1);
+}
+
+void modules_unload_end(void) {
+        uint32_t n = atomic_load(&modules_n_unloading);
+
+        /* 0: a destructor forked, and this is the child */
+        while (n > 0 && !atomic_compare_exchange_weak(&modules_n_unloading, &n, n - 1))
+                ;
+}
+
+void modules_after_fork(void) {
+        atomic_store(&modules_n_unloading, 0);
 }
 
 void modules_check_unloaded(struct modules *modules, unsigned room) {

@@ -12,6 +12,9 @@
 /* A waiter looks up at least this often, should a wake-up get lost with the daemon that owed it. */
 #define WAIT_SLICE_NS UINT64_C(50000000)
 
+/* Events lost between two looks whether the reader still lives. */
+#define LOOK_AGAIN_EVENTS 4096
+
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control) {
         *ring = (struct ring_writer){
                 .header = memory,
@@ -84,12 +87,18 @@ static bool wait_for_room(struct ring_writer *ring, unsigned room, unsigned leng
 
 bool ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
         const struct ring_control *control = atomic_load(&ring->control);
-        bool wait = (room & RING_MAY_WAIT) && !atomic_load(&ring->gave_up) && atomic_load(&control->stall_limit_us);
+        bool look = false;
+        uint64_t lost;
 
-        if (wait) {
-                if (wait_for_room(ring, room, length, positionp))
-                        return true;
-                if (!atomic_exchange(&ring->gave_up, 1) && ring->stalled && !ring->stalled(ring->context))
+        if ((room & RING_MAY_WAIT) && atomic_load(&control->stall_limit_us)) {
+                if (!atomic_load(&ring->gave_up)) {
+                        if (wait_for_room(ring, room, length, positionp))
+                                return true;
+                        look = !atomic_exchange(&ring->gave_up, 1);
+                }
+                lost = atomic_load_explicit(&ring->lost_unreported, memory_order_relaxed);
+                look = look || lost % LOOK_AGAIN_EVENTS == LOOK_AGAIN_EVENTS - 1;
+                if (look && ring->stalled && !ring->stalled(ring->context))
                         return false;
         }
         atomic_fetch_add(&ring->header->lost_events, 1);

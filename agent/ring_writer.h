@@ -35,7 +35,8 @@ struct ring_writer {
 
         /* called by a waiting writer, with no reservation held; may move control.tail itself (socket way) */
         void (*make_room)(void *context);
-        /* called once when a stall ran out; false: nobody reads any more, the loss is not worth a count */
+        /* called when a stall ran out, and now and then while losses go on; false: nobody reads any more, the loss
+         * is not worth a count */
         bool (*stalled)(void *context);
         void *context;
 };

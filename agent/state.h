@@ -32,7 +32,8 @@ enum gate {
 struct process_page {
         _Atomic uint32_t gate;
         _Atomic uint32_t arming; /* one thread is in agent_arm() */
-        char padding[4096 - 8];
+        _Atomic int pid;         /* whose page this is; 0 in the child of a fork. A vfork child has another */
+        char padding[4096 - 12];
 };
 
 extern struct process_page process_page;

@@ -102,7 +102,9 @@ static void command_lines(FILE *out, const struct terminal *t, const struct opti
         AUTO_FREE char *live = size_and_count(p->process->live_size, p->process->live_count);
         AUTO_FREE char *peak = size_text(p->process->peak_size);
         first_line(out, t, child, p);
-        amount_line(out, "allocated", allocated, "", 0);
+        /* counted with the exit snapshot only */
+        if (p->exit_snapshot != 0 || p->allocated_count > 0)
+                amount_line(out, "allocated", allocated, "", 0);
         amount_line(out, "never freed", live, "exit", p->exit_snapshot);
         amount_line(out, "peak", peak, "peak", p->peak_snapshot);
         next_line(out, o, p);

@@ -25,6 +25,8 @@ struct control_peer {
         struct credentials who;
         struct frame_buffer in;
         struct control_handler *handler;
+        void *attachment;
+        void (*release)(void *attachment);
 };
 
 struct pending_write {
@@ -58,12 +60,24 @@ void control_peer_unref(struct control_peer *p) {
         if (--p->refs > 0)
                 return;
         frame_buffer_deinit(&p->in);
+        if (p->attachment)
+                p->release(p->attachment);
         p->handler->freed(p->handler->user, &p->who);
         free(p);
 }
 
 const struct credentials *control_peer_credentials(const struct control_peer *p) {
         return &p->who;
+}
+
+void control_peer_attach(struct control_peer *p, void *attachment, void (*release)(void *attachment)) {
+        assert(!p->attachment);
+        p->attachment = attachment;
+        p->release = release;
+}
+
+void *control_peer_attachment(const struct control_peer *p) {
+        return p->attachment;
 }
 
 static void on_closed(uv_handle_t *handle) {

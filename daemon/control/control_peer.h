@@ -51,6 +51,13 @@ void control_peer_unref(struct control_peer *p);
 
 const struct credentials *control_peer_credentials(const struct control_peer *p);
 
+/** control_peer_attach() - keep something of a request for later ones; there is room for one thing
+ * @attachment: taken; @release is called with it when the peer leaves memory, before handler->freed */
+void control_peer_attach(struct control_peer *p, void *attachment, void (*release)(void *attachment));
+
+/** control_peer_attachment() - Return: what was attached; NULL. */
+void *control_peer_attachment(const struct control_peer *p);
+
 /** control_peer_reply() - send one answer; a client that can't be sent to is closed */
 void control_peer_reply(struct control_peer *p, const Tracemallocd__Control__Reply *reply);
 

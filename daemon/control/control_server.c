@@ -13,6 +13,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/uid_count.h"
 #include "daemon/control/requests.h"
+#include "daemon/control/uploads.h"
 #include "daemon/daemon.h"
 
 struct control_server {
@@ -20,7 +21,7 @@ struct control_server {
         struct listener *listener;
         struct control_handler handler;
         struct control_identity identity;
-        struct uid_count connections;
+        struct uid_count connections, uploads;
         unsigned n_peers;
         bool closing;
 };
@@ -53,6 +54,10 @@ static request_function function_of(const Tracemallocd__Control__Request *body) 
                 return request_run_begin;
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_RUN_WAIT:
                 return request_run_wait;
+        case TRACEMALLOCD__CONTROL__REQUEST__BODY_EXPORT:
+                return request_export;
+        case TRACEMALLOCD__CONTROL__REQUEST__BODY_IMPORT_:
+                return request_import;
         default:
                 return NULL;
         }
@@ -76,6 +81,7 @@ static void free_if_done(struct control_server *s) {
         if (!s->closing || s->n_peers > 0)
                 return;
         uid_count_deinit(&s->connections);
+        uid_count_deinit(&s->uploads);
         free(s);
 }
 
@@ -110,6 +116,7 @@ int control_server_open(struct daemon *d, int fd, struct control_server **server
         s->handler =
                 (struct control_handler){.user = s, .identity = &s->identity, .request = on_request, .freed = on_freed};
         uid_count_init(&s->connections);
+        uid_count_init(&s->uploads);
         int r = listener_open(d->loop, fd, on_accept, s, &s->listener);
         if (r < 0) {
                 free(s);
@@ -128,4 +135,12 @@ void control_server_close(struct control_server *s) {
 
 unsigned control_server_peer_count(const struct control_server *s) {
         return s->n_peers;
+}
+
+int control_server_charge_uploads(struct control_server *s, uid_t uid) {
+        return uid_count_charge(&s->uploads, uid, UPLOADS_PER_USER_MAX);
+}
+
+void control_server_release_uploads(struct control_server *s, uid_t uid) {
+        uid_count_release(&s->uploads, uid);
 }

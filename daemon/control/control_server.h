@@ -3,6 +3,8 @@
 
 /* control.sock: clients and their requests. Main loop. */
 
+#include <sys/types.h>
+
 struct control_server;
 struct daemon;
 
@@ -15,3 +17,8 @@ void control_server_close(struct control_server *s);
 
 /** control_server_peer_count() - open connections */
 unsigned control_server_peer_count(const struct control_server *s);
+
+/** control_server_charge_uploads() - one more connection of @uid holds files (daemon/control/uploads.h)
+ * Return: 0; above 0: that user has as many as may be; -ENOMEM. */
+int control_server_charge_uploads(struct control_server *s, uid_t uid);
+void control_server_release_uploads(struct control_server *s, uid_t uid);

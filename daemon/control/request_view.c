@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * stats, compare and traces. The main loop takes the references apart and cuts
+ * stats, compare, traces and export. The main loop takes the references apart and cuts
  * the live tables among them; a pool thread then loads the stored snapshots,
  * finds the symbols, computes and packs the answer.
  */
@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "daemon/control/export_replies.h"
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/resolve.h"
+#include "daemon/control/uploads.h"
 #include "daemon/daemon.h"
 #include "daemon/process.h"
 #include "daemon/query/query.h"
@@ -32,7 +34,7 @@ struct user_symbols {
 
 struct live_part {
         struct view_job *view;
-        struct snapshot *snapshot; /* NULL: this item is no live table */
+        struct snapshot *snapshot; /* of a live table, or a file's; NULL: a pool thread loads it */
 };
 
 struct side {
@@ -154,6 +156,8 @@ static int compute(struct view_job *v, const struct reply_sink *sink, char **mes
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_COMPARE:
                 return query_compare(old->sources, old->n_sources, new->sources, new->n_sources,
                                      v->request->compare->view, sink, messagep);
+        case TRACEMALLOCD__CONTROL__REQUEST__BODY_EXPORT:
+                return export_replies(new->sources, new->n_sources, v->request->export, &v->job.replies, messagep);
         default:
                 return query_traces(new->sources, new->n_sources, v->request->traces->view, sink, messagep);
         }
@@ -289,6 +293,28 @@ static bool may_read_all_live(const struct request *r, const struct view_job *v)
         return true;
 }
 
+/* Return: false: the request is answered. */
+static bool find_files(const struct request *r, struct view_job *v) {
+        const struct uploads *uploads = control_peer_attachment(r->peer);
+        for (size_t i = 0; i < v->n_sides; i++) {
+                for (size_t k = 0; k < v->sides[i].reference->n_items; k++) {
+                        const struct reference_item *item = &v->sides[i].reference->items[k];
+                        struct snapshot *snapshot;
+                        if (item->kind != REFERENCE_FILE)
+                                continue;
+                        snapshot = uploads ? uploads_find(uploads, item->number) : NULL;
+                        if (!snapshot) {
+                                control_peer_error(r->peer, CONTROL_NOT_FOUND,
+                                                   "no file number %" PRId64 " came over this connection",
+                                                   item->number);
+                                return false;
+                        }
+                        v->sides[i].live[k].snapshot = snapshot_ref(snapshot);
+                }
+        }
+        return true;
+}
+
 static void cut_live(struct view_job *v) {
         struct feed_snapshot_options options = {.kind = SNAPSHOT_LIVE, .position = FEED_POSITION_NOW};
         for (size_t i = 0; i < v->n_sides; i++) {
@@ -323,7 +349,8 @@ static void start_view(const struct request *r, const char *new, const char *old
                 control_peer_error(r->peer, CONTROL_FAILED, "out of memory");
                 return give_up(v);
         }
-        if (parse_side(r, v, new) < 0 || (old && parse_side(r, v, old) < 0) || !may_read_all_live(r, v))
+        if (parse_side(r, v, new) < 0 || (old && parse_side(r, v, old) < 0) || !may_read_all_live(r, v) ||
+            !find_files(r, v))
                 return give_up(v);
         cut_live(v);
 }
@@ -338,4 +365,8 @@ void request_compare(const struct request *r) {
 
 void request_traces(const struct request *r) {
         start_view(r, r->body->traces->snapshot, NULL);
+}
+
+void request_export(const struct request *r) {
+        start_view(r, r->body->export->snapshot, NULL);
 }

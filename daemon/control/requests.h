@@ -28,6 +28,8 @@ void request_stats(const struct request *r);
 void request_compare(const struct request *r);
 void request_traces(const struct request *r);
 void request_control(const struct request *r);
+void request_export(const struct request *r);
+void request_import(const struct request *r);
 void request_run_begin(const struct request *r);
 void request_run_wait(const struct request *r);
 

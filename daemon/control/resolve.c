@@ -85,6 +85,9 @@ int resolve_item(struct pool_job *job, struct store_reader *reader, const struct
                 return append_set(job, reader, list, item->number);
         case REFERENCE_LAST:
                 return append_last(job, reader, list, item);
+        case REFERENCE_FILE:
+                pool_job_fail(job, CONTROL_USAGE, "a file is no stored snapshot; tmctl import makes one of it");
+                return -1;
         default:
                 pool_job_fail(job, CONTROL_USAGE, "@%" PRId64 " is a live table, not a stored snapshot", item->number);
                 return -1;

@@ -14,12 +14,12 @@ struct id_list {
 };
 
 /** resolve_item() - append the ids of one item of a reference, in order
- * @item: anything but REFERENCE_LIVE
+ * @item: REFERENCE_LIVE and REFERENCE_FILE are no stored snapshots, and fail the job
  * Return: 0; -1: the job has failed (no such snapshot, another user's, store). */
 int resolve_item(struct pool_job *job, struct store_reader *reader, const struct reference_item *item,
                  struct id_list *list);
 
-/** resolve_text() - the same for a whole reference; a live table is no stored snapshot, and fails the job */
+/** resolve_text() - the same for a whole reference; as above */
 int resolve_text(struct pool_job *job, struct store_reader *reader, const char *text, struct id_list *list);
 
 void id_list_deinit(struct id_list *list);

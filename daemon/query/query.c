@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The three questions, each from its snapshots to its replies. Any thread of the pool; see query.h. */
+/* The questions, each from its snapshots to its replies. Any thread of the pool; see query.h. */
 
 #include "daemon/query/query.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Everything that one question needs; sources are those of the new side, then those of the old one. */
 struct query {
@@ -139,6 +140,45 @@ int query_traces(const struct model_source *sources, size_t n_sources, const Tra
                 r = reply_traces(&q.model, list, q.view->limit, q.sources, q.n_new, sink);
                 trace_list_free(list);
         }
+        query_deinit(&q);
+        return r;
+}
+
+static int answer_message(int outcome, const char *text, char **messagep) {
+        *messagep = strdup(text);
+        return *messagep ? outcome : -ENOMEM;
+}
+
+static uint32_t largest_traceback_limit(const struct query *q) {
+        uint32_t limit = 0;
+
+        for (size_t i = 0; i < q->n_new; i++)
+                if (q->sources[i].snapshot->info.traceback_limit > limit)
+                        limit = q->sources[i].snapshot->info.traceback_limit;
+        return limit;
+}
+
+int query_export(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
+                 enum pickle_shape shape, const struct pickle_sink *sink, struct pickle_summary *summaryp,
+                 char **messagep) {
+        struct query q;
+        int r;
+
+        if (view && view->allocated)
+                return answer_message(
+                        QUERY_E_USAGE,
+                        "a tracemalloc file holds the size of each block, and only sums are known of what "
+                        "was allocated since the start; leave --allocated out, or use --format json",
+                        messagep);
+        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
+        if (r != 0)
+                return r;
+        r = pickle_write(&q.model, shape, largest_traceback_limit(&q), sink, summaryp);
+        if (r == PICKLE_E_NO_SIZES)
+                r = answer_message(QUERY_E_FAILED,
+                                   "a tracemalloc file holds the size of each block, and a peak snapshot knows only "
+                                   "their sums; use --format json",
+                                   messagep);
         query_deinit(&q);
         return r;
 }

@@ -70,6 +70,8 @@ static bool parse_item(struct cursor c, struct reference_item *item) {
         if (take(&c, "@")) {
                 item->kind = REFERENCE_LIVE;
                 max = PID_MAX;
+        } else if (take(&c, "%")) {
+                item->kind = REFERENCE_FILE;
         } else if (take(&c, "s")) {
                 item->kind = REFERENCE_SET;
         } else {

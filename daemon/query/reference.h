@@ -8,6 +8,7 @@
  *   last       the newest            last~1     the one before it
  *   last:exit  the newest of a kind  last:exit~1
  *   @1234      the live table of a process
+ *   %1         a file that came over this connection; tmctl writes it, no user
  *
  * and lists of these, by comma: their sum. Which snapshots these are, and
  * whether the asker may see them, is not known here.
@@ -26,6 +27,7 @@ enum reference_kind {
         REFERENCE_SET,  /* number: of the set, >= 1 */
         REFERENCE_LAST, /* number: 0 is the newest; snapshot_kind: of these, or REFERENCE_ANY_KIND */
         REFERENCE_LIVE, /* number: pid, >= 1 */
+        REFERENCE_FILE, /* number: which of the connection's, >= 1 */
 };
 
 #define REFERENCE_ANY_KIND (-1)

@@ -63,6 +63,7 @@ struct image {
         int connection;
         uint64_t position;
         const struct node_def *nodes;
+        uint8_t *verdicts; /* of each node */
         const uint8_t *items;
         uint64_t items_capacity;
 };
@@ -133,30 +134,50 @@ static void see_module(struct image *image, uint32_t generation, uint64_t offset
                 tracemallocd__agent__item__free_unpacked(item, NULL);
 }
 
-static void check_traceback(struct image *image, uint32_t node) {
-        uint32_t n_nodes = image->definitions->node_capacity, oldest = 0;
+enum verdict {
+        UNSEEN = 0,
+        BAD,
+        WHOLE,
+        OPEN,
+};
+
+/* Whether a traceback's nodes make sense, and whether its oldest frame is where programs and threads begin. */
+static enum verdict judge(const struct image *image, uint32_t node) {
+        uint32_t oldest = 0;
         const char *path;
 
-        if (node == 0)
-                image->told.empty_tracebacks++;
-        if (node && image->nodes[node].unit == NODE_UNIT_DEPTH) {
-                image->told.cut_tracebacks++;
-                node = image->nodes[node].parent;
-        }
         for (; node; node = image->nodes[node].parent) {
                 const struct node_def *def = &image->nodes[node];
 
-                if (node >= n_nodes || def->parent >= node || def->value == 0 ||
-                    (def->unit && def->unit < NODE_UNIT_CODE && !module_path(image, def->unit))) {
-                        image->told.bad_records++;
-                        return;
-                }
+                if (def->parent >= node || def->value == 0 ||
+                    (def->unit && def->unit < NODE_UNIT_CODE && !module_path(image, def->unit)))
+                        return BAD;
                 oldest = def->unit;
         }
         path = module_path(image, oldest);
-        if (path && (image->n_modules && (strcmp(path, image->modules[0].path) == 0 || strstr(path, "libc.so") ||
-                                          strstr(path, "ld-linux"))))
-                image->told.complete_tracebacks++;
+        return path && (strcmp(path, image->modules[0].path) == 0 || strstr(path, "libc.so") ||
+                        strstr(path, "ld-linux"))
+                       ? WHOLE
+                       : OPEN;
+}
+
+static void check_traceback(struct image *image, uint32_t node) {
+        uint32_t frame = node;
+
+        if (node == 0)
+                image->told.empty_tracebacks++;
+        if (node >= image->definitions->node_capacity) {
+                image->told.bad_records++;
+                return;
+        }
+        if (node && image->nodes[node].unit == NODE_UNIT_DEPTH) {
+                image->told.cut_tracebacks++;
+                frame = image->nodes[node].parent;
+        }
+        if (image->verdicts[node] == UNSEEN)
+                image->verdicts[node] = judge(image, frame);
+        image->told.bad_records += image->verdicts[node] == BAD;
+        image->told.complete_tracebacks += image->verdicts[node] == WHOLE;
 }
 
 static void note_fork(struct image *image, uint32_t token) {
@@ -435,6 +456,7 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
                 make_areas(image);
                 image->connection = connection->fd;
         }
+        image->verdicts = calloc(image->definitions->node_capacity, 1);
         daemon->images[daemon->n_images++] = image;
         send_reply(connection, image, 0, hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING ? fds : NULL);
         close(fds[0]);
@@ -657,6 +679,19 @@ void fake_daemon_settle(struct fake_daemon *daemon) {
         }
 }
 
+void fake_daemon_wait(struct fake_daemon *daemon, size_t n_images) {
+        for (;;) {
+                size_t n;
+
+                pthread_mutex_lock(&daemon->mutex);
+                n = daemon->n_images;
+                pthread_mutex_unlock(&daemon->mutex);
+                if (n >= n_images)
+                        return;
+                poll(NULL, 0, 1);
+        }
+}
+
 void fake_daemon_set_mode(struct fake_daemon *daemon, uint32_t mode) {
         pthread_mutex_lock(&daemon->mutex);
         for (size_t i = 0; i < daemon->n_images; i++)
@@ -684,6 +719,7 @@ static void free_image(struct image *image) {
         close(image->pidfd);
         oracle_free(image->oracle);
         free(image->modules);
+        free(image->verdicts);
         free(image);
 }
 

@@ -61,6 +61,9 @@ int fake_daemon_start(const char *dir, const struct fake_daemon_options *options
 /** fake_daemon_settle() - wait until every image known so far has ended and all that it recorded was applied */
 void fake_daemon_settle(struct fake_daemon *daemon);
 
+/** fake_daemon_wait() - wait until @n_images have said Hello */
+void fake_daemon_wait(struct fake_daemon *daemon, size_t n_images);
+
 /** fake_daemon_set_mode() - put a mode in force in every image */
 void fake_daemon_set_mode(struct fake_daemon *daemon, uint32_t mode);
 

@@ -37,6 +37,7 @@ START_TEST(ids_sets_and_pids_are_numbers)
         check_one("9223372036854775807", REFERENCE_ID, INT64_MAX, REFERENCE_ANY_KIND);
         check_one("s3", REFERENCE_SET, 3, REFERENCE_ANY_KIND);
         check_one("@1234", REFERENCE_LIVE, 1234, REFERENCE_ANY_KIND);
+        check_one("%2", REFERENCE_FILE, 2, REFERENCE_ANY_KIND);
 }
 END_TEST
 
