@@ -264,6 +264,7 @@ static bool after_fork(void) {
         atomic_store(&agent.bringing_files, 0);
         atomic_store(&agent.asking, 0);
         thread_after_fork();
+        modules_after_fork();
         if (!agent.config.children) {
                 agent.inert = true;
                 return false;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Stacks. A way of walking fills keys[] with what it finds, innermost first, and
- * says the true depth; interning does not care which way it was. So far there is
- * one, libgcc's unwinder; faster ones go in front of it in walk().
+ * Stacks. By rules from the unwind tables, and by what is remembered of earlier
+ * stacks (stack_memo.h), wherever these will do; else by libgcc's unwinder, which
+ * knows every instruction of the tables, and costs about a hundred times as much.
  */
 
 #include "agent/capture.h"
@@ -42,10 +42,6 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *dat
         return _URC_NO_REASON;
 }
 
-static void walk_stack(struct walk *walk) {
-        _Unwind_Backtrace(note_frame, walk);
-}
-
 static uint32_t intern(struct epoch *epoch, uint32_t parent, uint64_t key) {
         uint32_t node = trie_find(&epoch->trie, parent, key), unit = NODE_UNIT_DEPTH;
         uint64_t value = key & ~TRIE_KEY_DEPTH;
@@ -60,31 +56,6 @@ static uint32_t intern(struct epoch *epoch, uint32_t parent, uint64_t key) {
         return node;
 }
 
-/* Interns from the oldest frame on; nodes of the outer frames that the last stack had too are taken from there. */
-static uint32_t intern_stack(struct epoch *epoch, struct thread *thread, uint32_t n) {
-        const uint64_t *keys = thread->walked, *last = thread->last;
-        uint32_t version = trie_version(&epoch->trie), same = 0, n_last = thread->n_last, node;
-
-        if (thread->trie != &epoch->trie || thread->trie_version != version)
-                n_last = 0;
-        while (same < n && same < n_last && keys[n - 1 - same] == last[n_last - 1 - same])
-                same++;
-        node = same ? thread->nodes[same - 1] : 0;
-        thread->n_last = 0;
-        for (uint32_t i = same; i < n; i++) {
-                node = intern(epoch, node, keys[n - 1 - i]);
-                if (!node)
-                        return 0;
-                thread->nodes[i] = node;
-        }
-        thread->walked = thread->last;
-        thread->last = (uint64_t *)keys;
-        thread->n_last = n;
-        thread->trie = &epoch->trie;
-        thread->trie_version = version;
-        return node;
-}
-
 static uint32_t intern_plain(struct epoch *epoch, const uint64_t *keys, uint32_t n) {
         uint32_t node = 0;
 
@@ -96,29 +67,103 @@ static uint32_t intern_plain(struct epoch *epoch, const uint64_t *keys, uint32_t
         return node;
 }
 
+static uint32_t walk_slowly(struct epoch *epoch, struct walk *walk) {
+        uint32_t node;
+
+        _Unwind_Backtrace(note_frame, walk);
+        node = intern_plain(epoch, walk->keys, walk->depth < walk->limit ? walk->depth : walk->limit);
+        if (node && walk->depth > walk->limit)
+                node = intern(epoch, node, TRIE_KEY_DEPTH | walk->depth);
+        return node;
+}
+
 static __attribute__((noinline)) uint32_t capture_without_memory(struct epoch *epoch, struct walk *walk) {
         uint64_t keys[KEYS_ON_STACK];
 
         walk->keys = keys;
         if (walk->limit > KEYS_ON_STACK)
                 walk->limit = KEYS_ON_STACK;
-        walk_stack(walk);
-        return intern_plain(epoch, keys, walk->depth < walk->limit ? walk->depth : walk->limit);
+        return walk_slowly(epoch, walk);
+}
+
+static __attribute__((noinline)) uint32_t capture_slowly(struct epoch *epoch, struct thread *thread, uintptr_t cfa,
+                                                         uint32_t limit) {
+        struct walk walk = {.cfa = cfa, .limit = limit};
+
+        walk.keys = thread ? thread_keys(thread, limit) : NULL;
+        return walk.keys ? walk_slowly(epoch, &walk) : capture_without_memory(epoch, &walk);
+}
+
+struct namer {
+        struct stack_namer stack;
+        struct epoch *epoch;
+        uint32_t limit;
+};
+
+/*
+ * Chains are nodes as far as the traceback limit goes: for stacks within it the innermost chain
+ * is the traceback. Those of deeper stacks are cut, and a cut one begins with another
+ * frame whenever the depth changes, so the frames beyond the limit get private
+ * names in the trie, by which the cut traceback is found at once if it is known.
+ */
+static uint32_t name_chain(struct stack_namer *stack, uint32_t outer, uint32_t depth, uint64_t pc) {
+        struct namer *namer = (struct namer *)stack;
+        struct trie *trie = &namer->epoch->trie;
+        uint32_t name;
+
+        if (likely(depth <= namer->limit))
+                return intern(namer->epoch, outer, pc);
+        name = trie_find(trie, outer, TRIE_KEY_BEYOND | pc);
+        if (name)
+                return name;
+        name = trie_new_name(trie);
+        if (name)
+                trie_insert(trie, outer, TRIE_KEY_BEYOND | pc, name);
+        return name;
+}
+
+static uint32_t name_node(struct stack_namer *stack, const struct stack_frame *frames, uint32_t n_frames) {
+        struct namer *namer = (struct namer *)stack;
+        uint32_t chain = frames[n_frames - 1].chain, node;
+
+        if (likely(n_frames <= namer->limit))
+                return chain;
+        node = trie_find(&namer->epoch->trie, chain, TRIE_KEY_CUT | namer->limit);
+        if (node)
+                return node;
+        for (uint32_t i = n_frames - namer->limit; i < n_frames; i++) {
+                node = intern(namer->epoch, node, frames[i].pc);
+                if (!node)
+                        return 0;
+        }
+        node = intern(namer->epoch, node, TRIE_KEY_DEPTH | n_frames);
+        if (node)
+                trie_insert(&namer->epoch->trie, chain, TRIE_KEY_CUT | namer->limit, node);
+        return node;
+}
+
+static __attribute__((noinline)) void use_trie(struct thread *thread, const struct trie *trie, uint32_t version,
+                                               uint32_t limit) {
+        stack_memo_reset(&thread->memo);
+        thread->trie = trie;
+        thread->trie_version = version;
+        thread->limit = limit;
 }
 
 uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa) {
         uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed), node;
-        struct walk walk = {.cfa = cfa, .limit = limit == 0 ? 1 : limit > 65535 ? 65535 : limit};
-        struct thread *thread = thread_get(walk.limit);
+        struct namer namer = {{name_chain, name_node}, epoch, limit == 0 ? 1 : limit > 65535 ? 65535 : limit};
+        struct thread *thread = thread_get();
+        uint32_t version;
 
-        if (likely(thread)) {
-                walk.keys = thread->walked;
-                walk_stack(&walk);
-                node = intern_stack(epoch, thread, walk.depth < walk.limit ? walk.depth : walk.limit);
-        } else {
-                node = capture_without_memory(epoch, &walk);
-        }
-        if (node && walk.depth > walk.limit)
-                node = intern(epoch, node, TRIE_KEY_DEPTH | walk.depth);
-        return node;
+        if (unlikely(modules_unloading()))
+                modules_check_unloaded(&epoch->modules, RING_MAY_WAIT);
+        version = trie_version(&epoch->trie);
+        if (unlikely(!thread))
+                return capture_slowly(epoch, NULL, cfa, namer.limit);
+        if (unlikely(thread->trie != &epoch->trie || thread->trie_version != version || thread->limit != namer.limit))
+                use_trie(thread, &epoch->trie, version, namer.limit);
+        if (likely(stack_memo_capture(&thread->memo, &namer.stack, cfa, &node) == 0))
+                return node;
+        return capture_slowly(epoch, thread, cfa, namer.limit);
 }

@@ -10,6 +10,6 @@
 #include "agent/epoch.h"
 
 /** capture_traceback() - node of the stack that called a hook
- * @cfa: __builtin_dwarf_cfa() in the hook: frames below it are ours or of operator new, and are left out
+ * @cfa: HOOK_CFA of a hook that is still running: frames below it are ours or of operator new, and are left out
  * The thread's guard is set; no reservation is held. Return: node; 0 where there is no room for one. */
 uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa);

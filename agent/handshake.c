@@ -16,7 +16,8 @@
 #endif
 
 #define PROTOCOL_MINOR    0
-#define FILES_PER_MESSAGE WIRE_FDS_MAX
+/* of which each takes up to 1.3 KiB of half the scratch, packed or unpacked */
+#define FILES_PER_MESSAGE 16
 
 int handshake_connect(const struct config *config, uint64_t deadline_ns) {
         int fd = -ENOENT;
@@ -149,22 +150,41 @@ int handshake_greet(struct handshake *handshake, int fd, struct epoch *epoch, vo
         return r;
 }
 
+/* A module is told of in the words of its Item. */
+static size_t unpack_modules(const struct epoch *epoch, const uint64_t *items, size_t n, ProtobufCAllocator *allocator,
+                             Tracemallocd__Agent__ModuleDef **modules) {
+        for (size_t i = 0; i < n; i++) {
+                const void *packed;
+                uint32_t length = definitions_item(&epoch->definitions, items[i], &packed);
+                Tracemallocd__Agent__Item *item = tracemallocd__agent__item__unpack(allocator, length, packed);
+
+                if (!item || item->body_case != TRACEMALLOCD__AGENT__ITEM__BODY_MODULE)
+                        return i;
+                modules[i] = item->module;
+        }
+        return n;
+}
+
 int handshake_send_files(int fd, struct epoch *epoch, void *scratch, uint64_t deadline_ns) {
-        uint32_t generations[FILES_PER_MESSAGE];
+        Tracemallocd__Agent__ModuleDef *modules[FILES_PER_MESSAGE];
+        uint64_t items[FILES_PER_MESSAGE];
         int fds[FILES_PER_MESSAGE], r = 0;
         unsigned n;
 
         do {
                 Tracemallocd__Agent__AgentMessage message = TRACEMALLOCD__AGENT__AGENT_MESSAGE__INIT;
                 Tracemallocd__Agent__ModuleFiles files = TRACEMALLOCD__AGENT__MODULE_FILES__INIT;
+                struct wire_arena arena;
 
-                n = modules_open_files(&epoch->modules, generations, fds, FILES_PER_MESSAGE);
-                files.n_generations = n;
-                files.generations = generations;
+                n = modules_open_files(&epoch->modules, items, fds, FILES_PER_MESSAGE);
+                wire_arena_init(&arena, (uint8_t *)scratch + HANDSHAKE_SCRATCH_BYTES / 2, HANDSHAKE_SCRATCH_BYTES / 2);
+                files.modules = modules;
+                files.n_modules = unpack_modules(epoch, items, n, &arena.allocator, modules);
                 message.body_case = TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_MODULE_FILES;
                 message.module_files = &files;
-                if (n > 0)
-                        r = wire_send(fd, &message, scratch, HANDSHAKE_SCRATCH_BYTES, fds, n, deadline_ns);
+                if (files.n_modules > 0)
+                        r = wire_send(fd, &message, scratch, HANDSHAKE_SCRATCH_BYTES / 2, fds,
+                                      (unsigned)files.n_modules, deadline_ns);
                 for (unsigned i = 0; i < n; i++)
                         sys_close(fds[i]);
         } while (r == 0 && n == FILES_PER_MESSAGE);

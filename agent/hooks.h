@@ -11,8 +11,11 @@
 
 #define HOOK __attribute__((visibility("default")))
 
-/* Stack pointer of the hook's caller at the call: where the traceback begins. */
-#define HOOK_CFA ((uintptr_t)__builtin_dwarf_cfa())
+/* Stack pointer of the hook's caller at the call: where the traceback begins. Asking for the frame's address
+ * makes the compiler give the hook a frame pointer, so that the words below the CFA are the return address and
+ * the caller's rbp; both are there until the hook returns, because these files are compiled without sibling
+ * calls. That is what stack_memo_capture() begins with. */
+#define HOOK_CFA ((uintptr_t)__builtin_frame_address(0) + 16)
 
 /** hooks_process_setup() - ask libc to tell of the process's exit; once an image, before anything is recorded */
 void hooks_process_setup(void);

@@ -240,10 +240,14 @@ static __attribute__((destructor)) void last_words(void) {
 
 HOOK int dlclose(void *handle) {
         REAL(dlclose);
-        int r = real_dlclose(handle);
-        struct epoch *epoch = agent_epoch_any();
+        struct epoch *epoch;
+        int r;
 
+        modules_unload_begin();
+        r = real_dlclose(handle);
+        epoch = agent_epoch_any();
         if (epoch)
                 recorder_check_modules(epoch, HOOK_CFA);
+        modules_unload_end();
         return r;
 }

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "agent/rule_cache.h"
 #include "agent/sys.h"
 #include "proto/agent.pb-c.h"
 
@@ -137,12 +138,14 @@ static uint32_t add(struct modules *modules, unsigned room, const struct object 
         return generation;
 }
 
+/* Forgets before the slot is given up: who sees it given up may rely on that. */
 static void unload(struct modules *modules, unsigned room, struct module *module, uint32_t generation) {
         uint64_t start = module->start, end = module->end;
 
+        rule_cache_forget(start, end);
+        trie_forget(modules->trie, start, end);
         if (!atomic_compare_exchange_strong(&module->generation, &generation, 0))
                 return; /* another thread saw it too */
-        trie_forget(modules->trie, start, end);
         ring_put(modules->ring, room, 1, record_header(RECORD_MODULE_UNLOAD, 0, 0, generation), 0, 0, 0);
         atomic_store(&module->dead, 1);
 }
@@ -184,6 +187,24 @@ static void add_loaded(const struct object *object, void *context) {
 
 void modules_add_loaded(struct modules *modules) {
         object_for_each(add_loaded, modules);
+}
+
+_Atomic uint32_t modules_n_unloading;
+
+void modules_unload_begin(void) {
+        atomic_fetch_add(&modules_n_unloading, 1);
+}
+
+void modules_unload_end(void) {
+        uint32_t n = atomic_load(&modules_n_unloading);
+
+        /* 0: a destructor forked, and this is the child */
+        while (n > 0 && !atomic_compare_exchange_weak(&modules_n_unloading, &n, n - 1))
+                ;
+}
+
+void modules_after_fork(void) {
+        atomic_store(&modules_n_unloading, 0);
 }
 
 void modules_check_unloaded(struct modules *modules, unsigned room) {
@@ -232,7 +253,7 @@ void modules_copy(struct modules *modules, const struct modules *parent) {
         atomic_store(&modules->n_slots, n);
 }
 
-unsigned modules_open_files(struct modules *modules, uint32_t *generations, int *fds, unsigned n_max) {
+unsigned modules_open_files(struct modules *modules, uint64_t *items, int *fds, unsigned n_max) {
         uint32_t n = atomic_load(&modules->n_slots);
         unsigned n_opened = 0;
 
@@ -247,7 +268,7 @@ unsigned modules_open_files(struct modules *modules, uint32_t *generations, int 
                 fd = module->path[0] ? sys_open(module->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
                 if (fd < 0)
                         continue;
-                generations[n_opened] = generation;
+                items[n_opened] = module->item;
                 fds[n_opened++] = fd;
         }
         return n_opened;

@@ -56,10 +56,25 @@ uint32_t modules_find(struct modules *modules, unsigned room, uint64_t pc, uint6
 /** modules_add_loaded() - tell of all that is loaded; takes the loader's lock */
 void modules_add_loaded(struct modules *modules);
 
+/** modules_unload_begin() - the process is about to unload something, perhaps
+ * From here to modules_unload_end() another module may come to lie where one was that is
+ * still believed in; whoever captures a stack looks, then. */
+void modules_unload_begin(void);
+void modules_unload_end(void);
+
+/** modules_after_fork() - the threads that were unloading are not in this process */
+void modules_after_fork(void);
+
+extern _Atomic uint32_t modules_n_unloading;
+
+static inline bool modules_unloading(void) {
+        return atomic_load_explicit(&modules_n_unloading, memory_order_acquire) != 0;
+}
+
 /** modules_check_unloaded() - look which are gone, after a dlclose */
 void modules_check_unloaded(struct modules *modules, unsigned room);
 
 /** modules_open_files() - open files that the daemon does not have yet
- * @generations, @fds: [n_max]; opened descriptors are the caller's; a file that can't be opened is
- * passed over for good. Return: number opened. */
-unsigned modules_open_files(struct modules *modules, uint32_t *generations, int *fds, unsigned n_max);
+ * @items: [n_max] what they are, in the definitions; @fds: [n_max]; opened descriptors are the caller's; a file that
+ * can't be opened is passed over for good. Return: number opened. */
+unsigned modules_open_files(struct modules *modules, uint64_t *items, int *fds, unsigned n_max);

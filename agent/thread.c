@@ -19,24 +19,6 @@ static struct thread *_Atomic slots;
 static _Atomic uint32_t n_slots;
 static _Atomic uint32_t reap_at = 16; /* slots at which dead threads are looked for next */
 
-static bool buffers_map(struct thread *thread, uint32_t n_frames) {
-        size_t bytes = (size_t)n_frames * (2 * sizeof(uint64_t) + sizeof(uint32_t));
-        char *memory = sys_map_memory(bytes);
-
-        if (!memory)
-                return false;
-        if (thread->mapped)
-                sys_unmap(thread->last < thread->walked ? (void *)thread->last : (void *)thread->walked,
-                          thread->mapped);
-        thread->mapped = bytes;
-        thread->capacity = n_frames;
-        thread->n_last = 0;
-        thread->last = (uint64_t *)memory;
-        thread->walked = thread->last + n_frames;
-        thread->nodes = (uint32_t *)(thread->walked + n_frames);
-        return true;
-}
-
 static struct thread *take_free_slot(int tid) {
         for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
                 int nobody = 0;
@@ -96,19 +78,24 @@ static struct thread *claim(void) {
         return slot ? slot : new_slot(tid);
 }
 
-struct thread *thread_get(uint32_t n_frames) {
-        struct thread *thread = thread_state.self;
+struct thread *thread_new(void) {
+        struct thread *thread = claim();
 
-        if (unlikely(!thread)) {
-                thread = claim();
-                if (!thread)
-                        return NULL;
-                thread->n_last = 0;
-                thread_state.self = thread;
-        }
-        if (unlikely(thread->capacity < n_frames) && !buffers_map(thread, n_frames))
+        if (!thread)
                 return NULL;
+        stack_memo_reset_thread(&thread->memo);
+        thread_state.self = thread;
         return thread;
+}
+
+uint64_t *thread_keys(struct thread *thread, uint32_t n_frames) {
+        if (likely(thread->capacity >= n_frames))
+                return thread->keys;
+        if (thread->keys)
+                sys_unmap(thread->keys, thread->capacity * sizeof(*thread->keys));
+        thread->keys = sys_map_memory(n_frames * sizeof(*thread->keys));
+        thread->capacity = thread->keys ? n_frames : 0;
+        return thread->keys;
 }
 
 void thread_after_fork(void) {

@@ -11,23 +11,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/stack_memo.h"
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Buffers of one thread; found again by the thread that gets the slot after its owner's death. */
+/* What one thread keeps; found again by the thread that gets the slot after its owner's death. */
 struct thread {
         struct thread *next;
-        _Atomic int owner; /* tid; 0: free */
-        size_t mapped;
-        uint32_t capacity; /* frames */
-
-        /* the last stack: what its outer frames were interned as. Of which trie, and which state of it: */
-        const void *trie;
-        uint32_t trie_version;
-        uint32_t n_last;
-        uint64_t *last;   /* [capacity] keys, innermost first */
-        uint64_t *walked; /* [capacity] the stack that is just being walked; changes places with last */
-        uint32_t *nodes;  /* [capacity] nodes[i]: of the i + 1 oldest frames of last */
+        _Atomic int owner;     /* tid; 0: free */
+        uint32_t limit;        /* traceback limit that memo's nodes have */
+        const void *trie;      /* whose nodes they are, */
+        uint32_t trie_version; /* and of which state of it */
+        uint32_t capacity;     /* of keys */
+        uint64_t *keys;        /* [capacity] a stack as the slow way of walking finds it, innermost first */
+        struct stack_memo memo;
 };
 
 struct thread_state {
@@ -55,9 +53,19 @@ extern __thread struct thread_state thread_state __attribute__((tls_model("initi
  * floating point state alone) larger. */
 #define THREAD_INNER_STACK_MAX 1024
 
-/** thread_get() - the calling thread's buffers, for at least @n_frames frames; the guard is set
+/** thread_new() - give the calling thread a slot; Return: NULL where there is no memory. */
+struct thread *thread_new(void);
+
+/** thread_get() - the calling thread's slot; the guard is set
  * Return: NULL where there is no memory. */
-struct thread *thread_get(uint32_t n_frames);
+static inline struct thread *thread_get(void) {
+        struct thread *thread = thread_state.self;
+
+        return likely(thread != NULL) ? thread : thread_new();
+}
+
+/** thread_keys() - room for @n_frames keys; Return: NULL where there is no memory. */
+uint64_t *thread_keys(struct thread *thread, uint32_t n_frames);
 
 /** thread_after_fork() - the calling thread is all that is left of its process's threads */
 void thread_after_fork(void);

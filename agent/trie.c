@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "agent/sys.h"
+#include "proto/ring.h"
 
 #define FIRST_LOG2    14
 #define LAST_LOG2     25
@@ -82,6 +83,7 @@ void trie_share(struct trie *trie, const struct trie *parent) {
                 atomic_store(&trie->forget[i].end, atomic_load(&parent->forget[i].end));
         }
         atomic_store(&trie->forget_all, atomic_load(&parent->forget_all));
+        atomic_store(&trie->n_names, atomic_load(&parent->n_names));
         atomic_store(&trie->version, atomic_load(&parent->version) + 1);
         if (atomic_load(&parent->pending))
                 trie_forget(trie, 0, 0);
@@ -126,6 +128,7 @@ static void forget_range(struct trie_table *table, uint64_t start, uint64_t end)
         for (uint64_t i = 0; i < n_entries; i++) {
                 uint64_t key = atomic_load_explicit(&table->entries[i].key, memory_order_relaxed);
 
+                key &= ~TRIE_KEY_BEYOND;
                 if (key >= start && key < end)
                         atomic_store_explicit(&table->entries[i].key, KEY_FORGOTTEN, memory_order_release);
         }
@@ -188,6 +191,16 @@ void trie_insert(struct trie *trie, uint32_t parent, uint64_t key, uint32_t node
                                      (UINT32_C(1) << table->log2_size) / 2,
                              0))
                 maintain(trie);
+}
+
+uint32_t trie_new_name(struct trie *trie) {
+        uint32_t n = atomic_load_explicit(&trie->n_names, memory_order_relaxed);
+
+        do {
+                if (n >= UINT32_MAX - NODE_CAPACITY_MAX)
+                        return 0;
+        } while (!atomic_compare_exchange_weak(&trie->n_names, &n, n + 1));
+        return NODE_CAPACITY_MAX + n;
 }
 
 void trie_forget(struct trie *trie, uint64_t start, uint64_t end) {

@@ -14,6 +14,11 @@
 
 /* Keys with this bit are no program counters: the rest is the depth of a cut traceback. */
 #define TRIE_KEY_DEPTH  (UINT64_C(1) << 63)
+/* With a program counter: a frame beyond the traceback limit. What it leads to is no node but a name from
+ * trie_new_name(). */
+#define TRIE_KEY_BEYOND (UINT64_C(1) << 62)
+/* With a traceback limit: from such a name to the node of its cut traceback. */
+#define TRIE_KEY_CUT    (UINT64_C(1) << 61)
 #define TRIE_FORGET_MAX 16
 
 struct trie_table;
@@ -28,6 +33,7 @@ struct trie {
         _Atomic uint32_t version; /* changes when nodes found before may have become wrong */
         _Atomic uint32_t pending; /* there is something to forget */
         _Atomic uint32_t forget_all;
+        _Atomic uint32_t n_names; /* handed out */
         struct trie_range forget[TRIE_FORGET_MAX];
 };
 
@@ -43,6 +49,9 @@ uint32_t trie_find(const struct trie *trie, uint32_t parent, uint64_t key);
 
 /** trie_insert() - make @node findable; grows the table. May lose the entry, which only costs a second node later */
 void trie_insert(struct trie *trie, uint32_t parent, uint64_t key, uint32_t node);
+
+/** trie_new_name() - a number that is no node's, for entries that only we use; Return: 0: none left */
+uint32_t trie_new_name(struct trie *trie);
 
 /** trie_forget() - forget nodes whose key is in [start, end): their module was unloaded
  * Takes O(table), here or in the thread that is just growing it. */

@@ -83,10 +83,10 @@ enum domain_index {
 /* The numbers that users see (tracemalloc's domain numbers). */
 #define DOMAIN_PYTHON UINT32_C(0)
 #define DOMAIN_MALLOC UINT32_C(4294967294)
-#define DOMAIN_MMAP UINT32_C(4294967293)
+#define DOMAIN_MMAP   UINT32_C(4294967293)
 
-#define RECORD_WORDS_MAX 4
-#define RECORD_HEADER_BIT (UINT64_C(1) << 63)
+#define RECORD_WORDS_MAX     4
+#define RECORD_HEADER_BIT    (UINT64_C(1) << 63)
 /* payload words are below this; an agent drops what is not (no such address
  * or size exists in user space) */
 #define RECORD_PAYLOAD_LIMIT RECORD_HEADER_BIT
@@ -95,8 +95,8 @@ enum domain_index {
  * @type: enum record_type; @lap: low 8 bits count; @domain: 0..DOMAIN_INDEX_MAX
  * @argument: node, generation or token */
 static inline uint64_t record_header(unsigned type, uint64_t lap, unsigned domain, uint32_t argument) {
-        return RECORD_HEADER_BIT | (uint64_t)(type & 31) << 58 | (lap & 255) << 50 |
-               (uint64_t)(domain & 255) << 42 | argument;
+        return RECORD_HEADER_BIT | (uint64_t)(type & 31) << 58 | (lap & 255) << 50 | (uint64_t)(domain & 255) << 42 |
+               argument;
 }
 
 static inline unsigned record_type(uint64_t header) {

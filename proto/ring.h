@@ -49,15 +49,15 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define RING_MAGIC UINT32_C(0x72636d74)        /* "tmcr" */
+#define RING_MAGIC        UINT32_C(0x72636d74) /* "tmcr" */
 #define DEFINITIONS_MAGIC UINT32_C(0x64636d74) /* "tmcd" */
-#define CONTROL_MAGIC UINT32_C(0x63636d74)     /* "tmcc" */
-#define RING_VERSION 1
+#define CONTROL_MAGIC     UINT32_C(0x63636d74) /* "tmcc" */
+#define RING_VERSION      1
 
-#define RING_HEADER_BYTES 4096
-#define RING_LOG2_SIZE_MIN 16
-#define RING_LOG2_SIZE_MAX 28
-#define RING_LOG2_SIZE_DEFAULT 22 /* 4 MiB, 170,000 allocations */
+#define RING_HEADER_BYTES       4096
+#define RING_LOG2_SIZE_MIN      16
+#define RING_LOG2_SIZE_MAX      28
+#define RING_LOG2_SIZE_DEFAULT  22 /* 4 MiB, 170,000 allocations */
 /* bytes that allocations leave free for frees, so that a full ring can always be told what went away */
 #define RING_FREE_RESERVE(size) ((size) / 8)
 
@@ -67,7 +67,7 @@ struct ring_header {
         uint32_t version;
         uint32_t log2_size;
         uint32_t zero;
-        _Alignas(64) _Atomic uint64_t head; /* reservation position */
+        _Alignas(64) _Atomic uint64_t head;        /* reservation position */
         _Alignas(64) _Atomic uint64_t lost_events; /* since the image began; every one of them */
         _Atomic uint64_t stalls;                   /* times that a writer waited for room */
         _Atomic uint64_t stall_ns;
@@ -84,19 +84,19 @@ enum trace_mode {
 /* Bits of ring_control.domains and of Hello.domains. */
 #define DOMAIN_BIT_MALLOC UINT32_C(1)
 #define DOMAIN_BIT_PYTHON UINT32_C(2)
-#define DOMAIN_BIT_MMAP UINT32_C(4)
-#define DOMAIN_BIT_OTHER UINT32_C(8)
+#define DOMAIN_BIT_MMAP   UINT32_C(4)
+#define DOMAIN_BIT_OTHER  UINT32_C(8)
 
 /* The control memfd: one page. The daemon writes, the agent reads. */
 struct ring_control {
         uint32_t magic;
         uint32_t version;
-        _Atomic uint32_t mode;               /* enum trace_mode */
-        _Atomic uint32_t traceback_limit;    /* 1..65535 frames */
-        _Atomic uint32_t domains;            /* DOMAIN_BIT_* */
-        _Atomic uint32_t stall_limit_us;     /* longest wait of one writer for room */
-        _Atomic uint64_t sampling_interval;  /* bytes, TRACE_SAMPLED */
-        _Alignas(64) _Atomic uint64_t tail;  /* read position: everything before it may be overwritten */
+        _Atomic uint32_t mode;                   /* enum trace_mode */
+        _Atomic uint32_t traceback_limit;        /* 1..65535 frames */
+        _Atomic uint32_t domains;                /* DOMAIN_BIT_* */
+        _Atomic uint32_t stall_limit_us;         /* longest wait of one writer for room */
+        _Atomic uint64_t sampling_interval;      /* bytes, TRACE_SAMPLED */
+        _Alignas(64) _Atomic uint64_t tail;      /* read position: everything before it may be overwritten */
         _Alignas(64) _Atomic uint32_t tail_wake; /* futex word: changes whenever tail did and somebody waits */
         _Alignas(64) _Atomic uint64_t fill_mark; /* position; UINT64_MAX: do not ring */
 };
@@ -121,7 +121,7 @@ enum node_unit {
          * by a signal) is stored plus 1. */
         NODE_UNIT_UNKNOWN = 0,
 };
-#define NODE_UNIT_CODE UINT32_C(0x80000000)
+#define NODE_UNIT_CODE  UINT32_C(0x80000000)
 #define NODE_UNIT_DEPTH UINT32_C(0xffffffff)
 
 struct node_def {
@@ -136,11 +136,11 @@ struct definitions_header {
         uint32_t version;
         uint32_t node_capacity;
         uint32_t zero;
-        uint64_t items_capacity; /* bytes */
+        uint64_t items_capacity;                  /* bytes */
         _Alignas(64) _Atomic uint32_t n_nodes;    /* handed out; node 0 counts. May run ahead of what is written */
         _Alignas(64) _Atomic uint64_t items_used; /* bytes handed out */
 };
 #define DEFINITIONS_HEADER_BYTES 4096
-#define NODE_CAPACITY_MAX (UINT32_C(1) << 24)
-#define ITEMS_CAPACITY_MAX (UINT64_C(1) << 30)
-#define ITEM_BYTES_MAX (UINT32_C(1) << 20)
+#define NODE_CAPACITY_MAX        (UINT32_C(1) << 24)
+#define ITEMS_CAPACITY_MAX       (UINT64_C(1) << 30)
+#define ITEM_BYTES_MAX           (UINT32_C(1) << 20)

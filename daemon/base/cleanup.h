@@ -21,5 +21,5 @@ static inline int fd_steal(int *fd) {
         return stolen;
 }
 
-#define AUTO_FREE __attribute__((cleanup(cleanup_free)))
+#define AUTO_FREE  __attribute__((cleanup(cleanup_free)))
 #define AUTO_CLOSE __attribute__((cleanup(cleanup_close)))

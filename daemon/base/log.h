@@ -8,7 +8,7 @@
  */
 
 enum log_level {
-        LOG_LEVEL_ERROR = 3, /* an operation failed that a user asked for */
+        LOG_LEVEL_ERROR = 3,   /* an operation failed that a user asked for */
         LOG_LEVEL_WARNING = 4, /* a peer was dropped, events were lost */
         LOG_LEVEL_INFO = 6,
         LOG_LEVEL_DEBUG = 7,
@@ -24,7 +24,7 @@ int log_level_parse(const char *name, enum log_level *levelp);
 /** log_line() - printf-like, no newline at the end; control characters become '?' */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)

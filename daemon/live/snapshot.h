@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SNAPSHOT_NONE UINT32_MAX             /* no string, no module */
+#define SNAPSHOT_NONE                 UINT32_MAX /* no string, no module */
 #define SNAPSHOT_TOTAL_NFRAME_UNKNOWN UINT32_MAX /* imported from a file of Python 3.8 or older */
 
 enum snapshot_kind {
@@ -39,7 +39,7 @@ struct snapshot_string {
 };
 
 struct snapshot_module {
-        uint32_t path;      /* string */
+        uint32_t path; /* string */
         uint8_t build_id[32];
         uint8_t build_id_length; /* 0: none known */
 };
@@ -68,13 +68,13 @@ struct snapshot_node {
 
 /* All live blocks of one (domain, traceback, total_nframe). */
 struct snapshot_group {
-        uint32_t domain;       /* the number that users see, proto/record.h */
+        uint32_t domain; /* the number that users see, proto/record.h */
         uint32_t node;
         uint32_t total_nframe;
-        uint32_t n_sizes;      /* 0: sizes are not known (peak), or nothing is alive */
-        uint64_t first_size;   /* index into sizes */
-        uint64_t size;         /* sum in bytes */
-        uint64_t count;        /* blocks */
+        uint32_t n_sizes;        /* 0: sizes are not known (peak), or nothing is alive */
+        uint64_t first_size;     /* index into sizes */
+        uint64_t size;           /* sum in bytes */
+        uint64_t count;          /* blocks */
         uint64_t allocated_size; /* everything allocated here since tracing began; 0 where unknown */
         uint64_t allocated_count;
 };
@@ -141,15 +141,16 @@ int snapshot_builder_new(struct snapshot_builder **builderp);
 /** snapshot_builder_free() - give up; NULL is fine. Return: NULL. */
 struct snapshot_builder *snapshot_builder_free(struct snapshot_builder *b);
 
-/** snapshot_builder_info() - the info to fill in; strings in it are taken by the snapshot (malloc'd; NULL becomes "") */
+/** snapshot_builder_info() - the info to fill in; strings in it are taken by the snapshot (malloc'd; NULL becomes "")
+ */
 struct snapshot_info *snapshot_builder_info(struct snapshot_builder *b);
 
 /** snapshot_builder_string() - intern bytes. @indexp: set on 0. */
 int snapshot_builder_string(struct snapshot_builder *b, const void *bytes, size_t length, uint32_t *indexp);
 
 /** snapshot_builder_module() - intern by (path, build id) */
-int snapshot_builder_module(struct snapshot_builder *b, const void *path, size_t path_length,
-                            const uint8_t *build_id, size_t build_id_length, uint32_t *indexp);
+int snapshot_builder_module(struct snapshot_builder *b, const void *path, size_t path_length, const uint8_t *build_id,
+                            size_t build_id_length, uint32_t *indexp);
 
 /** snapshot_builder_location() - intern by all fields */
 int snapshot_builder_location(struct snapshot_builder *b, const struct snapshot_location *location, uint32_t *indexp);
@@ -161,6 +162,20 @@ int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t 
  * (found or made by domain, node, total_nframe); O(1) */
 int snapshot_builder_block(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
                            uint64_t size, uint64_t count);
+
+/** snapshot_builder_group() - find or make a group, for adding many blocks to it. @groupp: set on 0. */
+int snapshot_builder_group(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
+                           uint32_t *groupp);
+
+/** snapshot_builder_group_block() - as snapshot_builder_block(), to a group that snapshot_builder_group() gave */
+int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
+
+/** snapshot_builder_group_sum(), snapshot_builder_group_allocated() - the same for sums; cannot fail */
+void snapshot_builder_group_sum(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
+void snapshot_builder_group_allocated(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
+
+/** snapshot_builder_depth() - frames from the root to a node */
+uint32_t snapshot_builder_depth(const struct snapshot_builder *b, uint32_t node);
 
 /** snapshot_builder_sum() - add sums without sizes (peak) to a group; a group has either blocks or sums */
 int snapshot_builder_sum(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,

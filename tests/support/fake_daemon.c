@@ -518,8 +518,8 @@ static void handle_message(struct fake_daemon *daemon, struct connection *connec
                 handle_hello(daemon, connection, message->hello);
                 break;
         case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_MODULE_FILES:
-                if (connection->image && connection->n_fds >= message->module_files->n_generations)
-                        connection->image->told.n_module_files += (uint32_t)message->module_files->n_generations;
+                if (connection->image && connection->n_fds >= message->module_files->n_modules)
+                        connection->image->told.n_module_files += (uint32_t)message->module_files->n_modules;
                 break;
         case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_DEFINITIONS:
                 handle_definitions(connection->image, message->definitions);

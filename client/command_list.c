@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tmctl list */
+
+#include "client/command.h"
+#include "client/exit_code.h"
+#include "client/json_output.h"
+#include "client/memory.h"
+#include "client/request.h"
+#include "client/session.h"
+#include "client/size_format.h"
+#include "client/table.h"
+#include "client/text.h"
+#include "client/time_format.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+struct list {
+        const struct options *options;
+        struct table *table;
+        uint64_t n;
+};
+
+static const struct table_column columns[] = {
+        {.heading = "ID", .right = 1},
+        {.heading = "SET", .right = 1},
+        {.heading = "KIND"},
+        {.heading = "TAKEN"},
+        {.heading = "PID", .right = 1},
+        {.heading = "NAME", .stretches = 1},
+        {.heading = "SIZE", .right = 1},
+        {.heading = "COUNT", .right = 1},
+        {.heading = "INEXACT"},
+        {.heading = "LABEL", .stretches = 1},
+        {.heading = "ENDED BY", .stretches = 1},
+};
+
+static void add_row(struct list *list, const Tracemallocd__Control__SnapshotInfo *s) {
+        char text[TIME_FORMAT_MAX], size[SIZE_FORMAT_MAX];
+        table_cell(list->table, memory_format("%" PRId64, s->id));
+        table_cell(list->table, s->set != 0 ? memory_format("s%" PRId64, s->set) : memory_copy("", 0));
+        table_cell(list->table, text_display(s->kind, strlen(s->kind)));
+        time_format_local(text, s->taken_at_unix_ns);
+        table_cell(list->table, memory_copy(text, strlen(text)));
+        table_cell(list->table, s->pid != 0 ? memory_format("%u", s->pid) : memory_copy("", 0));
+        table_cell(list->table, text_display(s->name.data, s->name.len));
+        size_format(size, (double)s->size, false);
+        table_cell(list->table, memory_copy(size, strlen(size)));
+        table_cell(list->table, memory_format("%" PRIu64, s->count));
+        table_cell(list->table, memory_copy("yes", s->exact ? 0 : 3));
+        table_cell(list->table, text_display(s->label.data, s->label.len));
+        table_cell(list->table, text_display(s->ended_by.data, s->ended_by.len));
+}
+
+static int take(void *context, const Tracemallocd__Control__Reply *reply) {
+        struct list *list = context;
+        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_SNAPSHOT)
+                return EXIT_CODE_DONE;
+        if (list->options->json) {
+                fputs(list->n > 0 ? ",\n" : "[", stdout);
+                json_print(stdout, json_snapshot(reply->snapshot));
+        } else {
+                add_row(list, reply->snapshot);
+        }
+        list->n++;
+        return EXIT_CODE_DONE;
+}
+
+static void finish(const struct list *list) {
+        if (list->options->json) {
+                puts(list->n > 0 ? "]" : "[]");
+                return;
+        }
+        if (list->n == 0) {
+                puts("No snapshots. 'tmctl snapshot --pid PID' takes one.");
+                return;
+        }
+        struct terminal terminal;
+        terminal_init(&terminal, STDOUT_FILENO, list->options->color);
+        table_print(list->table, stdout, &terminal);
+}
+
+static int list_run(const struct options *o) {
+        AUTO_CONNECTION struct connection *connection = NULL;
+        int code = session_open(o, &connection);
+        if (code != EXIT_CODE_DONE)
+                return code;
+        Tracemallocd__Control__Request request;
+        Tracemallocd__Control__ListRequest body = TRACEMALLOCD__CONTROL__LIST_REQUEST__INIT;
+        Tracemallocd__Control__ProcessSelector selector;
+        request_init(&request);
+        request_selector_init(&selector, o);
+        body.selector = &selector;
+        body.label = request_bytes(o->label);
+        if (o->kind)
+                body.kind = (char *)o->kind;
+        body.since_unix_ns = o->since_unix_ns;
+        request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_LIST;
+        request.list = &body;
+        struct list list = {.options = o, .table = table_new(columns, sizeof columns / sizeof columns[0])};
+        code = connection_call(connection, &request, take, &list);
+        if (code == EXIT_CODE_DONE)
+                finish(&list);
+        table_free(list.table);
+        request_selector_deinit(&selector);
+        return code;
+}
+
+const struct command command_list = {
+        .name = "list",
+        .arguments = "",
+        .summary = "Show the stored snapshots",
+        .description = "",
+        .example = "  tmctl list --name 'redis*' --kind exit --since 2h\n",
+        .sets = OPTION_SET_SELECT | OPTION_SET_LIST | OPTION_SET_JSON,
+        .usage_code = EXIT_CODE_USAGE,
+        .run = list_run,
+};

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tmctl traces */
+
+#include "client/command.h"
+#include "client/exit_code.h"
+#include "client/json_output.h"
+#include "client/memory.h"
+#include "client/reference.h"
+#include "client/render.h"
+#include "client/request.h"
+#include "client/session.h"
+#include "client/size_format.h"
+#include "client/text.h"
+#include "daemon/base/cleanup.h"
+
+#include <inttypes.h>
+
+struct traces {
+        const struct options *options;
+        struct render render;
+        uint64_t n, total_size, total_count;
+};
+
+static char *domain_text(const Tracemallocd__Control__TraceRow *row) {
+        if (row->domain_name.len > 0)
+                return text_display(row->domain_name.data, row->domain_name.len);
+        return memory_format("%u", row->domain);
+}
+
+static void print_trace(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
+        char total[SIZE_FORMAT_MAX], size[SIZE_FORMAT_MAX];
+        AUTO_FREE char *domain = domain_text(row);
+        fprintf(stdout, "%ssize=%s, count=%" PRIu64, terminal_begin(&t->render.terminal, STYLE_STRONG),
+                size_format(total, (double)row->total_size, false), row->count);
+        if (row->has_size && row->count > 1)
+                fprintf(stdout, ", each=%s", size_format(size, (double)row->size, false));
+        fprintf(stdout, ", domain=%s%s\n", domain, terminal_end(&t->render.terminal, STYLE_STRONG));
+        render_traceback(&t->render, row->traceback, row->n_traceback, row->has_total_nframe ? row->total_nframe : 0);
+        fputc('\n', stdout);
+}
+
+static void add_row(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
+        if (t->options->json) {
+                json_print(stdout, json_trace(row));
+                fputc('\n', stdout);
+        } else {
+                print_trace(t, row);
+        }
+        t->n++;
+        t->total_size += row->total_size;
+        t->total_count += row->count;
+}
+
+static int take(void *context, const Tracemallocd__Control__Reply *reply) {
+        struct traces *t = context;
+        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES)
+                return EXIT_CODE_DONE;
+        for (size_t i = 0; i < reply->traces->n_rows; i++)
+                add_row(t, reply->traces->rows[i]);
+        return ferror(stdout) ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
+}
+
+static void finish(const struct traces *t) {
+        if (t->options->json)
+                return;
+        char size[SIZE_FORMAT_MAX];
+        size_format(size, (double)t->total_size, false);
+        printf("Total of what is shown: size=%s, count=%" PRIu64, size, t->total_count);
+        /* the daemon does not say how many there are in all */
+        puts(t->options->limit > 0 && t->n >= t->options->limit ? "; --limit 0 shows all" : "");
+}
+
+static int traces_run(const struct options *o) {
+        AUTO_FREE char *snapshot = NULL;
+        int code = reference_check(o->arguments[0], false);
+        AUTO_CONNECTION struct connection *connection = NULL;
+        if (code == EXIT_CODE_DONE)
+                code = session_open(o, &connection);
+        if (code == EXIT_CODE_DONE)
+                code = reference_resolve(connection, o->arguments[0], &snapshot);
+        if (code != EXIT_CODE_DONE)
+                return code;
+        Tracemallocd__Control__Request request;
+        Tracemallocd__Control__TracesRequest body = TRACEMALLOCD__CONTROL__TRACES_REQUEST__INIT;
+        Tracemallocd__Control__View view;
+        request_init(&request);
+        request_view_init(&view, o);
+        body.snapshot = snapshot;
+        body.view = &view;
+        request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_TRACES;
+        request.traces = &body;
+        struct traces traces = {.options = o};
+        render_init(&traces.render, o);
+        code = connection_call(connection, &request, take, &traces);
+        if (code == EXIT_CODE_DONE)
+                finish(&traces);
+        render_deinit(&traces.render);
+        request_view_deinit(&view);
+        return code;
+}
+
+const struct command command_traces = {
+        .name = "traces",
+        .arguments = "SNAPSHOT",
+        .summary = "Show the traces of a snapshot with their tracebacks",
+        .description = SNAPSHOT_DESCRIPTION,
+        .example = "  tmctl traces 17 --include '*/zmalloc.c,all-frames' --json\n",
+        .sets = OPTION_SET_FILTER | OPTION_SET_ROWS | OPTION_SET_JSON,
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .usage_code = EXIT_CODE_USAGE,
+        .run = traces_run,
+};

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tmctl: find the command, let it run, see to it that what it printed arrived. */
+
+#include "client/command.h"
+#include "client/exit_code.h"
+#include "client/memory.h"
+#include "client/message.h"
+#include "client/version.h"
+#include "daemon/base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GLOBAL_SETS (OPTION_SET_COMMON | OPTION_SET_VERSION)
+
+/* With 0, 1 or 2 closed, a socket would get that number and be printed into. Opened the wrong way round, so
+ * that writing to a closed stdout is an error still. */
+static void fill_standard_descriptors(void) {
+        for (int fd = 0; fd <= 2; fd++) {
+                if (fcntl(fd, F_GETFD) < 0)
+                        (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+        }
+}
+
+static void print_help(void) {
+        fputs("usage: tmctl COMMAND [options]     'tmctl COMMAND --help' and tmctl(1) say more\n\n", stdout);
+        const struct command *c;
+        for (unsigned i = 0; (c = command_at(i)); i++)
+                printf("  %-11s %s\n", c->name, c->summary);
+        fputs("\nTo begin with:\n"
+              "  tmctl run -- redis-server --port 7777    what was never freed, and the peak\n"
+              "  tmctl snapshot --pid 1234                an id, 1; later another, 2\n"
+              "  tmctl compare 1 2                        what grew, by file and line\n",
+              stdout);
+}
+
+/* What the command printed may still be in stdio's buffer, or could not be written. */
+static int flush_output(int code) {
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return code;
+        if (errno == EPIPE)
+                return code; /* the reader had enough */
+        message_error("cannot write to standard output: %s", strerror(errno));
+        return code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code;
+}
+
+static int check_arguments(const struct command *c, const struct options *o) {
+        bool few = o->n_arguments < c->min_arguments;
+        if (!few && (c->max_arguments < 0 || o->n_arguments <= c->max_arguments))
+                return EXIT_CODE_DONE;
+        if (few)
+                message_error("%s: %s is missing; see 'tmctl %s --help'", c->name, c->arguments, c->name);
+        else
+                message_error("%s: one argument too many: '%s'; see 'tmctl %s --help'", c->name,
+                              o->arguments[c->max_arguments], c->name);
+        return c->usage_code;
+}
+
+static int run_command(const struct command *c, struct options *o, int argc, char **argv) {
+        AUTO_FREE char *who = memory_format("tmctl %s", c->name);
+        if (options_parse(o, who, OPTION_SET_COMMON | c->sets, c->stops, argc, argv) != 0)
+                return c->usage_code;
+        if (o->help) {
+                command_help(c);
+                return EXIT_CODE_DONE;
+        }
+        if (options_finish(o) != 0)
+                return c->usage_code;
+        int code = check_arguments(c, o);
+        return code == EXIT_CODE_DONE ? c->run(o) : code;
+}
+
+static int run(struct options *o, int argc, char **argv) {
+        if (options_parse(o, "tmctl", GLOBAL_SETS, true, argc, argv) != 0)
+                return EXIT_CODE_USAGE;
+        if (o->version) {
+                puts("tmctl " TMCTL_VERSION);
+                return EXIT_CODE_DONE;
+        }
+        if (o->help || o->n_arguments == 0) {
+                print_help();
+                return EXIT_CODE_DONE;
+        }
+        const struct command *c = command_find(o->arguments[0]);
+        if (!c) {
+                message_error("unknown command '%s'; 'tmctl --help' lists them", o->arguments[0]);
+                return EXIT_CODE_USAGE;
+        }
+        return run_command(c, o, o->n_arguments, o->arguments);
+}
+
+int main(int argc, char **argv) {
+        fill_standard_descriptors();
+        setlocale(LC_CTYPE, "");
+        struct options options;
+        options_init(&options);
+        int code = flush_output(run(&options, argc, argv));
+        options_deinit(&options);
+        return code;
+}

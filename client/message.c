@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Lines on stderr. Called from everywhere in tmctl; one write(2) a line, so that lines of parallel runs do not mix. */
+
+#include "client/message.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define MESSAGE_MAX_BYTES 4096 /* longer ones are cut */
+
+static void message_line(const char *format, va_list ap) {
+        char line[MESSAGE_MAX_BYTES] = "tmctl: ";
+        size_t prefix = sizeof "tmctl: " - 1;
+        int n = vsnprintf(line + prefix, sizeof line - prefix - 1, format, ap);
+        size_t length = prefix + (n < 0 ? 0 : (size_t)n);
+        if (length > sizeof line - 2)
+                length = sizeof line - 2;
+        /* names of processes and files may hold escape sequences: they shall not reach the terminal */
+        for (size_t i = prefix; i < length; i++) {
+                if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+                        line[i] = '?';
+        }
+        line[length++] = '\n';
+        ssize_t ignored = write(STDERR_FILENO, line, length);
+        (void)ignored;
+}
+
+void message_error(const char *format, ...) {
+        va_list ap;
+        va_start(ap, format);
+        message_line(format, ap);
+        va_end(ap);
+}
+
+void message_note(const char *format, ...) {
+        va_list ap;
+        va_start(ap, format);
+        message_line(format, ap);
+        va_end(ap);
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Lines of tmctl's own on stderr: "tmctl: ...". */
+
+/** message_error() - one line, printf-like, no newline at the end; control characters become '?' */
+void message_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** message_note() - the same for what is no failure */
+void message_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

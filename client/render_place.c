@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Frames: one as a place, many as a traceback. */
+
+#include "client/render.h"
+
+#include "client/memory.h"
+#include "client/text.h"
+#include "daemon/base/cleanup.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define PATH_WIDTH_MIN     16 /* room for a file name even where it breaks the line */
+#define FUNCTION_WIDTH_MIN 16
+
+static bool shows_function(const Tracemallocd__Control__Frame *f) {
+        return f->lineno == 0 && (f->has_function || f->has_offset);
+}
+
+/* Without symbols a place in a module is its offset. */
+static char *function_text(const Tracemallocd__Control__Frame *f) {
+        if (!f->has_function)
+                return memory_format("+0x%" PRIx64, f->offset);
+        return text_display(f->function.data, f->function.len);
+}
+
+/* Replace *@textp by a shortened one. */
+static void shorten(char **textp, size_t width) {
+        char *shorter = text_shorten(*textp, width);
+        free(*textp);
+        *textp = shorter;
+}
+
+static size_t room(size_t width, size_t taken, size_t least) {
+        return width > taken + least ? width - taken : least;
+}
+
+static char *place_with_function(const Tracemallocd__Control__Frame *f, char **pathp, size_t width) {
+        AUTO_FREE char *function = function_text(f);
+        const size_t around = strlen(" ()");
+        if (width > 0 && text_width(*pathp) + text_width(function) + around > width) {
+                /* a file name alone says nearly as much as its path; half a function says little */
+                shorten(pathp, room(width, text_width(function) + around, PATH_WIDTH_MIN));
+                shorten(&function, room(width, text_width(*pathp) + around, FUNCTION_WIDTH_MIN));
+        }
+        return memory_format("%s (%s)", *pathp, function);
+}
+
+char *render_place(const Tracemallocd__Control__Frame *f, size_t width) {
+        AUTO_FREE char *path = text_display(f->filename.data, f->filename.len);
+        if (shows_function(f))
+                return place_with_function(f, &path, width);
+        char line[24];
+        int n = snprintf(line, sizeof line, ":%" PRIu64, f->lineno);
+        if (width > 0)
+                shorten(&path, room(width, (size_t)n, PATH_WIDTH_MIN));
+        return memory_format("%s%s", path, line);
+}
+
+void render_source(const struct render *r, const Tracemallocd__Control__Frame *f, int indent) {
+        const char *text;
+        size_t length;
+        if (source_lines_get(r->lines, f->filename.data, f->filename.len, f->lineno, &text, &length) != 0)
+                return;
+        AUTO_FREE char *safe = text_display(text, length);
+        fprintf(r->out, "%*s%s%s%s\n", indent, "", terminal_begin(&r->terminal, STYLE_FAINT), safe,
+                terminal_end(&r->terminal, STYLE_FAINT));
+}
+
+static void render_frame(const struct render *r, const Tracemallocd__Control__Frame *f) {
+        if (shows_function(f)) {
+                AUTO_FREE char *place = render_place(f, 0);
+                fprintf(r->out, "  %s\n", place);
+                return;
+        }
+        AUTO_FREE char *path = text_display(f->filename.data, f->filename.len);
+        fprintf(r->out, "  File \"%s\", line %" PRIu64, path, f->lineno);
+        if (f->has_function) {
+                AUTO_FREE char *function = text_display(f->function.data, f->function.len);
+                fprintf(r->out, ", in %s", function);
+        }
+        fputc('\n', r->out);
+        render_source(r, f, 4);
+}
+
+void render_traceback_range(size_t n, int64_t limit, size_t *firstp, size_t *endp) {
+        *firstp = 0;
+        *endp = n;
+        if (limit > 0) {
+                if ((uint64_t)limit < n)
+                        *firstp = n - (size_t)limit;
+        } else if (limit == 0) {
+                *endp = 0;
+        } else {
+                uint64_t drop = (uint64_t)-limit;
+                *endp = drop < n ? n - (size_t)drop : 0;
+        }
+}
+
+/* How many were not kept cannot be told: inlined frames are shown, and are not part of the depth. */
+static void render_not_kept(const struct render *r, uint64_t total_nframe) {
+        fprintf(r->out, "  %s(cut at the traceback limit: %" PRIu64 " frames in all)%s\n",
+                terminal_begin(&r->terminal, STYLE_FAINT), total_nframe, terminal_end(&r->terminal, STYLE_FAINT));
+}
+
+void render_traceback(const struct render *r, Tracemallocd__Control__Frame *const *frames, size_t n,
+                      uint64_t total_nframe) {
+        const struct options *o = r->options;
+        size_t first = 0, end = n;
+        if (o->has_traceback_limit)
+                render_traceback_range(n, o->traceback_limit, &first, &end);
+        bool not_kept = total_nframe > n && first == 0 && end > first;
+        if (not_kept && !o->most_recent_first)
+                render_not_kept(r, total_nframe);
+        for (size_t i = first; i < end; i++)
+                render_frame(r, frames[o->most_recent_first ? end - 1 - (i - first) : i]);
+        if (not_kept && o->most_recent_first)
+                render_not_kept(r, total_nframe);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* stats and compare for people: Python's wording of rows, a heading above, totals and remarks below. */
+
+#include "client/render.h"
+
+#include "client/memory.h"
+#include "client/size_format.h"
+#include "client/text.h"
+#include "daemon/base/cleanup.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define MODULES_NAMED_MAX 5 /* more would push the remedy out of sight */
+
+static enum style diff_style(int64_t diff) {
+        return diff > 0 ? STYLE_MORE : diff < 0 ? STYLE_LESS : STYLE_PLAIN;
+}
+
+/* "size=10.0 KiB (+512 B), count=2 (+1)", Statistic.__str__ and StatisticDiff.__str__ up to the average */
+static char *sizes_text(const struct terminal *t, uint64_t size, int64_t size_diff, uint64_t count, int64_t count_diff,
+                        bool diff) {
+        char text[SIZE_FORMAT_MAX], diff_text[SIZE_FORMAT_MAX];
+        size_format(text, (double)size, false);
+        if (!diff)
+                return memory_format("size=%s, count=%" PRIu64, text, count);
+        enum style size_style = diff_style(size_diff), count_style = diff_style(count_diff);
+        return memory_format("size=%s (%s%s%s), count=%" PRIu64 " (%s%+" PRId64 "%s)", text,
+                             terminal_begin(t, size_style), size_format(diff_text, (double)size_diff, true),
+                             terminal_end(t, size_style), count, terminal_begin(t, count_style), count_diff,
+                             terminal_end(t, count_style));
+}
+
+static char *row_sizes(const struct terminal *t, const Tracemallocd__Control__StatisticRow *row, bool diff) {
+        char *text = sizes_text(t, row->size, row->size_diff, row->count, row->count_diff, diff);
+        if (row->count == 0)
+                return text;
+        char average[SIZE_FORMAT_MAX];
+        size_format(average, (double)row->size / (double)row->count, false);
+        char *whole = memory_format("%s, average=%s", text, average);
+        free(text);
+        return whole;
+}
+
+void render_statistics_heading(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h,
+                               const char *old, const char *snapshot) {
+        AUTO_FREE char *new_phrase = render_snapshot_phrase(h->snapshot, snapshot);
+        const char *what = r->options->allocated ? "Everything allocated until " : "";
+        if (old) {
+                AUTO_FREE char *old_phrase = render_snapshot_phrase(h->old, old);
+                fprintf(r->out, "Old: %s%s\nNew: %s%s\n\n", what, old_phrase, what, new_phrase);
+        } else {
+                if (!what[0])
+                        new_phrase[0] = (char)toupper((unsigned char)new_phrase[0]);
+                fprintf(r->out, "%s%s\n\n", what, new_phrase);
+        }
+}
+
+/* Columns that the place of a row may take so that the row fits a line. */
+static size_t place_width(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff) {
+        if (r->terminal.width == 0)
+                return 0;
+        const struct terminal plain = {.color = false};
+        AUTO_FREE char *sizes = row_sizes(&plain, row, diff);
+        size_t taken = strlen(": ") + strlen(sizes);
+        return r->terminal.width > taken + 1 ? r->terminal.width - taken : 1;
+}
+
+void render_statistic(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff) {
+        AUTO_FREE char *sizes = row_sizes(&r->terminal, row, diff);
+        if (r->options->group_by == GROUP_BY_TRACEBACK || row->n_traceback == 0) {
+                fprintf(r->out, "%s%s%s\n", terminal_begin(&r->terminal, STYLE_STRONG), sizes,
+                        terminal_end(&r->terminal, STYLE_STRONG));
+                render_traceback(r, row->traceback, row->n_traceback, 0);
+                fputc('\n', r->out);
+                return;
+        }
+        const Tracemallocd__Control__Frame *frame = row->traceback[row->n_traceback - 1];
+        AUTO_FREE char *place = render_place(frame, place_width(r, row, diff));
+        fprintf(r->out, "%s%s%s: %s\n", terminal_begin(&r->terminal, STYLE_STRONG), place,
+                terminal_end(&r->terminal, STYLE_STRONG), sizes);
+        render_source(r, frame, 4);
+}
+
+static uint64_t lost_events(const Tracemallocd__Control__StatisticsHeader *h) {
+        return (h->snapshot ? h->snapshot->lost : 0) + (h->old ? h->old->lost : 0);
+}
+
+static void render_inexact(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
+        fputs(terminal_begin(&r->terminal, STYLE_WARNING), r->out);
+        uint64_t lost = lost_events(h);
+        if (lost > 0)
+                fprintf(r->out, "Inexact: %" PRIu64 " events were lost, so sizes and counts may be off.", lost);
+        else
+                fputs("Inexact: tracing did not see every event, so sizes and counts may be off.", r->out);
+        fprintf(r->out, "%s\n", terminal_end(&r->terminal, STYLE_WARNING));
+}
+
+static void render_without_lines(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
+        size_t n = h->n_without_lines < MODULES_NAMED_MAX ? h->n_without_lines : MODULES_NAMED_MAX;
+        fputs("No line information: ", r->out);
+        for (size_t i = 0; i < n; i++) {
+                AUTO_FREE char *name = text_display(h->without_lines[i].data, h->without_lines[i].len);
+                fprintf(r->out, "%s%s", i ? ", " : "", name);
+        }
+        if (h->n_without_lines > n)
+                fprintf(r->out, " and %zu more", h->n_without_lines - n);
+        fputs(".\nInstall their -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5).\n", r->out);
+}
+
+void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
+                           uint64_t n_shown) {
+        AUTO_FREE char *total =
+                sizes_text(&r->terminal, h->total_size, h->total_size_diff, h->total_count, h->total_count_diff, diff);
+        if (n_shown > 0 && r->options->group_by != GROUP_BY_TRACEBACK)
+                fputc('\n', r->out);
+        fprintf(r->out, "Total: %s\n", total);
+        if (n_shown == 0)
+                fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
+        else if (n_shown < h->n_rows)
+                fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
+        if (!h->exact)
+                render_inexact(r, h);
+        if (h->n_without_lines > 0)
+                render_without_lines(r, h);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The answer to stats and compare, printed as it comes in: it may have more rows than memory. */
+
+#include "client/statistics_output.h"
+
+#include "client/exit_code.h"
+#include "client/json_output.h"
+#include "client/message.h"
+#include "client/render.h"
+
+#include <stdlib.h>
+
+struct statistics_output {
+        const struct options *options;
+        const char *old, *snapshot;
+        struct render render;
+        /* a copy of the header for the end: a Reply holding nothing else; NULL before it came */
+        Tracemallocd__Control__StatisticsHeader *header;
+        uint64_t n_rows;
+};
+
+static Tracemallocd__Control__StatisticsHeader *copy_header(const Tracemallocd__Control__StatisticsHeader *header) {
+        size_t length = tracemallocd__control__statistics_header__get_packed_size(header);
+        uint8_t *bytes = malloc(length + 1);
+        if (!bytes)
+                return NULL;
+        tracemallocd__control__statistics_header__pack(header, bytes);
+        Tracemallocd__Control__StatisticsHeader *copy =
+                tracemallocd__control__statistics_header__unpack(NULL, length, bytes);
+        free(bytes);
+        return copy;
+}
+
+static void print_header(struct statistics_output *s) {
+        if (!s->options->json) {
+                render_statistics_heading(&s->render, s->header, s->old, s->snapshot);
+                return;
+        }
+        json_print_open(stdout, json_statistics_header(s->header, s->options, s->old, s->snapshot));
+        fputs(", \"statistics\": [", stdout);
+}
+
+static void print_row(struct statistics_output *s, const Tracemallocd__Control__StatisticRow *row) {
+        if (s->options->json) {
+                fputs(s->n_rows > 0 ? ",\n" : "\n", stdout);
+                json_print(stdout, json_statistic(row, s->old != NULL));
+        } else {
+                render_statistic(&s->render, row, s->old != NULL);
+        }
+        s->n_rows++;
+}
+
+static int take(void *context, const Tracemallocd__Control__Reply *reply) {
+        struct statistics_output *s = context;
+        switch (reply->body_case) {
+        case TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS:
+                if (s->header)
+                        return EXIT_CODE_DONE;
+                s->header = copy_header(reply->statistics);
+                if (!s->header) {
+                        message_error("out of memory");
+                        return EXIT_CODE_FAILED;
+                }
+                print_header(s);
+                break;
+        case TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS:
+                for (size_t i = 0; s->header && i < reply->rows->n_rows; i++)
+                        print_row(s, reply->rows->rows[i]);
+                break;
+        default:
+                break;
+        }
+        /* nobody reads any more: a closed pipe shall not make us work through a million rows */
+        return ferror(stdout) ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
+}
+
+static void finish(const struct statistics_output *s) {
+        if (s->options->json)
+                puts("]}");
+        else
+                render_statistics_end(&s->render, s->header, s->old != NULL, s->n_rows);
+}
+
+int statistics_output_call(struct connection *connection, const Tracemallocd__Control__Request *request,
+                           const struct options *o, const char *old, const char *snapshot) {
+        struct statistics_output s = {.options = o, .old = old, .snapshot = snapshot};
+        render_init(&s.render, o);
+        int code = connection_call(connection, request, take, &s);
+        if (code == EXIT_CODE_DONE && s.header)
+                finish(&s);
+        if (s.header)
+                tracemallocd__control__statistics_header__free_unpacked(s.header, NULL);
+        render_deinit(&s.render);
+        return code;
+}

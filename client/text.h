@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * Bytes from traced processes as text. They are usually UTF-8; what is not, is
+ * written as Python does with errors='surrogateescape': byte 0xNN becomes U+DCNN.
+ */
+
+struct json_object;
+
+/** text_json() - a json-c string of these bytes that serialises with "\udcNN" for what is not UTF-8
+ * Return: a new reference. */
+struct json_object *text_json(const void *bytes, size_t length);
+
+/** text_display() - for eyes: control characters and what is not UTF-8 become \xNN, so that no
+ * name drives the terminal
+ * Return: NUL-terminated, the caller frees. */
+char *text_display(const void *bytes, size_t length);
+
+/** text_width() - columns, taken as one for each code point of UTF-8 text */
+size_t text_width(const char *text);
+
+/** text_shorten() - cut out of the middle so that @width columns suffice: "/usr/lib/...libfoo.so.1"
+ * @width: under 8 counts as 8
+ * Return: NUL-terminated, the caller frees. */
+char *text_shorten(const char *text, size_t width);

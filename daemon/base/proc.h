@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What /proc says about a process (proc(5)), as far as any user may read it. */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct proc_info {
+        pid_t pid, ppid, ns_pid; /* ns_pid: in the process's own pid namespace */
+        uint64_t start_ticks;    /* clock ticks after boot: with pid, the identity of a process */
+        int64_t started_at_ns;   /* CLOCK_REALTIME */
+        char *cgroup;            /* path in the unified hierarchy, "" where unknown */
+        char *unit;              /* systemd unit by the cgroup's name, "" where none */
+};
+
+/** proc_info_read() - Return: 0; -ESRCH: no such process; other -errno. Strings are owned by @info on 0. */
+int proc_info_read(pid_t pid, struct proc_info *info);
+void proc_info_deinit(struct proc_info *info);
+
+/** proc_unit_of_cgroup() - the innermost systemd unit that a cgroup path names
+ * Return: malloc'd, "" where there is none; NULL: no memory. */
+char *proc_unit_of_cgroup(const char *cgroup);

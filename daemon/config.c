@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The configuration file, through inih. Main thread, before the loop runs. */
+
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/cleanup.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+enum value_type { VALUE_UINT, VALUE_BYTES, VALUE_TEXT, VALUE_LEVEL };
+
+struct key {
+        const char *section, *name;
+        enum value_type type;
+        size_t offset;
+        uint64_t min, max;
+};
+
+static const struct key keys[] = {
+        {"daemon", "log_level", VALUE_LEVEL, offsetof(struct config, log_level), 0, 0},
+        {"daemon", "workers", VALUE_UINT, offsetof(struct config, workers), 1, 64},
+        {"daemon", "idle_exit", VALUE_UINT, offsetof(struct config, idle_exit_s), 0, 86400},
+        {"limits", "processes_per_user", VALUE_UINT, offsetof(struct config, processes_per_user), 1, 1000000},
+        {"limits", "connections_per_user", VALUE_UINT, offsetof(struct config, connections_per_user), 1, 1000000},
+        {"limits", "table_memory_per_process", VALUE_BYTES, offsetof(struct config, table_bytes_per_process), MIB,
+         1024 * GIB},
+        /* below the watchdog of the service (30 s): a stopped daemon is restarted before programs give up twice */
+        {"agent", "stall_limit_ms", VALUE_UINT, offsetof(struct config, stall_limit_ms), 0, 20000},
+        {"snapshots", "exit_min_age", VALUE_UINT, offsetof(struct config, exit_min_age_s), 0, UINT32_MAX},
+        {"symbols", "debuginfod_urls", VALUE_TEXT, offsetof(struct config, debuginfod_urls), 0, 0},
+};
+
+struct read_state {
+        struct config *config;
+        char *problem; /* with the first wrong line: what is wrong; inih tells which line it was */
+        bool failed;
+};
+
+int config_init(struct config *config) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        *config = (struct config){
+                .log_level = LOG_LEVEL_INFO,
+                .workers = cpus > 4   ? 4
+                           : cpus > 1 ? (uint32_t)cpus
+                                      : 1,
+                .processes_per_user = 4096,
+                .connections_per_user = 256,
+                .table_bytes_per_process = 4 * GIB,
+                .stall_limit_ms = 2000,
+                .exit_min_age_s = 10,
+                .debuginfod_urls = strdup(""),
+        };
+        return config->debuginfod_urls ? 0 : -ENOMEM;
+}
+
+void config_deinit(struct config *config) {
+        free(config->debuginfod_urls);
+        config->debuginfod_urls = NULL;
+}
+
+/* "512", "64K", "2G"; only bytes take a suffix. Return: 0; -EINVAL. */
+static int parse_number(const char *text, bool bytes, uint64_t *valuep) {
+        if (text[0] < '0' || text[0] > '9')
+                return -EINVAL;
+        char *end;
+        errno = 0;
+        uint64_t value = strtoull(text, &end, 10);
+        if (errno)
+                return -EINVAL;
+        static const char suffixes[] = "KMGT";
+        const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+        if (suffix && bytes) {
+                unsigned shift = 10 * (unsigned)(suffix - suffixes + 1);
+                if (value > UINT64_MAX >> shift)
+                        return -EINVAL;
+                value <<= shift;
+                end++;
+        }
+        if (*end)
+                return -EINVAL;
+        *valuep = value;
+        return 0;
+}
+
+static int set_value(struct config *config, const struct key *key, const char *text) {
+        void *field = (char *)config + key->offset;
+        if (key->type == VALUE_LEVEL)
+                return log_level_parse(text, field);
+        if (key->type == VALUE_TEXT) {
+                char *copy = strdup(text);
+                if (!copy)
+                        return -ENOMEM;
+                free(*(char **)field);
+                *(char **)field = copy;
+                return 0;
+        }
+        uint64_t value;
+        int r = parse_number(text, key->type == VALUE_BYTES, &value);
+        if (r < 0)
+                return r;
+        if (value < key->min || value > key->max)
+                return -ERANGE;
+        if (key->type == VALUE_BYTES)
+                *(uint64_t *)field = value;
+        else
+                *(uint32_t *)field = (uint32_t)value;
+        return 0;
+}
+
+static int fail(struct read_state *state, const char *what, const char *name, const char *detail) {
+        state->failed = true;
+        if (asprintf(&state->problem, "%s '%s'%s", what, name, detail) < 0)
+                state->problem = NULL;
+        return 0; /* inih: 0 is an error */
+}
+
+static int on_value(void *user, const char *section, const char *name, const char *value) {
+        struct read_state *state = user;
+        if (state->failed)
+                return 0;
+        for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+                const struct key *key = &keys[i];
+                if (strcmp(section, key->section) != 0 || strcmp(name, key->name) != 0)
+                        continue;
+                int r = set_value(state->config, key, value);
+                if (r == 0)
+                        return 1;
+                char detail[96] = "";
+                if (r == -ERANGE)
+                        snprintf(detail, sizeof detail, ": between %llu and %llu", (unsigned long long)key->min,
+                                 (unsigned long long)key->max);
+                return fail(state, "invalid value for", name, detail);
+        }
+        return fail(state, "unknown key", name, "");
+}
+
+int config_read(struct config *config, const char *path, bool required, char **errorp) {
+        *errorp = NULL;
+        FILE *file = fopen(path, "re");
+        if (!file) {
+                int r = -errno;
+                if (r == -ENOENT && !required)
+                        return 0;
+                if (asprintf(errorp, "cannot read %s: %s", path, strerror(-r)) < 0)
+                        *errorp = NULL;
+                return r;
+        }
+        struct read_state state = {.config = config};
+        int line = ini_parse_file(file, on_value, &state);
+        fclose(file);
+        if (line == 0 && !state.failed)
+                return 0;
+        const char *problem = state.problem ? state.problem : "not a 'key = value' line";
+        if (asprintf(errorp, "%s:%d: %s", path, line, problem) < 0)
+                *errorp = NULL;
+        free(state.problem);
+        return CONFIG_E_INVALID;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Connections of clients. Main loop; made by daemon/control/control_server.c for each accepted socket. */
+
+#include "daemon/control/control_peer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/frame.h"
+#include "daemon/base/log.h"
+
+#define ERROR_MESSAGE_MAX 1024
+
+struct control_peer {
+        struct control_peer *next, **link; /* in handler->peers */
+        uv_pipe_t pipe;
+        unsigned refs; /* the open connection, and each request in progress */
+        bool closing, greeted, busy, consuming;
+        struct credentials who;
+        struct frame_buffer in;
+        struct control_handler *handler;
+        void *attachment;
+        void (*release)(void *attachment);
+};
+
+struct pending_write {
+        uv_write_t request;
+        struct control_peer *peer;
+        uint8_t *bytes;
+};
+
+static void consume_messages(struct control_peer *p);
+
+static void link_peer(struct control_peer *p) {
+        p->link = &p->handler->peers;
+        p->next = *p->link;
+        if (p->next)
+                p->next->link = &p->next;
+        *p->link = p;
+}
+
+static void unlink_peer(struct control_peer *p) {
+        *p->link = p->next;
+        if (p->next)
+                p->next->link = p->link;
+}
+
+struct control_peer *control_peer_ref(struct control_peer *p) {
+        p->refs++;
+        return p;
+}
+
+void control_peer_unref(struct control_peer *p) {
+        if (--p->refs > 0)
+                return;
+        frame_buffer_deinit(&p->in);
+        if (p->attachment)
+                p->release(p->attachment);
+        p->handler->freed(p->handler->user, &p->who);
+        free(p);
+}
+
+const struct credentials *control_peer_credentials(const struct control_peer *p) {
+        return &p->who;
+}
+
+void control_peer_attach(struct control_peer *p, void *attachment, void (*release)(void *attachment)) {
+        assert(!p->attachment);
+        p->attachment = attachment;
+        p->release = release;
+}
+
+void *control_peer_attachment(const struct control_peer *p) {
+        return p->attachment;
+}
+
+static void on_closed(uv_handle_t *handle) {
+        control_peer_unref(handle->data);
+}
+
+void control_peer_close(struct control_peer *p) {
+        if (p->closing)
+                return;
+        p->closing = true;
+        unlink_peer(p);
+        uv_close((uv_handle_t *)&p->pipe, on_closed);
+}
+
+void control_peer_close_all(struct control_handler *handler) {
+        while (handler->peers)
+                control_peer_close(handler->peers);
+}
+
+static void drop(struct control_peer *p, const char *reason) {
+        if (!p->closing)
+                log_warning("client with pid %d, uid %u dropped: %s", (int)p->who.pid, (unsigned)p->who.uid, reason);
+        control_peer_close(p);
+}
+
+static void on_written(uv_write_t *request, int status) {
+        struct pending_write *w = request->data;
+        if (status < 0)
+                control_peer_close(w->peer);
+        free(w->bytes);
+        control_peer_unref(w->peer);
+        free(w);
+}
+
+void control_peer_reply_bytes(struct control_peer *p, uint8_t *bytes, size_t length) {
+        struct pending_write *w = p->closing || length == 0 ? NULL : malloc(sizeof *w);
+        if (!w) {
+                free(bytes);
+                return;
+        }
+        *w = (struct pending_write){.peer = control_peer_ref(p), .bytes = bytes};
+        w->request.data = w;
+        /* uv_buf_t's length is size_t here, but a single writev() takes 2 GiB at most: libuv continues by itself */
+        uv_buf_t buffer = {.base = (char *)bytes, .len = length};
+        int r = uv_write(&w->request, (uv_stream_t *)&p->pipe, &buffer, 1, on_written);
+        if (r < 0)
+                on_written(&w->request, r);
+}
+
+void control_peer_reply(struct control_peer *p, const Tracemallocd__Control__Reply *reply) {
+        size_t length = tracemallocd__control__reply__get_packed_size(reply);
+        uint8_t *bytes = malloc(FRAME_HEADER_BYTES + length);
+        if (!bytes)
+                return drop(p, "no memory for its answer");
+        frame_header(bytes, (uint32_t)length);
+        tracemallocd__control__reply__pack(reply, bytes + FRAME_HEADER_BYTES);
+        control_peer_reply_bytes(p, bytes, FRAME_HEADER_BYTES + length);
+}
+
+/* The next request may have been read together with this one. A request that is answered at once leaves it to the
+ * loop that called it: a client may send thousands in one go, and they must not nest. */
+static void finish_request(struct control_peer *p) {
+        assert(p->busy);
+        p->busy = false;
+        consume_messages(p);
+}
+
+void control_peer_done(struct control_peer *p) {
+        Tracemallocd__Control__Done done = TRACEMALLOCD__CONTROL__DONE__INIT;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_DONE;
+        reply.done = &done;
+        control_peer_reply(p, &reply);
+        finish_request(p);
+}
+
+void control_peer_error(struct control_peer *p, int code, const char *format, ...) {
+        char message[ERROR_MESSAGE_MAX];
+        va_list ap;
+        va_start(ap, format);
+        vsnprintf(message, sizeof message, format, ap);
+        va_end(ap);
+        Tracemallocd__Control__Error error = TRACEMALLOCD__CONTROL__ERROR__INIT;
+        error.code = (Tracemallocd__Control__Error__Code)code;
+        error.message = message;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_ERROR;
+        reply.error = &error;
+        control_peer_reply(p, &reply);
+        finish_request(p);
+}
+
+static void send_hello(struct control_peer *p, const char *refusal) {
+        const struct control_identity *identity = p->handler->identity;
+        Tracemallocd__Control__HelloReply hello = TRACEMALLOCD__CONTROL__HELLO_REPLY__INIT;
+        hello.major = TRACEMALLOCD__CONTROL__VERSION__VERSION_MAJOR;
+        hello.daemon = (char *)identity->daemon;
+        hello.refusal = (char *)refusal;
+        hello.system = identity->system;
+        hello.agent_path = (char *)identity->agent_path;
+        hello.pid = (uint32_t)getpid();
+        size_t length = tracemallocd__control__hello_reply__get_packed_size(&hello);
+        uint8_t *bytes = malloc(FRAME_HEADER_BYTES + length);
+        if (!bytes)
+                return drop(p, "no memory for its hello");
+        frame_header(bytes, (uint32_t)length);
+        tracemallocd__control__hello_reply__pack(&hello, bytes + FRAME_HEADER_BYTES);
+        control_peer_reply_bytes(p, bytes, FRAME_HEADER_BYTES + length);
+}
+
+static void on_hello(struct control_peer *p, const uint8_t *payload, size_t length) {
+        Tracemallocd__Control__Hello *hello = tracemallocd__control__hello__unpack(NULL, length, payload);
+        if (!hello)
+                return drop(p, "no hello");
+        bool same = hello->major == TRACEMALLOCD__CONTROL__VERSION__VERSION_MAJOR;
+        tracemallocd__control__hello__free_unpacked(hello, NULL);
+        p->greeted = true;
+        send_hello(
+                p,
+                same ? ""
+                     : "this tracemallocd speaks version 1 of the control protocol; use the tmctl that came with it");
+        if (!same)
+                drop(p, "it speaks another version of the protocol");
+}
+
+static void on_request(struct control_peer *p, const uint8_t *payload, size_t length) {
+        Tracemallocd__Control__Request *request = tracemallocd__control__request__unpack(NULL, length, payload);
+        if (!request)
+                return drop(p, "a message that is no protobuf of ours");
+        p->busy = true;
+        p->handler->request(p->handler->user, p, request);
+        tracemallocd__control__request__free_unpacked(request, NULL);
+}
+
+static void consume_messages(struct control_peer *p) {
+        if (p->consuming)
+                return;
+        p->consuming = true;
+        control_peer_ref(p); /* a handler may close it */
+        while (!p->closing && !p->busy) {
+                const uint8_t *payload;
+                size_t length;
+                if (frame_buffer_next(&p->in, &payload, &length) != 0) {
+                        drop(p, "a message of more than 16 MiB");
+                        break;
+                }
+                if (!payload)
+                        break;
+                if (p->greeted)
+                        on_request(p, payload, length);
+                else
+                        on_hello(p, payload, length);
+        }
+        p->consuming = false;
+        control_peer_unref(p);
+}
+
+static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+        struct control_peer *p = handle->data;
+        uint8_t *space;
+        size_t size;
+        /* a client that talks on while its request is in progress may fill the buffer, no more */
+        bool full = p->busy && p->in.used - p->in.consumed > FRAME_MAX_CONTROL;
+        if (full || frame_buffer_space(&p->in, &space, &size) < 0)
+                *buffer = uv_buf_init(NULL, 0);
+        else
+                *buffer = uv_buf_init((char *)space, (unsigned)size);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
+        struct control_peer *p = stream->data;
+        if (n < 0)
+                return control_peer_close(p);
+        frame_buffer_commit(&p->in, (size_t)n);
+        consume_messages(p);
+}
+
+int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, struct control_handler *handler,
+                      struct control_peer **peerp) {
+        struct control_peer *p = calloc(1, sizeof *p);
+        if (!p) {
+                close(fd);
+                handler->freed(handler->user, who);
+                return -ENOMEM;
+        }
+        uv_pipe_init(loop, &p->pipe, 0);
+        p->pipe.data = p;
+        p->refs = 1;
+        p->who = *who;
+        p->handler = handler;
+        link_peer(p);
+        frame_buffer_init(&p->in, FRAME_MAX_CONTROL);
+        int r = uv_pipe_open(&p->pipe, fd);
+        if (r < 0)
+                close(fd);
+        else
+                r = uv_read_start((uv_stream_t *)&p->pipe, on_space, on_read);
+        if (r < 0) {
+                log_warning("cannot serve a client: %s", uv_strerror(r));
+                control_peer_close(p);
+                return r;
+        }
+        *peerp = p;
+        return 0;
+}

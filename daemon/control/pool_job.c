@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Requests on the thread pool. run() is the pool's; all else is the main loop's. */
+
+#include "daemon/control/pool_job.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon/daemon.h"
+
+static void on_work(uv_work_t *work) {
+        struct pool_job *job = work->data;
+        job->run(job);
+}
+
+static void answer(struct pool_job *job) {
+        size_t length;
+        uint8_t *bytes = reply_buffer_take(&job->replies, &length);
+        if (job->error_code) {
+                free(bytes);
+                control_peer_error(job->peer, job->error_code, "%s", job->error ? job->error : "out of memory");
+                return;
+        }
+        control_peer_reply_bytes(job->peer, bytes, length);
+        control_peer_done(job->peer);
+}
+
+static void on_worked(uv_work_t *work, int status) {
+        struct pool_job *job = work->data;
+        if (job->finish && !job->error_code) {
+                job->finish(job);
+        } else {
+                answer(job);
+                control_peer_unref(job->peer);
+        }
+        reply_buffer_deinit(&job->replies);
+        free(job->error);
+        job->free(job);
+}
+
+void pool_job_start(struct pool_job *job) {
+        job->work.data = job;
+        uv_queue_work(job->daemon->loop, &job->work, on_work, on_worked);
+}
+
+void pool_job_fail(struct pool_job *job, int code, const char *format, ...) {
+        if (job->error_code)
+                return;
+        job->error_code = code;
+        va_list ap;
+        va_start(ap, format);
+        if (vasprintf(&job->error, format, ap) < 0)
+                job->error = NULL;
+        va_end(ap);
+}
+
+void pool_job_fail_store(struct pool_job *job, int code, const char *message, const char *what) {
+        if (code == STORE_E_NOT_FOUND)
+                pool_job_fail(job, CONTROL_NOT_FOUND, "no such snapshot: %s; tmctl list shows what there is", what);
+        else
+                pool_job_fail(job, CONTROL_FAILED, "%s", *message ? message : "out of memory");
+}
+
+struct store_reader *pool_job_reader(struct pool_job *job) {
+        struct store_reader *reader;
+        char message[STORE_MESSAGE_MAX] = "";
+        int r = store_reader_open(store_path(job->daemon->store), &reader, message);
+        if (r == 0)
+                return reader;
+        pool_job_fail_store(job, r, message, "");
+        return NULL;
+}

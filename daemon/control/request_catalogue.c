@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* list, show, label and delete: stored snapshots as things. A pool thread reads, the main loop asks the store to write.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/control/pool_job.h"
+#include "daemon/control/requests.h"
+#include "daemon/control/resolve.h"
+#include "daemon/daemon.h"
+#include "daemon/query/reply.h"
+
+struct catalogue_job {
+        struct pool_job job;
+        Tracemallocd__Control__Request *request; /* a copy of its own */
+        struct id_list ids;
+};
+
+static void free_job(struct pool_job *job) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        tracemallocd__control__request__free_unpacked(c->request, NULL);
+        id_list_deinit(&c->ids);
+        free(c);
+}
+
+static void start(const struct request *r, void (*run)(struct pool_job *), void (*finish)(struct pool_job *)) {
+        struct catalogue_job *c = calloc(1, sizeof *c);
+        if (c)
+                c->request = request_copy(r->body);
+        if (!c || !c->request) {
+                free(c);
+                return control_peer_error(r->peer, CONTROL_FAILED, "out of memory");
+        }
+        c->job = (struct pool_job){.daemon = r->daemon,
+                                   .peer = control_peer_ref(r->peer),
+                                   .who = *r->who,
+                                   .run = run,
+                                   .finish = finish,
+                                   .free = free_job};
+        pool_job_start(&c->job);
+}
+
+/* ---- list and show ---- */
+
+static int add_info(void *data, const struct snapshot_info *info) {
+        struct pool_job *job = data;
+        Tracemallocd__Control__SnapshotInfo message = TRACEMALLOCD__CONTROL__SNAPSHOT_INFO__INIT;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        reply_snapshot_info(&info, 1, &message);
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_SNAPSHOT;
+        reply.snapshot = &message;
+        return reply_buffer_add(&job->replies, &reply);
+}
+
+static char **copy_texts(const ProtobufCBinaryData *texts, size_t n) {
+        char **copies = calloc(n + 1, sizeof *copies);
+        for (size_t i = 0; copies && i < n; i++) {
+                copies[i] = strndup(texts[i].len ? (const char *)texts[i].data : "", texts[i].len);
+                if (!copies[i])
+                        return copies; /* shorter: the caller sees the NULL */
+        }
+        return copies;
+}
+
+static void free_texts(char **texts) {
+        for (size_t i = 0; texts && texts[i]; i++)
+                free(texts[i]);
+        free(texts);
+}
+
+/* Return: enum snapshot_kind; STORE_ANY_KIND; -2 for a word that is none. */
+static int kind_of(const char *word) {
+        static const char *const words[] = {[SNAPSHOT_REQUEST] = "request",
+                                            [SNAPSHOT_EXIT] = "exit",
+                                            [SNAPSHOT_PEAK] = "peak",
+                                            [SNAPSHOT_IMPORT] = "import"};
+        if (!*word)
+                return STORE_ANY_KIND;
+        for (int kind = 0; kind <= SNAPSHOT_IMPORT; kind++) {
+                if (strcmp(word, words[kind]) == 0)
+                        return kind;
+        }
+        return -2;
+}
+
+static void run_filter(struct pool_job *job, struct store_reader *reader, const Tracemallocd__Control__ListRequest *m) {
+        static const Tracemallocd__Control__ProcessSelector none = TRACEMALLOCD__CONTROL__PROCESS_SELECTOR__INIT;
+        const Tracemallocd__Control__ProcessSelector *selector = m->selector ? m->selector : &none;
+        char **names = copy_texts(selector->names, selector->n_names);
+        char **units = copy_texts(selector->units, selector->n_units);
+        char **label = copy_texts(&m->label, m->label.len ? 1 : 0);
+        struct store_filter filter = {.all_users = job->who.sees_all,
+                                      .uid = job->who.uid,
+                                      .kind = kind_of(m->kind),
+                                      .since_ns = m->since_unix_ns,
+                                      .pids = selector->pids,
+                                      .n_pids = selector->n_pids,
+                                      .names = (const char *const *)names,
+                                      .n_names = selector->n_names,
+                                      .units = (const char *const *)units,
+                                      .n_units = selector->n_units,
+                                      .label = label ? label[0] : NULL};
+        if (filter.kind == -2) {
+                pool_job_fail(job, CONTROL_USAGE, "unknown kind '%s': it is request, exit, peak or import", m->kind);
+        } else if (!names || !units || !label) {
+                pool_job_fail(job, CONTROL_FAILED, "out of memory");
+        } else {
+                int r = store_reader_list(reader, &filter, add_info, job);
+                if (r != 0)
+                        pool_job_fail_store(job, r, store_reader_message(reader), "");
+        }
+        free_texts(names);
+        free_texts(units);
+        free_texts(label);
+}
+
+static void run_list(struct pool_job *job) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        struct store_reader *reader = pool_job_reader(job);
+        if (reader)
+                run_filter(job, reader, c->request->list);
+        store_reader_close(reader);
+}
+
+void request_list(const struct request *r) {
+        start(r, run_list, NULL);
+}
+
+static void run_show(struct pool_job *job) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        struct store_reader *reader = pool_job_reader(job);
+        if (reader && resolve_text(job, reader, c->request->show->snapshot, &c->ids) == 0) {
+                for (size_t i = 0; i < c->ids.n_ids; i++) {
+                        int r = store_reader_info(reader, c->ids.ids[i], add_info, job);
+                        if (r != 0)
+                                pool_job_fail_store(job, r, store_reader_message(reader), "it was deleted just now");
+                }
+        }
+        store_reader_close(reader);
+}
+
+void request_show(const struct request *r) {
+        start(r, run_show, NULL);
+}
+
+/* ---- label and delete: resolved on the pool, then written ---- */
+
+/* What the store is asked to do answers the peer, not the pool job. */
+static void on_written(void *data, const struct store_result *result) {
+        struct control_peer *peer = data;
+        if (result->code == 0)
+                control_peer_done(peer);
+        else
+                control_peer_error(peer, result->code == STORE_E_NOT_FOUND ? CONTROL_NOT_FOUND : CONTROL_FAILED, "%s",
+                                   *result->message ? result->message : "out of memory");
+        control_peer_unref(peer);
+}
+
+static void resolve_references(struct pool_job *job, char **texts, size_t n) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        struct store_reader *reader = pool_job_reader(job);
+        for (size_t i = 0; reader && i < n; i++) {
+                if (resolve_text(job, reader, texts[i], &c->ids) < 0)
+                        break;
+        }
+        store_reader_close(reader);
+}
+
+static void run_label(struct pool_job *job) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        resolve_references(job, &c->request->label->snapshot, 1);
+        if (!job->error_code && c->ids.n_ids != 1)
+                pool_job_fail(job, CONTROL_USAGE, "label takes one snapshot");
+}
+
+static void finish_label(struct pool_job *job) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        const ProtobufCBinaryData *label = &c->request->label->label;
+        if (store_label(job->daemon->store, c->ids.ids[0], label->data, label->len, on_written, job->peer) < 0)
+                on_written(job->peer, &(struct store_result){.code = -ENOMEM, .message = ""});
+}
+
+static void run_delete(struct pool_job *job) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        resolve_references(job, c->request->delete_->snapshots, c->request->delete_->n_snapshots);
+        if (!job->error_code && c->ids.n_ids == 0)
+                pool_job_fail(job, CONTROL_USAGE, "delete takes at least one snapshot");
+}
+
+static void finish_delete(struct pool_job *job) {
+        struct catalogue_job *c = (struct catalogue_job *)job;
+        if (store_delete(job->daemon->store, c->ids.ids, c->ids.n_ids, on_written, job->peer) < 0)
+                on_written(job->peer, &(struct store_result){.code = -ENOMEM, .message = ""});
+}
+
+void request_label(const struct request *r) {
+        start(r, run_label, finish_label);
+}
+
+void request_delete(const struct request *r) {
+        start(r, run_delete, finish_delete);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* run_begin and run_wait: what tmctl run needs before and after its command. Main loop. */
+
+#include <stdlib.h>
+#include <uv.h>
+
+#include "daemon/control/requests.h"
+#include "daemon/daemon.h"
+#include "daemon/run.h"
+
+#define WAIT_MAX_MS 60000
+
+void request_run_begin(const struct request *r) {
+        const Tracemallocd__Control__RunBegin *m = r->body->run_begin;
+        struct run *run;
+        if (run_new(r->daemon, r->who, m->label.data, m->label.len, &run) < 0)
+                return control_peer_error(r->peer, CONTROL_FAILED, "out of memory");
+        run->exit_snapshot = m->exit_snapshot;
+        run->children = m->children;
+        Tracemallocd__Control__RunToken token = TRACEMALLOCD__CONTROL__RUN_TOKEN__INIT;
+        token.token.data = run->token;
+        token.token.len = sizeof run->token;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_RUN;
+        reply.run = &token;
+        control_peer_reply(r->peer, &reply);
+        control_peer_done(r->peer);
+}
+
+/* A client that waits for the processes of its command to be stored. */
+struct run_wait {
+        struct run *run;
+        struct control_peer *peer;
+        uv_timer_t timer;
+        bool timed_out;
+};
+
+static void send_result(struct control_peer *peer, const struct run *run, const struct run_result *result) {
+        Tracemallocd__Control__Process process = TRACEMALLOCD__CONTROL__PROCESS__INIT;
+        process.pid = process.ns_pid = result->pid;
+        process.ppid = result->ppid;
+        process.uid = result->uid;
+        process.image = result->image;
+        process.name = request_bytes(result->name);
+        process.exe = request_bytes(result->exe);
+        process.started_at_unix_ns = result->started_at_ns;
+        process.mode = (char *)"exact";
+        process.state = (char *)"ended";
+        process.traceback_limit = result->traceback_limit;
+        process.live_size = result->live_size;
+        process.live_count = result->live_count;
+        process.peak_size = result->peak_size;
+        process.events = result->events;
+        process.lost = result->lost;
+        process.exact = result->exact;
+        Tracemallocd__Control__RunProcess m = TRACEMALLOCD__CONTROL__RUN_PROCESS__INIT;
+        m.process = &process;
+        m.exit_snapshot = result->exit_snapshot;
+        m.peak_snapshot = result->peak_snapshot;
+        m.allocated_count = result->allocated_count;
+        m.allocated_size = result->allocated_size;
+        m.ended_by = request_bytes(result->ended_by);
+        m.others = (uint32_t)(run->n_ended - 1);
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_RUN_PROCESS;
+        reply.run_process = &m;
+        control_peer_reply(peer, &reply);
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+        free(handle->data);
+}
+
+static void answer(struct run_wait *w) {
+        struct run *run = w->run;
+        run->changed = NULL;
+        for (size_t i = 0; i < run->n_results; i++)
+                send_result(w->peer, run, &run->results[i]);
+        run_abandon(run);
+        control_peer_done(w->peer);
+        control_peer_unref(w->peer);
+        uv_close((uv_handle_t *)&w->timer, on_timer_closed);
+}
+
+static bool is_complete(const struct run_wait *w) {
+        if (w->run->n_processes == 0)
+                return true;
+        return w->timed_out && !run_command_alive(w->run);
+}
+
+static void on_changed(void *data) {
+        if (is_complete(data))
+                answer(data);
+}
+
+/* From here on children that live are no longer waited for; the command's own end is. */
+static void on_timeout(uv_timer_t *timer) {
+        struct run_wait *w = timer->data;
+        w->timed_out = true;
+        on_changed(w);
+}
+
+void request_run_wait(const struct request *r) {
+        const Tracemallocd__Control__RunWait *m = r->body->run_wait;
+        struct run *run = run_find(r->daemon, r->who->uid, m->token.data, m->token.len);
+        if (!run || run->changed || run->abandoned)
+                return control_peer_error(r->peer, CONTROL_NOT_FOUND, "no such run");
+        struct run_wait *w = calloc(1, sizeof *w);
+        if (!w)
+                return control_peer_error(r->peer, CONTROL_FAILED, "out of memory");
+        *w = (struct run_wait){.run = run, .peer = control_peer_ref(r->peer), .timed_out = m->timeout_ms == 0};
+        run->changed = on_changed;
+        run->data = w;
+        uv_timer_init(r->daemon->loop, &w->timer);
+        w->timer.data = w;
+        if (is_complete(w))
+                return answer(w);
+        if (m->timeout_ms)
+                uv_timer_start(&w->timer, on_timeout, m->timeout_ms < WAIT_MAX_MS ? m->timeout_ms : WAIT_MAX_MS, 0);
+}

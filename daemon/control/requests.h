@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What clients ask for, one function a request. Main loop; each ends, now or later, in control_peer_done() or
+ * control_peer_error(). */
+
+#include "daemon/control/control_peer.h"
+
+struct daemon;
+struct process;
+struct selection;
+
+/* Everything that a request's handler gets. */
+struct request {
+        struct daemon *daemon;
+        struct control_peer *peer;
+        const struct credentials *who;
+        const Tracemallocd__Control__Request *body;
+};
+
+void request_ps(const struct request *r);
+void request_snapshot(const struct request *r);
+void request_list(const struct request *r);
+void request_show(const struct request *r);
+void request_label(const struct request *r);
+void request_delete(const struct request *r);
+void request_stats(const struct request *r);
+void request_compare(const struct request *r);
+void request_traces(const struct request *r);
+void request_control(const struct request *r);
+void request_export(const struct request *r);
+void request_import(const struct request *r);
+void request_run_begin(const struct request *r);
+void request_run_wait(const struct request *r);
+
+/** request_select() - selection_make(), and the answer where it fails
+ * A pid that is dead is looked up among the exit snapshots, so that the message can name its last one.
+ * Return: 0; else the request is answered (or will be). */
+int request_select(const struct request *r, const Tracemallocd__Control__ProcessSelector *selector, bool everything,
+                   struct selection *s);
+
+/** request_unknown_pid() - answer that there is no such process, naming its exit snapshot where there is one
+ * @message: what to say else, copied */
+void request_unknown_pid(const struct request *r, uint32_t pid, const char *message);
+
+/** request_copy() - a request that outlives its handler; for tracemallocd__control__request__free_unpacked()
+ * Return: NULL: no memory. */
+Tracemallocd__Control__Request *request_copy(const Tracemallocd__Control__Request *request);
+
+static inline ProtobufCBinaryData request_bytes(const char *text) {
+        return (ProtobufCBinaryData){.len = __builtin_strlen(text), .data = (uint8_t *)text};
+}

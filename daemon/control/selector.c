@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* From pids, names and units to processes. Main loop. */
+
+#include "daemon/control/selector.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+#include "daemon/process.h"
+
+bool selector_unit_matches(const char *unit, const char *wanted) {
+        static const char service[] = ".service";
+        size_t length = strlen(wanted);
+        if (strcmp(unit, wanted) == 0)
+                return true;
+        return strncmp(unit, wanted, length) == 0 && strcmp(unit + length, service) == 0;
+}
+
+static bool text_matches(const ProtobufCBinaryData *wanted, const char *text, bool unit) {
+        char *pattern = strndup(wanted->len ? (const char *)wanted->data : "", wanted->len);
+        if (!pattern)
+                return false;
+        bool yes = unit ? selector_unit_matches(text, pattern) : fnmatch(pattern, text, 0) == 0;
+        free(pattern);
+        return yes;
+}
+
+static bool named(const Tracemallocd__Control__ProcessSelector *selector, const struct process *p) {
+        for (size_t i = 0; i < selector->n_names; i++) {
+                if (text_matches(&selector->names[i], p->name, false))
+                        return true;
+        }
+        for (size_t i = 0; i < selector->n_units; i++) {
+                if (text_matches(&selector->units[i], p->proc.unit, true))
+                        return true;
+        }
+        return false;
+}
+
+static bool has_pid(const Tracemallocd__Control__ProcessSelector *selector, const struct process *p) {
+        for (size_t i = 0; i < selector->n_pids; i++) {
+                if ((pid_t)selector->pids[i] == p->proc.pid)
+                        return true;
+        }
+        return false;
+}
+
+static int fail(struct selection *s, int code, const char *format, unsigned pid) {
+        snprintf(s->message, sizeof s->message, format, pid);
+        selection_deinit(s);
+        return code;
+}
+
+static int check_pids(struct daemon *d, const struct credentials *who,
+                      const Tracemallocd__Control__ProcessSelector *selector, struct selection *s) {
+        for (size_t i = 0; i < selector->n_pids; i++) {
+                const struct process *p = process_find(d, (pid_t)selector->pids[i]);
+                s->missing_pid = selector->pids[i];
+                if (!p && (selector->pids[i] == 0 || (kill((pid_t)selector->pids[i], 0) < 0 && errno == ESRCH)))
+                        return fail(s, SELECTOR_E_NOT_FOUND, "no process %u", s->missing_pid);
+                if (!p)
+                        return fail(s, SELECTOR_E_NOT_FOUND,
+                                    "process %u is not traced; start it with tmctl run, tmctl ps shows those that are",
+                                    s->missing_pid);
+                if (!credentials_may(who, p->uid))
+                        return fail(s, SELECTOR_E_DENIED, "process %u belongs to another user", s->missing_pid);
+        }
+        s->missing_pid = 0;
+        return 0;
+}
+
+int selection_make(struct daemon *d, const struct credentials *who,
+                   const Tracemallocd__Control__ProcessSelector *selector, bool everything, struct selection *s) {
+        static const Tracemallocd__Control__ProcessSelector none = TRACEMALLOCD__CONTROL__PROCESS_SELECTOR__INIT;
+        *s = (struct selection){0};
+        if (!selector)
+                selector = &none;
+        int r = check_pids(d, who, selector, s);
+        if (r != 0)
+                return r;
+        bool all = everything && !selector->n_pids && !selector->n_names && !selector->n_units;
+        s->processes = calloc(process_count(d) + 1, sizeof *s->processes);
+        if (!s->processes)
+                return -ENOMEM;
+        struct process *last = d->processes;
+        while (last && last->next)
+                last = last->next;
+        for (struct process *p = last; p; p = p->previous) {
+                if (p->state == PROCESS_ALIVE && credentials_may(who, p->uid) &&
+                    (all || has_pid(selector, p) || named(selector, p)))
+                        s->processes[s->n_processes++] = p;
+        }
+        if (s->n_processes == 0 && !all)
+                return fail(s, SELECTOR_E_NOT_FOUND, "no traced process fits; tmctl ps shows those that there are", 0);
+        return 0;
+}
+
+void selection_deinit(struct selection *s) {
+        free(s->processes);
+        s->processes = NULL;
+        s->n_processes = 0;
+}

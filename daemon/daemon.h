@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the parts of the daemon that live on the main loop share. Nobody but
+ * the main loop's thread touches it, except where a member says so.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "daemon/config.h"
+#include "daemon/places.h"
+
+#define WORKERS_MAX 64
+
+struct daemon {
+        uv_loop_t *loop;
+        struct config config;
+        struct places places;
+        struct store *store;           /* its path: any thread */
+        struct module_files *files;    /* any thread */
+        struct symbolizer *symbolizer; /* pool threads */
+        struct worker *workers[WORKERS_MAX];
+        size_t n_workers;
+        struct process *processes;      /* daemon/process.h, newest first */
+        struct run *runs;               /* daemon/run.h */
+        struct agents *agents;          /* agent.sock */
+        struct control_server *control; /* control.sock */
+        struct late_symbols *late_symbols;
+        bool stopping;
+};

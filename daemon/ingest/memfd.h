@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Memory shared by descriptor: checking a peer's, making ours. Main loop's thread. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MEMFD_E_REFUSED = 1 };
+
+/** memfd_map_peer() - check a descriptor from a peer and map all of it read-only
+ * It must be a regular file on tmpfs with pages of ordinary size, sealed against
+ * resizing and against other seals, so that what is checked stays true and no access gets a SIGBUS.
+ * @fd: borrowed
+ * @bytes_min, @bytes_max: its size must lie between them
+ * @memoryp, @bytesp: set on 0; munmap() it; @reasonp: static text, set on MEMFD_E_REFUSED
+ * Return: 0; MEMFD_E_REFUSED; -errno of mmap. */
+int memfd_map_peer(int fd, uint64_t bytes_min, uint64_t bytes_max, const void **memoryp, uint64_t *bytesp,
+                   const char **reasonp);
+
+/** memfd_make() - one of ours, mapped read-write, sealed against resizing
+ * @seals: more seals, put on after the mapping (F_SEAL_FUTURE_WRITE: nobody else will write to it)
+ * @fdp, @memoryp: set on 0. Return: 0; -errno. */
+int memfd_make(const char *name, size_t bytes, int seals, int *fdp, void **memoryp);

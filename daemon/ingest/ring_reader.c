@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reads a ring. Opened on the main loop's thread by feed.c; read on the ingest worker by feed_reader.c. */
+
+#include "daemon/ingest/ring_reader.h"
+
+#include "daemon/ingest/memfd.h"
+#include "daemon/ingest/record_decoder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010 /* linux/fcntl.h, since 5.1 */
+#endif
+
+#define HOLE_RECORD_BYTES 24 /* an allocation: what a hole most likely was */
+
+static int open_control(struct ring_reader *r, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
+                        uint32_t stall_limit_us) {
+        void *memory;
+        int error = memfd_make("tracemallocd-control", CONTROL_BYTES, F_SEAL_FUTURE_WRITE, &r->control_fd, &memory);
+        if (error)
+                return error;
+        struct ring_control *control = memory;
+        control->magic = CONTROL_MAGIC;
+        control->version = RING_VERSION;
+        atomic_store(&control->mode, mode);
+        atomic_store(&control->traceback_limit, traceback_limit);
+        atomic_store(&control->domains, domains);
+        atomic_store(&control->stall_limit_us, stall_limit_us);
+        atomic_store(&control->fill_mark, ring_reader_size(r) / 2);
+        r->control = control;
+        return 0;
+}
+
+int ring_reader_open(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
+                     uint32_t stall_limit_us, const char **reasonp) {
+        const void *memory;
+        uint64_t bytes;
+        *r = (struct ring_reader){.control_fd = -1};
+        int error = memfd_map_peer(ring_fd, RING_HEADER_BYTES + (UINT64_C(1) << RING_LOG2_SIZE_MIN),
+                                   RING_HEADER_BYTES + (UINT64_C(1) << RING_LOG2_SIZE_MAX), &memory, &bytes, reasonp);
+        if (error)
+                return error < 0 ? error : RING_READER_E_REFUSED;
+        const volatile struct ring_header *header = memory;
+        uint32_t magic = header->magic, version = header->version, log2_size = header->log2_size;
+        *reasonp = NULL;
+        if (magic != RING_MAGIC || version != RING_VERSION)
+                *reasonp = "ring has another magic or version";
+        else if (log2_size < RING_LOG2_SIZE_MIN || log2_size > RING_LOG2_SIZE_MAX ||
+                 RING_HEADER_BYTES + (UINT64_C(1) << log2_size) != bytes)
+                *reasonp = "ring has a size that does not fit";
+        if (*reasonp) {
+                munmap((void *)memory, bytes);
+                return RING_READER_E_REFUSED;
+        }
+        r->header = memory;
+        r->data = (const _Atomic uint64_t *)((const char *)memory + RING_HEADER_BYTES);
+        r->log2_size = log2_size;
+        r->mapped_bytes = bytes;
+        error = open_control(r, mode, traceback_limit, domains, stall_limit_us);
+        if (error)
+                ring_reader_close(r);
+        return error;
+}
+
+void ring_reader_close(struct ring_reader *r) {
+        if (!r->header)
+                return;
+        munmap((void *)r->header, r->mapped_bytes);
+        if (r->control)
+                munmap(r->control, CONTROL_BYTES);
+        if (r->control_fd >= 0)
+                close(r->control_fd);
+        *r = (struct ring_reader){.control_fd = -1};
+}
+
+static inline uint64_t load_word(const struct ring_reader *r, uint64_t position, memory_order order) {
+        uint64_t index = (position & (ring_reader_size(r) - 1)) / 8;
+        return atomic_load_explicit((_Atomic uint64_t *)&r->data[index], order);
+}
+
+/* Is that the header of a record at that position, written in this lap? */
+static inline bool is_header(const struct ring_reader *r, uint64_t position, uint64_t word) {
+        return word & RECORD_HEADER_BIT && record_lap(word) == (position >> r->log2_size & 255);
+}
+
+int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
+                     size_t n, size_t *np) {
+        uint64_t position = r->position;
+        size_t i = 0;
+        int result = 0;
+        while (i < n && position < limit) {
+                uint64_t header = load_word(r, position, memory_order_acquire);
+                if (__builtin_expect(!is_header(r, position, header), 0)) {
+                        result = RING_READER_HOLE;
+                        break;
+                }
+                /* all three, needed or not: fewer branches, and they are read next anyway */
+                uint64_t word[3] = {load_word(r, position + 8, memory_order_relaxed),
+                                    load_word(r, position + 16, memory_order_relaxed),
+                                    load_word(r, position + 24, memory_order_relaxed)};
+                unsigned n_words = record_words(record_type(header));
+                if (__builtin_expect(n_words == 0 || 8 * n_words > limit - position ||
+                                             !record_decode(definitions, position, header, n_words, word, &events[i]),
+                                     0)) {
+                        result = RING_READER_E_MALFORMED;
+                        break;
+                }
+                position += 8 * n_words;
+                i++;
+        }
+        if (i > 0)
+                r->hole_since_ns = 0;
+        r->position = position;
+        *np = i;
+        return result;
+}
+
+bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint64_t *lostp) {
+        uint64_t position = r->position;
+        for (; position < limit; position += 8) {
+                uint64_t word = load_word(r, position, memory_order_acquire);
+                unsigned n_words = record_words(record_type(word));
+                if (is_header(r, position, word) && n_words && 8 * n_words <= limit - position)
+                        break;
+        }
+        if (position >= limit && !to_limit)
+                return false;
+        if (!to_limit)
+                r->late_writers = true;
+        *lostp = (position - r->position + HOLE_RECORD_BYTES - 1) / HOLE_RECORD_BYTES;
+        r->position = position;
+        r->hole_since_ns = 0;
+        return true;
+}
+
+bool ring_reader_resync(struct ring_reader *r, uint64_t limit, uint64_t *lostp) {
+        if (!r->late_writers || r->position >= limit)
+                return false;
+        uint64_t behind;
+        r->position += 8;
+        *lostp = 1;
+        if (ring_reader_skip(r, limit, false, &behind))
+                *lostp += behind;
+        return true;
+}
+
+static void wake_writers(struct ring_reader *r) {
+        atomic_fetch_add(&r->control->tail_wake, 1);
+        syscall(SYS_futex, &r->control->tail_wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Our store of tail and our load of waiters are seq_cst, as the writer's increment of waiters and its last look at tail
+ * are: one of the two sees the other. */
+void ring_reader_release(struct ring_reader *r) {
+        if (atomic_load_explicit(&r->control->tail, memory_order_relaxed) == r->position)
+                return;
+        atomic_store(&r->control->tail, r->position);
+        if (atomic_load(&((struct ring_header *)r->header)->waiters) != 0)
+                wake_writers(r);
+}
+
+bool ring_reader_arm(struct ring_reader *r) {
+        uint64_t mark = r->position + ring_reader_size(r) / 2;
+        atomic_store(&r->control->fill_mark, mark);
+        return atomic_load(&((struct ring_header *)r->header)->head) < mark;
+}
+
+void ring_reader_set_mode(struct ring_reader *r, uint32_t mode) {
+        atomic_store(&r->control->mode, mode);
+        wake_writers(r);
+}

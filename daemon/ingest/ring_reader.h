@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The daemon's end of a ring (proto/ring.h): the agent's memfd mapped read-only, and the
+ * control page that we write. Opened on the main loop's thread, read by the worker; the functions
+ * marked so touch only atomics and may be called by the main loop while the worker reads.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/ingest/definitions.h"
+#include "daemon/live/event.h"
+#include "proto/ring.h"
+
+struct ring_reader {
+        const struct ring_header *header;
+        const _Atomic uint64_t *data;
+        struct ring_control *control;
+        int control_fd;
+        unsigned log2_size;
+        uint64_t mapped_bytes;
+        uint64_t position;      /* everything before it was read */
+        uint64_t hole_since_ns; /* 0: not at a hole */
+        bool late_writers; /* a hole was skipped while the process lived: its writer may come back and write there */
+};
+
+enum {
+        RING_READER_E_REFUSED = 1,
+        RING_READER_HOLE = 2,
+        RING_READER_E_MALFORMED = 3,
+};
+
+/** ring_reader_open() - check and map a ring, make its control page
+ * @ring_fd: borrowed
+ * @mode, @traceback_limit, @domains, @stall_limit_us: for the control page
+ * Return: 0; RING_READER_E_REFUSED with @reasonp; -errno. */
+int ring_reader_open(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
+                     uint32_t stall_limit_us, const char **reasonp);
+
+/** ring_reader_close() - zeroed memory and closed ones are fine */
+void ring_reader_close(struct ring_reader *r);
+
+/** ring_reader_size() - bytes of data */
+static inline uint64_t ring_reader_size(const struct ring_reader *r) {
+        return UINT64_C(1) << r->log2_size;
+}
+
+/** ring_reader_head() - position of now; any thread. Hostile until ring_reader_limit() said yes. */
+static inline uint64_t ring_reader_head(const struct ring_reader *r) {
+        return atomic_load_explicit(&((struct ring_header *)r->header)->head, memory_order_acquire);
+}
+
+/** ring_reader_limit() - check that a head can be true: whole words, not behind us, not further ahead than the ring is
+ * long */
+static inline bool ring_reader_limit(const struct ring_reader *r, uint64_t head) {
+        return head % 8 == 0 && head >= r->position && head - r->position <= ring_reader_size(r);
+}
+
+/** ring_reader_read() - records from the position on
+ * @limit: stop there; ring_reader_limit() was true for it
+ * @events: [n]; @np: number set, on every return
+ * Return: 0: the limit is reached, or @n; RING_READER_HOLE: the record at the position is not there;
+ * RING_READER_E_MALFORMED: it is, and breaks the protocol. */
+int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
+                     size_t n, size_t *np);
+
+/** ring_reader_skip() - go from a hole to the next header before @limit, or to @limit if @to_limit
+ * @lostp: how many records may have been in between. Return: whether there was a place to go to. */
+bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint64_t *lostp);
+
+/** ring_reader_resync() - after RING_READER_E_MALFORMED: could a writer that came back late to a hole that we skipped
+ * have written over that record? If so, go on behind it.
+ * @lostp: records given up. Return: whether it could. */
+bool ring_reader_resync(struct ring_reader *r, uint64_t limit, uint64_t *lostp);
+
+/** ring_reader_release() - the position becomes the tail; wake who waits for room */
+void ring_reader_release(struct ring_reader *r);
+
+/** ring_reader_arm() - before a sleep: have a writer ring the doorbell when the ring is half full
+ * Return: false if it is already (do not sleep). */
+bool ring_reader_arm(struct ring_reader *r);
+
+/** ring_reader_set_mode() - any thread; also wakes writers that wait */
+void ring_reader_set_mode(struct ring_reader *r, uint32_t mode);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Main loop. The end goes step by step, each begun by the end of the one before:
+ * no new peers -> every process's feed freed, last snapshots handed to the store
+ * -> late symbols -> store -> workers -> loop.
+ */
+
+#include "daemon/lifetime.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+#include <uv.h>
+
+#include "daemon/agents.h"
+#include "daemon/base/log.h"
+#include "daemon/control/control_server.h"
+#include "daemon/daemon.h"
+#include "daemon/ingest/worker.h"
+#include "daemon/late_symbols.h"
+#include "daemon/process.h"
+#include "daemon/store/store.h"
+#include "daemon/symbol/module_files.h"
+#include "daemon/symbol/symbolizer.h"
+
+#define SWEEP_MS      5000
+#define IDLE_CHECK_MS 1000
+
+struct lifetime {
+        struct daemon *daemon;
+        uv_signal_t signals[2];
+        uv_timer_t sweep, idle, watchdog, drain;
+        uint64_t idle_since_ms;
+        /* watchdog: the threads that have not answered since the last ping */
+        struct worker_job pings[WORKERS_MAX];
+        size_t n_unanswered;
+};
+
+static void stop(struct lifetime *l);
+
+static void on_signal(uv_signal_t *handle, int number) {
+        log_info("ending by signal %d", number);
+        stop(handle->data);
+}
+
+static void on_sweep(uv_timer_t *timer) {
+        process_sweep(((struct lifetime *)timer->data)->daemon);
+}
+
+static void on_idle_check(uv_timer_t *timer) {
+        struct lifetime *l = timer->data;
+        struct daemon *d = l->daemon;
+        bool busy = d->processes || agents_peer_count(d->agents) > 0 || control_server_peer_count(d->control) > 0;
+        uint64_t now = uv_now(d->loop);
+        if (busy)
+                l->idle_since_ms = now;
+        if (now - l->idle_since_ms < d->config.idle_exit_s * UINT64_C(1000))
+                return;
+        log_info("ending: idle for %u s", d->config.idle_exit_s);
+        stop(l);
+}
+
+/* ---- watchdog: alive means that every thread is ---- */
+
+static enum worker_job_state on_ping(struct worker_job *job) {
+        return WORKER_JOB_DONE;
+}
+
+static struct lifetime *pinged; /* there is one main loop */
+
+static void on_pong(struct worker_job *job) {
+        if (--pinged->n_unanswered == 0)
+                sd_notify(0, "WATCHDOG=1");
+}
+
+static void on_watchdog(uv_timer_t *timer) {
+        struct lifetime *l = timer->data;
+        struct daemon *d = l->daemon;
+        if (l->n_unanswered > 0 || d->stopping)
+                return; /* a thread hangs: systemd will see it */
+        l->n_unanswered = d->n_workers;
+        for (size_t i = 0; i < d->n_workers; i++) {
+                l->pings[i] = (struct worker_job){.run = on_ping, .done = on_pong};
+                worker_call(d->workers[i], &l->pings[i]);
+        }
+}
+
+static void start_watchdog(struct lifetime *l) {
+        uint64_t interval_us;
+        if (sd_watchdog_enabled(0, &interval_us) <= 0)
+                return;
+        pinged = l;
+        uv_timer_start(&l->watchdog, on_watchdog, 0, interval_us / 3000);
+}
+
+/* ---- the end ---- */
+
+static void on_worker_closed(void *data) {
+}
+
+static void on_store_closed(void *data) {
+        struct lifetime *l = data;
+        struct daemon *d = l->daemon;
+        for (size_t i = 0; i < d->n_workers; i++)
+                worker_free(d->workers[i], on_worker_closed, l);
+        d->symbolizer = symbolizer_free(d->symbolizer);
+        d->files = module_files_free(d->files);
+}
+
+static void on_late_symbols_done(void *data) {
+        struct lifetime *l = data;
+        store_close(l->daemon->store, on_store_closed, l);
+}
+
+/* Processes that ended just now are still being read out and stored; the others went at once. */
+static void on_drain(uv_timer_t *timer) {
+        struct lifetime *l = timer->data;
+        if (l->daemon->processes)
+                return;
+        uv_close((uv_handle_t *)&l->drain, NULL);
+        late_symbols_free(l->daemon->late_symbols, on_late_symbols_done, l);
+}
+
+static void stop(struct lifetime *l) {
+        struct daemon *d = l->daemon;
+        if (d->stopping)
+                return;
+        d->stopping = true;
+        sd_notify(0, "STOPPING=1");
+        agents_close(d->agents);
+        control_server_close(d->control);
+        for (struct process *p = d->processes, *next; p; p = next) {
+                next = p->next;
+                process_discard(p);
+        }
+        for (size_t i = 0; i < sizeof l->signals / sizeof l->signals[0]; i++)
+                uv_close((uv_handle_t *)&l->signals[i], NULL);
+        uv_close((uv_handle_t *)&l->sweep, NULL);
+        uv_close((uv_handle_t *)&l->idle, NULL);
+        uv_close((uv_handle_t *)&l->watchdog, NULL);
+        uv_timer_start(&l->drain, on_drain, 0, 10);
+}
+
+static void start(struct lifetime *l) {
+        struct daemon *d = l->daemon;
+        static const int numbers[] = {SIGTERM, SIGINT};
+        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+                uv_signal_init(d->loop, &l->signals[i]);
+                l->signals[i].data = l;
+                uv_signal_start(&l->signals[i], on_signal, numbers[i]);
+        }
+        uv_timer_t *timers[] = {&l->sweep, &l->idle, &l->watchdog, &l->drain};
+        for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
+                uv_timer_init(d->loop, timers[i]);
+                timers[i]->data = l;
+        }
+        uv_timer_start(&l->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+        l->idle_since_ms = uv_now(d->loop);
+        if (d->config.idle_exit_s)
+                uv_timer_start(&l->idle, on_idle_check, IDLE_CHECK_MS, IDLE_CHECK_MS);
+        start_watchdog(l);
+}
+
+int lifetime_run(struct daemon *d) {
+        static struct lifetime l;
+        l = (struct lifetime){.daemon = d};
+        start(&l);
+        sd_notify(0, "READY=1");
+        uv_run(d->loop, UV_RUN_DEFAULT);
+        return uv_loop_close(d->loop);
+}

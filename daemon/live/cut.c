@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Cuts of a trace table. Runs on the ingest worker that owns the image; called by image.c, image_snapshot.c and, for
+ * blocks that go, by trace_table.c. */
+
+#include "daemon/live/cut.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIDE_CAPACITY_MIN 64
+
+int cut_open(struct cut *cut, struct trace_table *table) {
+        if (table->epoch == UINT32_MAX)
+                return CUT_E_FULL;
+        *cut = (struct cut){.table = trace_table_ref(table), .number = table->epoch++, .next = table->cuts};
+        table->cuts = cut;
+        table->newest_cut = cut->number;
+        return 0;
+}
+
+static void drop_side(struct cut *cut) {
+        free(cut->side);
+        charge_give(cut->table->charge, cut->side_capacity * sizeof *cut->side);
+        cut->side = NULL;
+        cut->n_side = cut->side_capacity = cut->n_side_read = 0;
+}
+
+static bool side_grow(struct cut *cut) {
+        size_t capacity = cut->side_capacity ? 2 * cut->side_capacity : SIDE_CAPACITY_MIN;
+        size_t more = (capacity - cut->side_capacity) * sizeof *cut->side;
+        if (!charge_take(cut->table->charge, more))
+                return false;
+        struct trace_cell *side = realloc(cut->side, capacity * sizeof *side);
+        if (!side) {
+                charge_give(cut->table->charge, more);
+                return false;
+        }
+        cut->side = side;
+        cut->side_capacity = capacity;
+        return true;
+}
+
+void cut_add(struct cut *cut, const struct trace_cell *cell) {
+        if (cut->broken)
+                return;
+        if (cut->n_side == cut->side_capacity && !side_grow(cut)) {
+                cut->broken = true;
+                drop_side(cut);
+                return;
+        }
+        cut->side[cut->n_side++] = *cell;
+}
+
+void cut_keep(struct trace_table *table, const struct trace_cell *cell, uint64_t hash) {
+        for (struct cut *cut = table->cuts; cut && cell->birth <= cut->number; cut = cut->next) {
+                if (!cut->scanned && hash >= cut->cursor)
+                        cut_add(cut, cell);
+        }
+}
+
+/* One range of hashes out of the table, about half as many homes as there is room for cells. */
+static int read_table(struct cut *cut, struct trace_cell *cells, size_t capacity, size_t *np) {
+        unsigned shift = cut->table->current.shift;
+        uint64_t homes = capacity / 2;
+        uint64_t span = homes >= UINT64_MAX >> shift ? UINT64_MAX : (homes << shift) - 1;
+        for (;; span /= 2) {
+                uint64_t last = span > UINT64_MAX - cut->cursor ? UINT64_MAX : cut->cursor + span;
+                size_t n = trace_table_scan(cut->table, cut->cursor, last, cut->number, cells, capacity);
+                if (n != SIZE_MAX) {
+                        *np = n;
+                        cut->scanned = last == UINT64_MAX;
+                        cut->cursor = last + 1;
+                        return 0;
+                }
+                assert(span > 0); /* CUT_READ_MIN keys of one 64-bit hash */
+        }
+}
+
+int cut_read(struct cut *cut, struct trace_cell *cells, size_t capacity, size_t *np) {
+        assert(capacity >= CUT_READ_MIN);
+        if (cut->broken)
+                return CUT_E_BROKEN;
+        if (!cut->scanned)
+                return read_table(cut, cells, capacity, np);
+        size_t n = cut->n_side - cut->n_side_read;
+        if (n == 0)
+                return CUT_END;
+        if (n > capacity)
+                n = capacity;
+        memcpy(cells, cut->side + cut->n_side_read, n * sizeof *cells);
+        cut->n_side_read += n;
+        *np = n;
+        return 0;
+}
+
+void cut_close(struct cut *cut) {
+        struct trace_table *table = cut->table;
+        if (!table)
+                return;
+        drop_side(cut);
+        struct cut **link = &table->cuts;
+        while (*link != cut)
+                link = &(*link)->next;
+        *link = cut->next;
+        table->newest_cut = table->cuts ? table->cuts->number : 0;
+        cut->table = NULL;
+        trace_table_unref(table);
+}

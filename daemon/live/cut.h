@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * A table as it was when the cut was opened, read out later in slices while the
+ * table goes on changing. A block born before the cut that goes ahead of the
+ * reading position is kept in the cut's side list; blocks born after it are
+ * passed over. Costs nothing for blocks born after the newest cut. Any number
+ * may be open at once. A fork's table is one that waits for the child.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/live/trace_table.h"
+
+enum {
+        CUT_END = 1,      /* read: that was all */
+        CUT_E_BROKEN = 2, /* read: there was no memory for the side list; the rest is lost */
+        CUT_E_FULL = 3,   /* open: 2**32 cuts were made of this table */
+};
+
+struct cut {
+        struct trace_table *table; /* referenced; NULL: not open */
+        struct cut *next;          /* the table's list */
+        uint32_t number;
+        bool broken;
+        bool scanned;    /* nothing is left in the table itself */
+        uint64_t cursor; /* hashes below have been read */
+        struct trace_cell *side;
+        size_t n_side, side_capacity, n_side_read;
+};
+
+/** cut_open() - a cut of the table at this moment; O(1)
+ * @cut: caller's memory, must not move until cut_close()
+ * Return: 0; CUT_E_FULL. */
+int cut_open(struct cut *cut, struct trace_table *table);
+
+/** cut_add() - put a block on the side list by hand (one that was out of the table when the cut was made)
+ * The cell's birth does not matter. A cut without memory for it breaks. */
+void cut_add(struct cut *cut, const struct trace_cell *cell);
+
+/** cut_read() - the next slice
+ * @cells: [capacity], at least CUT_READ_MIN
+ * @np: number of cells set; on 0 only, may be 0
+ * Return: 0; CUT_END; CUT_E_BROKEN. */
+int cut_read(struct cut *cut, struct trace_cell *cells, size_t capacity, size_t *np);
+#define CUT_READ_MIN 256
+
+/** cut_close() - drop the view; not open is fine */
+void cut_close(struct cut *cut);
+
+/** cut_keep() - the table's: a block is about to go, born before the newest open cut */
+void cut_keep(struct trace_table *table, const struct trace_cell *cell, uint64_t hash);

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The live state of one image. Runs on the ingest worker that owns it; called by daemon/ingest/feed_reader.c. */
+
+#include "daemon/live/image.h"
+
+#include "proto/record.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUMS_AHEAD 8 /* events between the prefetch of a slot and its use: about the latency of one cache miss */
+
+static int open_state(struct image *image) {
+        struct trace_table *table;
+        struct traceback_sums *sums;
+        int r = trace_table_new(image->charge, &table);
+        if (r)
+                return r < 0 ? r : IMAGE_E_FULL;
+        r = traceback_sums_new(image->charge, &sums);
+        if (r) {
+                trace_table_unref(table);
+                return r;
+        }
+        image->table = table;
+        image->sums = sums;
+        return 0;
+}
+
+int image_init(struct image *image, uint64_t memory_limit) {
+        *image = (struct image){.tracing = true};
+        image->charge = charge_new(memory_limit ? memory_limit : UINT64_MAX);
+        if (!image->charge)
+                return -ENOMEM;
+        int r = module_map_new(image->charge, &image->modules);
+        if (r == 0)
+                r = open_state(image);
+        if (r) {
+                module_map_unref(image->modules);
+                image->charge = charge_unref(image->charge);
+                return r;
+        }
+        interval_map_init(&image->mappings, image->charge);
+        return 0;
+}
+
+void image_release(struct image *image) {
+        interval_map_deinit(&image->mappings);
+        move_map_deinit(&image->moves);
+        domain_map_deinit(&image->domains);
+        image->modules = module_map_unref(image->modules);
+        image->table = trace_table_unref(image->table);
+        image->sums = traceback_sums_unref(image->sums);
+}
+
+void image_deinit(struct image *image) {
+        if (!image->charge)
+                return;
+        while (image->forks) {
+                struct image_fork *fork = image->forks;
+                image->forks = fork->next;
+                image_fork_free(fork);
+        }
+        image_release(image);
+        charge_unref(image->charge);
+        *image = (struct image){};
+}
+
+/* What a removed cell counted for. Its slot exists: it was found when the block came. */
+static void count_gone(struct image *image, const struct trace_cell *cell) {
+        struct node_sums *slot = traceback_sums_slot(image->sums, trace_cell_node(cell), trace_cell_domain(cell));
+        traceback_sums_sub(image->sums, slot, cell->size);
+}
+
+/* A block comes alive; what was at its address is gone.
+ * @allocated: count it as allocated, too (not so for the rest of a mapping that was cut) */
+static void block_in(struct image *image, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
+                     uint32_t node, bool allocated) {
+        struct trace_cell replaced;
+        struct node_sums *slot = traceback_sums_slot(image->sums, node, domain);
+        int r = slot ? trace_table_insert(image->table, hash, domain, address, size, node, &replaced)
+                     : TRACE_TABLE_E_FULL;
+        if (__builtin_expect(r, 0)) {
+                if (r == TRACE_TABLE_E_FULL) {
+                        image->lost++;
+                        return;
+                }
+                count_gone(image, &replaced);
+                slot = traceback_sums_slot(image->sums, node, domain);
+        }
+        if (allocated)
+                traceback_sums_allocated(slot, size);
+        traceback_sums_add(image->sums, slot, size);
+}
+
+static void apply_free(struct image *image, const struct event *event) {
+        struct trace_cell cell;
+        if (trace_table_remove(image->table, event->hash, event->domain, event->word[0], &cell)) {
+                image->unknown_frees++;
+                return;
+        }
+        count_gone(image, &cell);
+}
+
+static void apply_move_out(struct image *image, const struct event *event) {
+        struct trace_cell cell;
+        if (trace_table_remove(image->table, event->hash, event->domain, event->word[0], &cell)) {
+                image->unknown_frees++;
+                return;
+        }
+        if (move_map_put(&image->moves, event->position, &cell) == 0)
+                return;
+        count_gone(image, &cell);
+        image->lost++;
+}
+
+/* The old block goes before the new one comes: both at one instant, so that the sum has no peak between. Without a
+ * known MOVE_OUT it is the realloc of a block that nobody told us of. */
+static void apply_move_in(struct image *image, const struct event *event) {
+        struct trace_cell cell;
+        if (move_map_take(&image->moves, event->word[2], &cell) == 0)
+                count_gone(image, &cell);
+        block_in(image, event->hash, event->domain, event->word[0], event->word[1], event->argument, true);
+}
+
+/* Back to where it was. It was counted all the time; its birth is now, and cuts that are open have it already. */
+static void apply_move_back(struct image *image, const struct event *event) {
+        struct trace_cell cell, replaced;
+        if (move_map_take(&image->moves, event->word[0], &cell))
+                return;
+        uint64_t address = trace_cell_address(&cell);
+        unsigned domain = trace_cell_domain(&cell);
+        int r = trace_table_insert(image->table, trace_table_hash(image->table, domain, address), domain, address,
+                                   cell.size, trace_cell_node(&cell), &replaced);
+        if (r == TRACE_TABLE_REPLACED)
+                count_gone(image, &replaced);
+        if (r == TRACE_TABLE_E_FULL) {
+                count_gone(image, &cell);
+                image->lost++;
+        }
+}
+
+static void map_piece(struct image *image, const struct interval *piece, bool allocated) {
+        if (interval_map_insert(&image->mappings, piece)) {
+                image->lost++;
+                return;
+        }
+        uint64_t hash = trace_table_hash(image->table, DOMAIN_INDEX_MMAP, piece->start);
+        block_in(image, hash, DOMAIN_INDEX_MMAP, piece->start, piece->length, piece->node, allocated);
+}
+
+/* Take [start, start + length) out of all mappings. What is left of them stays, as mappings of the same node. */
+static void map_cut_out(struct image *image, uint64_t start, uint64_t length) {
+        uint64_t end = start + length; /* both are below 2**63 */
+        struct interval piece;
+        while (interval_map_take(&image->mappings, start, length, &piece)) {
+                struct trace_cell cell;
+                uint64_t hash = trace_table_hash(image->table, DOMAIN_INDEX_MMAP, piece.start);
+                if (trace_table_remove(image->table, hash, DOMAIN_INDEX_MMAP, piece.start, &cell) == 0)
+                        count_gone(image, &cell);
+                struct interval left = piece, right = piece;
+                if (piece.start < start) {
+                        left.length = start - piece.start;
+                        map_piece(image, &left, false);
+                }
+                if (piece.start + piece.length > end) {
+                        right.start = end;
+                        right.length = piece.start + piece.length - end;
+                        map_piece(image, &right, false);
+                }
+        }
+}
+
+static void apply_map(struct image *image, const struct event *event) {
+        struct interval mapping = {.start = event->word[0], .length = event->word[1], .node = event->argument};
+        if (mapping.length == 0)
+                return;
+        map_cut_out(image, mapping.start, mapping.length);
+        if (event->type == RECORD_MAP)
+                map_piece(image, &mapping, true);
+}
+
+/* A cut of the blocks, those in realloc included. */
+int image_cut(struct image *image, struct cut *cut) {
+        int r = cut_open(cut, image->table);
+        for (size_t i = 0; r == 0 && i < image->moves.n_moves; i++)
+                cut_add(cut, &image->moves.moves[i].cell);
+        return r;
+}
+
+/* The same for a child. Its heap has no thread in realloc any more: such a block is where it was, unless its address
+ * is somebody else's already. */
+static int cut_for_child(struct image *image, struct cut *cut) {
+        int r = cut_open(cut, image->table);
+        for (size_t i = 0; r == 0 && i < image->moves.n_moves; i++) {
+                const struct trace_cell *cell = &image->moves.moves[i].cell;
+                unsigned domain = trace_cell_domain(cell);
+                uint64_t address = trace_cell_address(cell), hash = trace_table_hash(image->table, domain, address);
+                if (!trace_table_find(image->table, hash, domain, address))
+                        cut_add(cut, cell);
+        }
+        return r;
+}
+
+static void unlink_fork(struct image *image, struct image_fork *fork) {
+        struct image_fork **link = &image->forks;
+        while (*link != fork)
+                link = &(*link)->next;
+        *link = fork->next;
+        image->n_forks--;
+}
+
+static void drop_oldest_fork(struct image *image) {
+        struct image_fork *fork = image->forks;
+        while (fork->next)
+                fork = fork->next;
+        unlink_fork(image, fork);
+        image->forks_dropped++;
+        image->fork_dropped_token = fork->token;
+        image_fork_free(fork);
+}
+
+/* Whatever fails here, the child will find no table and start inexact. */
+static void apply_fork(struct image *image, const struct event *event) {
+        if (image->n_forks == IMAGE_FORKS_MAX)
+                drop_oldest_fork(image);
+        struct image_fork *fork = calloc(1, sizeof *fork);
+        if (!fork)
+                return;
+        if (domain_map_copy(&fork->domains, &image->domains) || cut_for_child(image, &fork->cut)) {
+                domain_map_deinit(&fork->domains);
+                free(fork);
+                return;
+        }
+        fork->modules = module_map_ref(image->modules);
+        fork->n_modules = image->modules->n_entries;
+        fork->token = event->argument;
+        fork->exact = image_is_exact(image);
+        fork->next = image->forks;
+        image->forks = fork;
+        image->n_forks++;
+}
+
+static void apply_fork_done(struct image *image, const struct event *event) {
+        for (struct image_fork *fork = image->forks; fork; fork = fork->next) {
+                if (fork->token != event->argument)
+                        continue;
+                fork->pid = (uint32_t)event->word[0];
+                if (fork->pid == 0) {
+                        unlink_fork(image, fork);
+                        image_fork_free(fork);
+                }
+                return;
+        }
+}
+
+/* Everything but blocks. Return: whether the caller wants to see it. */
+static bool apply_rare(struct image *image, const struct event *event) {
+        switch (event->type) {
+        case RECORD_LOST:
+                image->lost_records += event->word[0];
+                return false;
+        case RECORD_FORK:
+                apply_fork(image, event);
+                return true;
+        case RECORD_FORK_DONE:
+                apply_fork_done(image, event);
+                return true;
+        case RECORD_EXIT:
+                image->exit_seen = true;
+                image->exit_status = event->word[0];
+                return true;
+        case RECORD_EXEC:
+        case RECORD_EXEC_BACK:
+                image->exec_pending = event->type == RECORD_EXEC;
+                return true;
+        case RECORD_MODULE_LOAD:
+        case RECORD_DOMAIN:
+                return true;
+        default: /* MODULE_UNLOAD: its generation stays, blocks may point at it */
+                return false;
+        }
+}
+
+static bool is_about_blocks(unsigned type) {
+        const uint32_t types = 1U << RECORD_ALLOC | 1U << RECORD_FREE | 1U << RECORD_MOVE_OUT | 1U << RECORD_MOVE_IN |
+                               1U << RECORD_MOVE_BACK | 1U << RECORD_MAP | 1U << RECORD_UNMAP;
+        return types >> type & 1;
+}
+
+/* For all types alike: where word[0] is no address, a cell is fetched for nothing. */
+static void prefetch_cells(const struct image *image, struct event *events, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                events[i].hash = trace_table_hash(image->table, events[i].domain, events[i].word[0]);
+                __builtin_prefetch(trace_table_home(image->table, events[i].hash), 1);
+        }
+}
+
+/* The slot of an allocation's node, or of the block that lies at the home of a freed address (mostly that one). */
+static void prefetch_slot(const struct image *image, const struct event *event) {
+        uint32_t node = event->argument;
+        if (event->type != RECORD_ALLOC)
+                node = trace_cell_node(trace_table_home(image->table, event->hash));
+        if (node < image->sums->n_nodes)
+                __builtin_prefetch(&image->sums->nodes[node], 1);
+}
+
+int image_apply(struct image *image, struct event *events, size_t n, size_t *donep) {
+        prefetch_cells(image, events, n);
+        for (size_t i = 0; i < n; i++) {
+                const struct event *event = &events[i];
+                if (i + SUMS_AHEAD < n)
+                        prefetch_slot(image, &events[i + SUMS_AHEAD]);
+                if (__builtin_expect(!image->tracing, 0) && is_about_blocks(event->type))
+                        continue;
+                switch (event->type) {
+                case RECORD_ALLOC:
+                        block_in(image, event->hash, event->domain, event->word[0], event->word[1], event->argument,
+                                 true);
+                        break;
+                case RECORD_FREE:
+                        apply_free(image, event);
+                        break;
+                case RECORD_MOVE_OUT:
+                        apply_move_out(image, event);
+                        break;
+                case RECORD_MOVE_IN:
+                        apply_move_in(image, event);
+                        break;
+                case RECORD_MOVE_BACK:
+                        apply_move_back(image, event);
+                        break;
+                case RECORD_MAP:
+                case RECORD_UNMAP:
+                        apply_map(image, event);
+                        break;
+                default:
+                        if (apply_rare(image, event)) {
+                                image->events += i + 1;
+                                *donep = i + 1;
+                                return IMAGE_SPECIAL;
+                        }
+                }
+        }
+        image->events += n;
+        *donep = n;
+        return 0;
+}
+
+int image_module_load(struct image *image, uint32_t generation, const void *path, size_t path_length,
+                      const uint8_t *build_id, size_t build_id_length) {
+        int r = module_map_add(image->modules, generation, path, path_length, build_id, build_id_length);
+        return r > 0 ? IMAGE_E_FULL : r;
+}
+
+int image_domain(struct image *image, unsigned index, uint32_t number, const void *name, size_t name_length) {
+        return domain_map_add(&image->domains, index, number, name, name_length);
+}
+
+void image_lost_told(struct image *image, uint64_t lost_events) {
+        image->lost_told = lost_events;
+}
+
+void image_lose(struct image *image, uint64_t n) {
+        image->lost += n;
+}
+
+/* The agent's counter runs ahead of its LOST records; after its death the counter is the better witness. */
+static uint64_t lost_ever(const struct image *image) {
+        return image->lost + (image->lost_told > image->lost_records ? image->lost_told : image->lost_records);
+}
+
+uint64_t image_lost(const struct image *image) {
+        return lost_ever(image) - image->lost_forgotten;
+}
+
+bool image_is_exact(const struct image *image) {
+        return !image->begun_inexact && image_lost(image) == 0;
+}
+
+int image_clear(struct image *image) {
+        struct trace_table *table = image->table;
+        struct traceback_sums *sums = image->sums;
+        int r = open_state(image);
+        if (r)
+                return r < 0 ? r : -ENOMEM;
+        trace_table_unref(table);
+        traceback_sums_unref(sums);
+        move_map_deinit(&image->moves);
+        interval_map_deinit(&image->mappings);
+        interval_map_init(&image->mappings, image->charge);
+        image->lost_forgotten = lost_ever(image);
+        image->begun_inexact = false;
+        return 0;
+}
+
+int image_stop(struct image *image) {
+        int r = image_clear(image);
+        if (r == 0)
+                image->tracing = false;
+        return r;
+}
+
+void image_start(struct image *image) {
+        image->tracing = true;
+        image->lost_forgotten = lost_ever(image);
+}
+
+void image_reset_peak(struct image *image) {
+        traceback_sums_reset_peak(image->sums);
+}
+
+struct image_fork *image_fork_take(struct image *image, uint32_t token) {
+        for (struct image_fork *fork = image->forks; fork; fork = fork->next) {
+                if (fork->token == token) {
+                        unlink_fork(image, fork);
+                        return fork;
+                }
+        }
+        return NULL;
+}
+
+struct image_fork *image_fork_free(struct image_fork *fork) {
+        if (!fork)
+                return NULL;
+        cut_close(&fork->cut);
+        module_map_unref(fork->modules);
+        domain_map_deinit(&fork->domains);
+        free(fork);
+        return NULL;
+}
+
+int image_fork_begin(struct image *child, struct image_fork *fork) {
+        if (!fork->exact)
+                child->begun_inexact = true;
+        int r = module_map_copy(child->modules, fork->modules, fork->n_modules);
+        if (r == 0)
+                r = domain_map_copy(&child->domains, &fork->domains);
+        return r > 0 ? IMAGE_E_FULL : r;
+}
+
+static void adopt(struct image *child, const struct trace_cell *cell) {
+        uint64_t address = trace_cell_address(cell);
+        unsigned domain = trace_cell_domain(cell);
+        if (domain == DOMAIN_INDEX_MMAP && cell->size > 0) {
+                struct interval piece = {.start = address, .length = cell->size, .node = trace_cell_node(cell)};
+                map_cut_out(child, piece.start, piece.length);
+                map_piece(child, &piece, true);
+                return;
+        }
+        block_in(child, trace_table_hash(child->table, domain, address), domain, address, cell->size,
+                 trace_cell_node(cell), true);
+}
+
+int image_fork_step(struct image *child, struct image_fork *fork, size_t n) {
+        struct trace_cell cells[2 * CUT_READ_MIN];
+        for (size_t done = 0; done < n; done += sizeof cells / sizeof cells[0]) {
+                size_t got;
+                int r = cut_read(&fork->cut, cells, sizeof cells / sizeof cells[0], &got);
+                if (r == CUT_E_BROKEN)
+                        child->begun_inexact = true;
+                if (r)
+                        return 0;
+                for (size_t i = 0; i < got; i++)
+                        adopt(child, &cells[i]);
+        }
+        return IMAGE_MORE;
+}
+
+void image_check(const struct image *image) {
+        trace_table_check(image->table);
+        traceback_sums_check(image->sums);
+        interval_map_check(&image->mappings);
+        assert(image->table->count + image->moves.n_moves == image->sums->total.live_count);
+        unsigned n_forks = 0;
+        for (const struct image_fork *fork = image->forks; fork; fork = fork->next)
+                n_forks++;
+        assert(n_forks == image->n_forks);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The live state of one image: its blocks, its sums, and what is needed to make
+ * a snapshot of them. Fed with events, in order. One thread: the worker that owns it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/live/charge.h"
+#include "daemon/live/cut.h"
+#include "daemon/live/domain_map.h"
+#include "daemon/live/event.h"
+#include "daemon/live/interval_map.h"
+#include "daemon/live/module_map.h"
+#include "daemon/live/move_map.h"
+#include "daemon/live/trace_table.h"
+#include "daemon/live/traceback_sums.h"
+
+#define IMAGE_FORKS_MAX 64
+
+/* A child's table that waits for the child: a cut of the parent's at the FORK record. */
+struct image_fork {
+        struct image_fork *next; /* newest first */
+        struct cut cut;
+        struct module_map *modules; /* referenced */
+        struct domain_map domains;  /* copied */
+        uint32_t n_modules;
+        uint32_t token, pid; /* pid: of the FORK_DONE record, 0 before */
+        bool exact;
+};
+
+struct image {
+        struct charge *charge;
+        struct trace_table *table;
+        struct traceback_sums *sums;
+        struct module_map *modules;
+        struct domain_map domains;
+        struct move_map moves;
+        struct interval_map mappings;
+        struct image_fork *forks;
+        unsigned n_forks;
+        uint64_t forks_dropped;      /* by IMAGE_FORKS_MAX */
+        uint32_t fork_dropped_token; /* the last one */
+        uint64_t events, unknown_frees;
+        uint64_t lost;      /* holes, full tables and what LOST records say */
+        uint64_t lost_told; /* by the agent's own counter; the larger of this and lost_records counts */
+        uint64_t lost_records;
+        uint64_t lost_forgotten; /* clear and start forget what was lost before */
+        uint64_t exit_status;
+        bool tracing;
+        bool begun_inexact; /* there are blocks that nobody told us of */
+        bool exit_seen, exec_pending;
+};
+
+enum {
+        IMAGE_SPECIAL = 1, /* apply: stopped behind a MODULE_LOAD, DOMAIN, FORK, FORK_DONE, EXIT, EXEC or EXEC_BACK */
+        IMAGE_E_FULL = 2,
+        IMAGE_MORE = 3, /* fork: not done yet */
+};
+
+/** image_init() - empty, exact and tracing
+ * @memory_limit: bytes; 0: none. The image must not move afterwards. Return: 0; IMAGE_E_FULL; -ENOMEM. */
+int image_init(struct image *image, uint64_t memory_limit);
+
+/** image_deinit() - also what forks are unclaimed. Open snapshots keep what they read. */
+void image_deinit(struct image *image);
+
+/** image_release() - the process is gone: free everything but the unclaimed forks and the counters. Only
+ * image_fork_take() and image_deinit() may follow. */
+void image_release(struct image *image);
+
+/** image_apply() - a batch of events
+ * @events: [n], n <= EVENT_BATCH_MAX; hash is scratch
+ * @donep: events applied
+ * Events that find no memory are counted as lost. Return: 0 (all done); IMAGE_SPECIAL: the image has done its
+ * part for events[*donep - 1]; the caller may have one: image_module_load() and the like; then call again with the
+ * rest. */
+int image_apply(struct image *image, struct event *events, size_t n, size_t *donep);
+
+/** image_module_load(), image_domain() - what the Item of a MODULE_LOAD or DOMAIN record says
+ * Return: 0; IMAGE_E_FULL; -ENOMEM. */
+int image_module_load(struct image *image, uint32_t generation, const void *path, size_t path_length,
+                      const uint8_t *build_id, size_t build_id_length);
+int image_domain(struct image *image, unsigned index, uint32_t number, const void *name, size_t name_length);
+
+/** image_lost_told() - the ring header's lost_events */
+void image_lost_told(struct image *image, uint64_t lost_events);
+
+/** image_lose() - @n events are missing here (a hole) */
+void image_lose(struct image *image, uint64_t n);
+
+/** image_lost() - events known to be missing since the start or the last clear */
+uint64_t image_lost(const struct image *image);
+
+/** image_is_exact() - nothing lost and nothing unknown */
+bool image_is_exact(const struct image *image);
+
+/** image_clear() - forget all blocks, sums and losses. Open cuts and forks keep the old table. Return: 0; -ENOMEM. */
+int image_clear(struct image *image);
+
+/** image_stop(), image_start() - stop forgets all and applies no blocks until start. Return: as image_clear() */
+int image_stop(struct image *image);
+void image_start(struct image *image);
+
+/** image_reset_peak() - O(1) */
+void image_reset_peak(struct image *image);
+
+/** image_cut() - a cut of the blocks, those whose realloc is under way included. Return: as cut_open(). */
+int image_cut(struct image *image, struct cut *cut);
+
+/** image_fork_take() - claim a fork's table. Return: owned by the caller; NULL: no such token. */
+struct image_fork *image_fork_take(struct image *image, uint32_t token);
+
+/** image_fork_free() - drop it; NULL is fine. Return: NULL. */
+struct image_fork *image_fork_free(struct image_fork *fork);
+
+/** image_fork_begin() - the child's side: modules and domains. @child: freshly initialised. Return: 0; IMAGE_E_FULL;
+ * -ENOMEM. */
+int image_fork_begin(struct image *child, struct image_fork *fork);
+
+/** image_fork_step() - take over the next blocks, before any event of the child is applied
+ * @n: about so many. Return: 0: done, drop the fork; IMAGE_MORE. A broken cut or a full child makes it inexact. */
+int image_fork_step(struct image *child, struct image_fork *fork, size_t n);
+
+/** image_check() - abort on a broken invariant (tests) */
+void image_check(const struct image *image);

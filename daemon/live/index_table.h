@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Hash -> index into an array that the caller keeps: the table knows neither
+ * keys nor values. One thread. Never shrinks, nothing is taken out.
+ *
+ *   uint32_t cursor = hash, index;
+ *   while ((index = index_table_next(t, hash, &cursor)) != INDEX_TABLE_NONE)
+ *           if (array[index] is the key)
+ *                   return index;
+ *   append to the array, index_table_put(t, hash, new index)
+ */
+
+#include <stdint.h>
+
+#define INDEX_TABLE_NONE UINT32_MAX
+
+struct index_table {
+        struct index_slot {
+                uint32_t hash;
+                uint32_t index_plus_1; /* 0: empty */
+        } * slots;
+        uint32_t mask; /* slots - 1; slots is NULL where it is 0 */
+        uint32_t count;
+};
+
+/** index_table_deinit() - zero memory is an empty table; this frees what grew */
+void index_table_deinit(struct index_table *t);
+
+/** index_table_reserve() - make room for one more, so that the next put cannot fail. Return: 0; -ENOMEM. */
+int index_table_reserve(struct index_table *t);
+
+/** index_table_put() - add; index_table_reserve() came before */
+void index_table_put(struct index_table *t, uint32_t hash, uint32_t index);
+
+/** index_table_next() - next index with that hash
+ * @cursor: starts as the hash. Return: the index; INDEX_TABLE_NONE at the end. */
+static inline uint32_t index_table_next(const struct index_table *t, uint32_t hash, uint32_t *cursor) {
+        if (!t->slots)
+                return INDEX_TABLE_NONE;
+        for (;;) {
+                const struct index_slot *slot = &t->slots[(*cursor)++ & t->mask];
+                if (!slot->index_plus_1)
+                        return INDEX_TABLE_NONE;
+                if (slot->hash == hash)
+                        return slot->index_plus_1 - 1;
+        }
+}
+
+/* Random, set before main(): peers choose the keys. */
+extern uint64_t index_hash_seed[2];
+
+/** index_hash_words() - for keys of a few integers */
+static inline uint32_t index_hash_words(uint64_t a, uint64_t b) {
+        __uint128_t product = (__uint128_t)(a ^ index_hash_seed[0]) * (b ^ index_hash_seed[1]);
+        uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
+        return (uint32_t)((folded * UINT64_C(0xff51afd7ed558ccd)) >> 32);
+}
+
+/** index_hash_bytes() - for text */
+uint32_t index_hash_bytes(const void *bytes, uint64_t length);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The table of live blocks. Runs on the ingest worker that owns the image; called by image.c and cut.c. */
+
+#include "daemon/live/trace_table.h"
+
+#include "daemon/live/cut.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#define HUGE_PAGES_FROM (UINT64_C(8) << 20) /* arrays of that size are touched all over: fewer TLB misses */
+#define RELEASE_BYTES   (UINT64_C(1) << 20) /* pages of the old array are given back in pieces of that size */
+
+static uint64_t cell_hash(const struct trace_table *t, const struct trace_cell *cell) {
+        return trace_table_hash(t, trace_cell_domain(cell), trace_cell_address(cell));
+}
+
+/* Same address, same key space: the one place that says when two keys are the same. */
+static bool cell_is(const struct trace_cell *cell, uint64_t key, unsigned domain) {
+        return cell->key == key && trace_key_space(trace_cell_domain(cell)) == trace_key_space(domain);
+}
+
+static size_t array_bytes(const struct trace_array *a) {
+        return a->n_cells * sizeof *a->cells;
+}
+
+static int array_open(struct trace_array *a, struct charge *charge, unsigned log2_homes) {
+        struct trace_array made = {.shift = 64 - log2_homes, .n_homes = (size_t)1 << log2_homes};
+        made.n_cells = made.n_homes + (made.n_homes < TRACE_TABLE_TAIL ? made.n_homes : TRACE_TABLE_TAIL);
+        if (!charge_take(charge, array_bytes(&made)))
+                return TRACE_TABLE_E_FULL;
+        void *memory = mmap(NULL, array_bytes(&made), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) {
+                charge_give(charge, array_bytes(&made));
+                return -ENOMEM;
+        }
+        if (array_bytes(&made) >= HUGE_PAGES_FROM)
+                (void)madvise(memory, array_bytes(&made), MADV_HUGEPAGE);
+        made.cells = memory;
+        *a = made;
+        return 0;
+}
+
+static void array_close(struct trace_array *a, struct charge *charge) {
+        if (!a->cells)
+                return;
+        munmap(a->cells, array_bytes(a));
+        charge_give(charge, array_bytes(a));
+        *a = (struct trace_array){};
+}
+
+/* The cell with that key, or the empty one where it belongs; NULL: the run goes past the end. */
+static struct trace_cell *array_probe(const struct trace_array *a, uint64_t hash, uint64_t key, unsigned domain) {
+        struct trace_cell *cell = &a->cells[hash >> a->shift], *end = &a->cells[a->n_cells];
+        for (; cell < end; cell++) {
+                if (!cell->key || cell_is(cell, key, domain))
+                        return cell;
+        }
+        return NULL;
+}
+
+/* Backward shift: what follows in the run moves up unless that would bring it before its home. */
+static void array_erase(const struct trace_table *t, const struct trace_array *a, struct trace_cell *cell) {
+        struct trace_cell *hole = cell, *end = &a->cells[a->n_cells];
+        for (struct trace_cell *next = hole + 1; next < end && next->key; next++) {
+                if (&a->cells[cell_hash(t, next) >> a->shift] <= hole) {
+                        *hole = *next;
+                        hole = next;
+                }
+        }
+        hole->key = 0;
+}
+
+static void set_thresholds(struct trace_table *t) {
+        size_t n_homes = t->current.n_homes;
+        t->grow_at = n_homes - n_homes / 4;
+        t->shrink_at = n_homes > (size_t)1 << TRACE_TABLE_LOG2_MIN ? n_homes / 8 : 0;
+}
+
+int trace_table_new(struct charge *charge, struct trace_table **tablep) {
+        struct trace_table *t = calloc(1, sizeof *t);
+        if (!t)
+                return -ENOMEM;
+        /* a short read can't be: 16 bytes are below the limit of getrandom(2) */
+        if (getrandom(t->seed, sizeof t->seed, 0) != sizeof t->seed) {
+                free(t);
+                return -ENOMEM;
+        }
+        t->seed[1] |= 1;
+        int r = array_open(&t->current, charge, TRACE_TABLE_LOG2_MIN);
+        if (r) {
+                free(t);
+                return r;
+        }
+        set_thresholds(t);
+        t->epoch = 1;
+        t->refs = 1;
+        t->charge = charge_ref(charge);
+        *tablep = t;
+        return 0;
+}
+
+struct trace_table *trace_table_ref(struct trace_table *t) {
+        t->refs++;
+        return t;
+}
+
+struct trace_table *trace_table_unref(struct trace_table *t) {
+        if (!t || --t->refs > 0)
+                return NULL;
+        assert(!t->cuts); /* each holds a reference */
+        array_close(&t->current, t->charge);
+        array_close(&t->old, t->charge);
+        charge_unref(t->charge);
+        free(t);
+        return NULL;
+}
+
+/* Begin to move into an array of another size. What is there stays where it is: all hashes are "not migrated". */
+static int start_migration(struct trace_table *t, unsigned log2_homes) {
+        struct trace_array array;
+        int r = array_open(&array, t->charge, log2_homes);
+        if (r)
+                return r;
+        t->old = t->current;
+        t->current = array;
+        t->migrated = 0;
+        t->released = 0;
+        set_thresholds(t);
+        return 0;
+}
+
+static void release_behind(struct trace_table *t, size_t index) {
+        const size_t page = 4096;
+        size_t from = (t->released * sizeof(struct trace_cell) + page - 1) / page * page;
+        size_t to = index * sizeof(struct trace_cell) / page * page;
+        if (to < from + RELEASE_BYTES)
+                return;
+        (void)madvise((char *)t->old.cells + from, to - from, MADV_DONTNEED);
+        t->released = index;
+}
+
+/* Stops only at an empty cell: then no run crosses the border, and every key with a home before it is behind it. */
+bool trace_table_migrate(struct trace_table *t, size_t n_cells) {
+        if (!t->old.cells)
+                return false;
+        size_t first = t->migrated >> t->old.shift, i = first;
+        for (; i < t->old.n_cells; i++) {
+                struct trace_cell *cell = &t->old.cells[i];
+                if (cell->key) {
+                        struct trace_cell *to =
+                                array_probe(&t->current, cell_hash(t, cell), cell->key, trace_cell_domain(cell));
+                        assert(to && !to->key); /* at most half full: no run is as long as the tail */
+                        *to = *cell;
+                        cell->key = 0;
+                } else if (i - first >= n_cells && i + 1 < t->old.n_homes) {
+                        t->migrated = (uint64_t)(i + 1) << t->old.shift;
+                        release_behind(t, i);
+                        return true;
+                }
+        }
+        array_close(&t->old, t->charge);
+        return false;
+}
+
+/* Room for one block more. Without charge or memory the array may fill beyond 3/4 in small steps, each of which tries
+ * again. */
+static bool make_room(struct trace_table *t) {
+        if (t->count < t->grow_at || t->old.cells)
+                return true;
+        if (start_migration(t, 64 - t->current.shift + 1) == 0)
+                return true;
+        size_t n_homes = t->current.n_homes;
+        if (t->grow_at + n_homes / 64 > n_homes - n_homes / 8)
+                return false;
+        t->grow_at += n_homes / 64;
+        return true;
+}
+
+static void maybe_shrink(struct trace_table *t) {
+        if (t->count >= t->shrink_at || t->old.cells)
+                return;
+        /* to a quarter: less than half full, so that it does not grow again at once */
+        unsigned log2_homes = 64 - t->current.shift - 2;
+        if (log2_homes < TRACE_TABLE_LOG2_MIN)
+                log2_homes = TRACE_TABLE_LOG2_MIN;
+        if (start_migration(t, log2_homes))
+                t->shrink_at /= 2; /* no memory now: try again when there is more to win */
+}
+
+int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
+                       uint32_t node, struct trace_cell *replacedp) {
+        if (__builtin_expect(t->old.cells != NULL, 0))
+                trace_table_migrate(t, TRACE_TABLE_STEP);
+        uint64_t key = address | TRACE_KEY_BIT;
+        struct trace_cell *cell = array_probe(trace_table_array(t, hash), hash, key, domain);
+        if (!cell)
+                return TRACE_TABLE_E_FULL;
+        int r = 0;
+        if (cell->key) {
+                if (cell->birth <= t->newest_cut)
+                        cut_keep(t, cell, hash);
+                *replacedp = *cell;
+                r = TRACE_TABLE_REPLACED;
+        } else {
+                /* growth leaves what is there in place: cell stays the right one */
+                if (__builtin_expect(t->count >= t->grow_at, 0) && !make_room(t))
+                        return TRACE_TABLE_E_FULL;
+                cell->key = key;
+                t->count++;
+        }
+        cell->size = size;
+        cell->node_domain = node | domain << TRACE_NODE_BITS;
+        cell->birth = t->epoch;
+        return r;
+}
+
+int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
+                       struct trace_cell *removedp) {
+        if (__builtin_expect(t->old.cells != NULL, 0))
+                trace_table_migrate(t, TRACE_TABLE_STEP);
+        const struct trace_array *a = trace_table_array(t, hash);
+        struct trace_cell *cell = array_probe(a, hash, address | TRACE_KEY_BIT, domain);
+        if (!cell || !cell->key)
+                return TRACE_TABLE_E_UNKNOWN;
+        if (cell->birth <= t->newest_cut)
+                cut_keep(t, cell, hash);
+        *removedp = *cell;
+        array_erase(t, a, cell);
+        t->count--;
+        if (__builtin_expect(t->count < t->shrink_at, 0))
+                maybe_shrink(t);
+        return 0;
+}
+
+const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t hash, unsigned domain,
+                                          uint64_t address) {
+        const struct trace_cell *cell = array_probe(trace_table_array(t, hash), hash, address | TRACE_KEY_BIT, domain);
+        return cell && cell->key ? cell : NULL;
+}
+
+/* Cells with hashes in [from, last] lie from the home of the first to the end of the run that the last home is in. */
+static size_t array_scan(const struct trace_table *t, const struct trace_array *a, uint64_t from, uint64_t last,
+                         uint32_t birth_max, struct trace_cell *cells, size_t capacity) {
+        size_t n = 0, last_home = last >> a->shift;
+        for (size_t i = from >> a->shift; i < a->n_cells; i++) {
+                const struct trace_cell *cell = &a->cells[i];
+                if (!cell->key) {
+                        if (i >= last_home)
+                                break;
+                        continue;
+                }
+                if (cell->birth > birth_max)
+                        continue;
+                uint64_t hash = cell_hash(t, cell);
+                if (hash < from || hash > last)
+                        continue;
+                if (n == capacity)
+                        return SIZE_MAX;
+                cells[n++] = *cell;
+        }
+        return n;
+}
+
+size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t last, uint32_t birth_max,
+                        struct trace_cell *cells, size_t capacity) {
+        if (!t->old.cells)
+                return array_scan(t, &t->current, from, last, birth_max, cells, capacity);
+        size_t n = 0;
+        if (from < t->migrated) {
+                uint64_t to = last < t->migrated ? last : t->migrated - 1;
+                n = array_scan(t, &t->current, from, to, birth_max, cells, capacity);
+                if (n == SIZE_MAX)
+                        return n;
+        }
+        if (last >= t->migrated) {
+                uint64_t start = from < t->migrated ? t->migrated : from;
+                size_t m = array_scan(t, &t->old, start, last, birth_max, cells + n, capacity - n);
+                if (m == SIZE_MAX)
+                        return m;
+                n += m;
+        }
+        return n;
+}
+
+static size_t array_check(const struct trace_table *t, const struct trace_array *a) {
+        size_t n = 0;
+        for (size_t i = 0; i < a->n_cells; i++) {
+                const struct trace_cell *cell = &a->cells[i];
+                if (!cell->key)
+                        continue;
+                uint64_t hash = cell_hash(t, cell);
+                assert(trace_table_array(t, hash) == a);
+                assert(cell->birth >= 1 && cell->birth <= t->epoch);
+                size_t home = hash >> a->shift;
+                assert(home <= i);
+                for (size_t j = home; j < i; j++) /* reachable, and the first of its key */
+                        assert(a->cells[j].key && !cell_is(&a->cells[j], cell->key, trace_cell_domain(cell)));
+                n++;
+        }
+        return n;
+}
+
+void trace_table_check(const struct trace_table *t) {
+        size_t n = array_check(t, &t->current);
+        if (t->old.cells)
+                n += array_check(t, &t->old);
+        assert(n == t->count);
+        for (const struct cut *cut = t->cuts; cut; cut = cut->next) {
+                assert(cut->table == t && cut->number < t->epoch);
+                assert(!cut->next || cut->next->number < cut->number);
+        }
+        assert(t->newest_cut == (t->cuts ? t->cuts->number : 0));
+}

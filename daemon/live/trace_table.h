@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The live blocks of one image: (key space, address) -> size, node, domain,
+ * birth. Domains malloc and python share one key space, every other domain has
+ * its own.
+ *
+ * Open addressing with linear probing, cells of 24 bytes, at most 3/4 full (7/8
+ * where the charge forbids growth): 32 bytes a block at its fullest. The home of a key is the top of its
+ * hash, so the table lies in hash order, and one number, a hash, says how far a migration or the
+ * reading of a cut has come: neither growth nor the backward shift of a deletion moves a cell across it.
+ * No wrap at the end: TRACE_TABLE_TAIL cells more catch the last runs.
+ *
+ * Growth and shrinking move a few cells with each insertion or removal, from the
+ * old array to the new one; pages behind are given back at once. Hashes are seeded from
+ * getrandom(2): peers choose addresses. One thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/live/charge.h"
+
+struct cut;
+
+enum {
+        TRACE_TABLE_REPLACED = 1, /* insert: there was a block at that address; it is handed out */
+        TRACE_TABLE_E_FULL = 2,   /* insert: no memory or charge to grow; the table is unchanged */
+        TRACE_TABLE_E_UNKNOWN = 3,
+};
+
+#define TRACE_TABLE_LOG2_MIN 9 /* 12 KiB: most processes of a machine are small */
+#define TRACE_TABLE_TAIL                                                                                               \
+        1024 /* longest run at 3/4 is about 450 cells in 2**24; a table with fewer cells has as many again */
+#define TRACE_NODE_BITS 24 /* NODE_CAPACITY_MAX */
+
+struct trace_cell {
+        uint64_t key; /* address with the top bit set; 0: empty */
+        uint64_t size;
+        uint32_t node_domain; /* node below TRACE_NODE_BITS, domain above */
+        uint32_t birth;       /* epoch of the table when the block came */
+};
+
+struct trace_array {
+        struct trace_cell *cells;
+        unsigned shift; /* home of a hash: hash >> shift */
+        size_t n_homes, n_cells;
+};
+
+struct trace_table {
+        struct trace_array current;
+        struct trace_array old; /* cells NULL: no migration */
+        uint64_t migrated;      /* hashes below are in current, others in old; meaningless without a migration */
+        size_t released;        /* cells of old whose pages were given back */
+        uint64_t seed[2];
+        uint64_t count;      /* blocks */
+        uint64_t grow_at;    /* count at which an insertion starts to grow */
+        uint64_t shrink_at;  /* count below which a removal starts to shrink */
+        uint32_t epoch;      /* birth of what comes now; counts cuts */
+        uint32_t newest_cut; /* number of the newest open cut; 0: none open */
+        struct cut *cuts;    /* open ones, newest first */
+        unsigned refs;
+        struct charge *charge;
+};
+
+#define TRACE_KEY_BIT (UINT64_C(1) << 63)
+
+static inline uint64_t trace_cell_address(const struct trace_cell *cell) {
+        return cell->key & ~TRACE_KEY_BIT;
+}
+
+static inline uint32_t trace_cell_node(const struct trace_cell *cell) {
+        return cell->node_domain & ((UINT32_C(1) << TRACE_NODE_BITS) - 1);
+}
+
+static inline unsigned trace_cell_domain(const struct trace_cell *cell) {
+        return cell->node_domain >> TRACE_NODE_BITS;
+}
+
+/** trace_key_space() - python (1) lives in the space of malloc (0) */
+static inline unsigned trace_key_space(unsigned domain) {
+        return domain - (domain == 1);
+}
+
+/** trace_table_new() - an empty table
+ * @charge: referenced
+ * Return: 0; TRACE_TABLE_E_FULL when the charge does not allow even that; -ENOMEM. */
+int trace_table_new(struct charge *charge, struct trace_table **tablep);
+
+/** trace_table_ref() - another holder (a cut keeps the table that it reads). Return: @t. */
+struct trace_table *trace_table_ref(struct trace_table *t);
+
+/** trace_table_unref() - the last one frees. NULL is fine. Return: NULL. */
+struct trace_table *trace_table_unref(struct trace_table *t);
+
+/** trace_table_hash() - what the functions below want as @hash */
+static inline uint64_t trace_table_hash(const struct trace_table *t, unsigned domain, uint64_t address) {
+        __uint128_t product =
+                (__uint128_t)(address ^ t->seed[0]) * (t->seed[1] ^ (uint64_t)trace_key_space(domain) << 40);
+        uint64_t folded = (uint64_t)product ^ (uint64_t)(product >> 64);
+        return folded * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Which array holds a hash. */
+static inline const struct trace_array *trace_table_array(const struct trace_table *t, uint64_t hash) {
+        return __builtin_expect(t->old.cells && hash >= t->migrated, 0) ? &t->old : &t->current;
+}
+
+/** trace_table_home() - the cell where probing begins, for prefetching */
+static inline const struct trace_cell *trace_table_home(const struct trace_table *t, uint64_t hash) {
+        const struct trace_array *array = trace_table_array(t, hash);
+        return &array->cells[hash >> array->shift];
+}
+
+/** trace_table_insert() - a block is born
+ * @address: below 2**63; @node: below 2**TRACE_NODE_BITS; @domain: 0..255
+ * @replacedp: set on TRACE_TABLE_REPLACED
+ * O(1) and at most TRACE_TABLE_STEP cells of migration.
+ * Return: 0; TRACE_TABLE_REPLACED; TRACE_TABLE_E_FULL. */
+int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
+                       uint32_t node, struct trace_cell *replacedp);
+#define TRACE_TABLE_STEP 32
+
+/** trace_table_remove() - a block goes
+ * @removedp: set on 0 only. Return: 0; TRACE_TABLE_E_UNKNOWN. */
+int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
+                       struct trace_cell *removedp);
+
+/** trace_table_migrate() - work on a migration ahead of time, for an idle moment
+ * @n_cells: how many to look at. Return: whether there is more to do. */
+bool trace_table_migrate(struct trace_table *t, size_t n_cells);
+
+/** trace_table_find() - look. Return: the cell, valid until the next change; NULL. */
+const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t hash, unsigned domain,
+                                          uint64_t address);
+
+/** trace_table_scan() - copy cells with hashes in [from, last]
+ * @birth_max: of those born in this epoch or before
+ * @cells: [capacity]
+ * Return: number of cells; SIZE_MAX if there are more than @capacity (contents of @cells are then undefined). */
+size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t last, uint32_t birth_max,
+                        struct trace_cell *cells, size_t capacity);
+
+/** trace_table_check() - walk all of it and abort on a broken invariant (tests, after each step) */
+void trace_table_check(const struct trace_table *t);

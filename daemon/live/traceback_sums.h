@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * For each (node, domain): what is alive, what was allocated since the start,
+ * and what was alive at the exact peak of the process. And the totals.
+ *
+ * The peak in O(1) an event: peak_epoch counts the new peaks. A slot whose epoch is
+ * that of the sums holds its peak values; any other slot has not changed since the peak, so what is alive there
+ * now is what was alive then, and its first change after a peak saves it ("rebase").
+ *
+ * Slots lie in an array indexed by node, 64 bytes each; a node used by more than one
+ * domain has more of them, chained. One thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/live/charge.h"
+
+struct sums_cut;
+
+struct node_sums {
+        uint64_t live_size, live_count;
+        uint64_t allocated_size, allocated_count;
+        uint64_t peak_size, peak_count; /* valid if epoch is the sums' */
+        uint64_t epoch;
+        uint32_t domain_plus_1; /* 0: unused */
+        uint32_t next;          /* index into overflow, 0: none */
+};
+
+struct sums_total {
+        uint64_t live_size, live_count, peak_size;
+};
+
+struct traceback_sums {
+        struct node_sums *nodes;
+        struct node_sums *overflow; /* entry 0 is never used */
+        uint32_t n_nodes;           /* 1 + highest node seen */
+        uint32_t nodes_capacity, n_overflow, overflow_capacity;
+        uint64_t peak_epoch;
+        struct sums_total total;
+        struct sums_total domains[256]; /* each with the peak of its own */
+        struct sums_cut *cuts;
+        unsigned refs;
+        struct charge *charge;
+};
+
+/** traceback_sums_new() - all zero. Return: 0; -ENOMEM (also: the charge does not allow it). */
+int traceback_sums_new(struct charge *charge, struct traceback_sums **sumsp);
+
+/** traceback_sums_ref(), traceback_sums_unref() - as trace_table_ref() */
+struct traceback_sums *traceback_sums_ref(struct traceback_sums *s);
+struct traceback_sums *traceback_sums_unref(struct traceback_sums *s);
+
+/** traceback_sums_slot() - found or made; valid until the next call of this function
+ * @node: below 2**TRACE_NODE_BITS. Return: the slot; NULL when there is no memory or charge for it. */
+struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t node, unsigned domain);
+static inline struct node_sums *traceback_sums_slot(struct traceback_sums *s, uint32_t node, unsigned domain) {
+        if (__builtin_expect(node < s->n_nodes && !s->cuts && s->nodes[node].domain_plus_1 == domain + 1, 1))
+                return &s->nodes[node];
+        return traceback_sums_slot_slow(s, node, domain);
+}
+
+static inline void traceback_sums_rebase(const struct traceback_sums *s, struct node_sums *slot) {
+        if (slot->epoch != s->peak_epoch) {
+                slot->epoch = s->peak_epoch;
+                slot->peak_size = slot->live_size;
+                slot->peak_count = slot->live_count;
+        }
+}
+
+/** traceback_sums_add() - a block came alive. @slot: of (node, domain), fresh. */
+static inline void traceback_sums_add(struct traceback_sums *s, struct node_sums *slot, uint64_t size) {
+        traceback_sums_rebase(s, slot);
+        slot->live_size += size;
+        slot->live_count++;
+        struct sums_total *domain = &s->domains[slot->domain_plus_1 - 1];
+        domain->live_size += size;
+        domain->live_count++;
+        if (domain->live_size > domain->peak_size)
+                domain->peak_size = domain->live_size;
+        s->total.live_size += size;
+        s->total.live_count++;
+        if (s->total.live_size > s->total.peak_size) {
+                s->total.peak_size = s->total.live_size;
+                s->peak_epoch++;
+        }
+}
+
+/** traceback_sums_sub() - it is alive no more */
+static inline void traceback_sums_sub(struct traceback_sums *s, struct node_sums *slot, uint64_t size) {
+        traceback_sums_rebase(s, slot);
+        slot->live_size -= size;
+        slot->live_count--;
+        struct sums_total *domain = &s->domains[slot->domain_plus_1 - 1];
+        domain->live_size -= size;
+        domain->live_count--;
+        s->total.live_size -= size;
+        s->total.live_count--;
+}
+
+/** traceback_sums_allocated() - it counts as allocated here */
+static inline void traceback_sums_allocated(struct node_sums *slot, uint64_t size) {
+        slot->allocated_size += size;
+        slot->allocated_count++;
+}
+
+/** traceback_sums_reset_peak() - the peak is now; O(1) */
+void traceback_sums_reset_peak(struct traceback_sums *s);
+
+/** traceback_sums_check() - abort unless the slots add up to the totals (tests) */
+void traceback_sums_check(const struct traceback_sums *s);
+
+/*
+ * The sums as they were at one moment, read out in slices while they go on
+ * changing: a node is saved whole before its first change after the cut.
+ */
+struct sums_row {
+        uint32_t node;
+        uint32_t domain;
+        uint64_t live_size, live_count, allocated_size, allocated_count, peak_size, peak_count;
+};
+
+struct sums_cut {
+        struct traceback_sums *sums; /* referenced; NULL: not open */
+        struct sums_cut *next;
+        uint64_t peak_epoch;
+        uint32_t n_nodes, cursor;
+        uint64_t *saved_nodes; /* bitmap [n_nodes] */
+        struct sums_row *saved;
+        size_t n_saved, saved_capacity, n_saved_read;
+        bool broken;
+};
+
+enum {
+        SUMS_CUT_END = 1,
+        SUMS_CUT_E_BROKEN = 2, /* there was no memory to save a node */
+};
+
+/** sums_cut_open() - O(nodes / 64) for the bitmap
+ * @cut: caller's memory, does not move. Return: 0; -ENOMEM. */
+int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums);
+
+/** sums_cut_read() - the next slice: rows with anything in them
+ * @rows: [capacity], at least SUMS_CUT_READ_MIN; @np: set on 0 only, may be 0
+ * Looks at 4 * capacity nodes at most. Return: 0; SUMS_CUT_END; SUMS_CUT_E_BROKEN. */
+int sums_cut_read(struct sums_cut *cut, struct sums_row *rows, size_t capacity, size_t *np);
+#define SUMS_CUT_READ_MIN 256 /* a node has at most that many domains */
+
+/** sums_cut_close() - not open is fine */
+void sums_cut_close(struct sums_cut *cut);

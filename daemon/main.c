@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * tracemallocd: options, start, end. The main thread runs the main loop, which
+ * owns sockets, timers, signals and what is said to systemd. ARCHITECTURE.md
+ * has the other threads.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "daemon/agents.h"
+#include "daemon/base/cleanup.h"
+#include "daemon/base/listener.h"
+#include "daemon/control/control_server.h"
+#include "daemon/daemon.h"
+#include "daemon/ingest/worker.h"
+#include "daemon/late_symbols.h"
+#include "daemon/lifetime.h"
+#include "daemon/process.h"
+#include "daemon/store/store.h"
+#include "daemon/symbol/module_files.h"
+#include "daemon/symbol/symbolizer.h"
+
+#define MODULE_FILES_MAX      16384
+#define MODULE_FILES_PER_USER 4096
+#define HELPER_UID            65534 /* nobody: daemon/symbol/helper/sandbox.c */
+#define EXIT_USAGE            2
+
+static const char help[] = "usage: tracemallocd [OPTION]...\n"
+                           "Keep live trace tables of processes and serve them to tmctl(1). Runs in the foreground.\n"
+                           "\n"
+                           "  --runtime-dir DIR   where agent.sock and control.sock are (default /run/tracemallocd,\n"
+                           "                      or $XDG_RUNTIME_DIR/tracemallocd for a user's own)\n"
+                           "  --state-dir DIR     where snapshots.db is (default /var/lib/tracemallocd,\n"
+                           "                      or $XDG_STATE_HOME/tracemallocd)\n"
+                           "  --config FILE       instead of /etc/tracemallocd/tracemallocd.conf\n"
+                           "  --log-level LEVEL   error, warning, info or debug\n"
+                           "  --idle-exit SECONDS end when nobody was connected or traced for so long; 0: never\n"
+                           "  --help              show this\n"
+                           "  --version           show the version\n"
+                           "\n"
+                           "example: tracemallocd --runtime-dir /tmp/tm/run --state-dir /tmp/tm/state\n";
+
+struct options {
+        const char *runtime_dir, *state_dir, *config, *log_level, *idle_exit;
+};
+
+/* Return: -1 to go on, else the exit status. */
+static int parse_options(int argc, char **argv, struct options *o) {
+        static const struct option longs[] = {
+                {"runtime-dir", required_argument, NULL, 'r'}, {"state-dir", required_argument, NULL, 's'},
+                {"config", required_argument, NULL, 'c'},      {"log-level", required_argument, NULL, 'l'},
+                {"idle-exit", required_argument, NULL, 'i'},   {"help", no_argument, NULL, 'h'},
+                {"version", no_argument, NULL, 'V'},           {0}};
+        for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
+                switch (c) {
+                case 'r':
+                        o->runtime_dir = optarg;
+                        break;
+                case 's':
+                        o->state_dir = optarg;
+                        break;
+                case 'c':
+                        o->config = optarg;
+                        break;
+                case 'l':
+                        o->log_level = optarg;
+                        break;
+                case 'i':
+                        o->idle_exit = optarg;
+                        break;
+                case 'h':
+                        fputs(help, stdout);
+                        return EXIT_SUCCESS;
+                case 'V':
+                        puts("tracemallocd " VERSION);
+                        return EXIT_SUCCESS;
+                default:
+                        return EXIT_USAGE;
+                }
+        }
+        if (optind == argc)
+                return -1;
+        fprintf(stderr, "tracemallocd: unexpected argument '%s'; see tracemallocd --help\n", argv[optind]);
+        return EXIT_USAGE;
+}
+
+static int usage_error(const char *what, const char *value) {
+        fprintf(stderr, "tracemallocd: invalid %s '%s'; see tracemallocd --help\n", what, value);
+        return EXIT_USAGE;
+}
+
+/* The file, then what the command line says over it. Return: -1 to go on, else the exit status. */
+static int read_config(struct config *config, const struct options *o) {
+        AUTO_FREE char *error = NULL;
+        if (config_init(config) < 0)
+                return EXIT_FAILURE;
+        const char *path = o->config ? o->config : CONFIG_PATH_DEFAULT;
+        if (config_read(config, path, o->config != NULL, &error) != 0) {
+                fprintf(stderr, "tracemallocd: %s\n", error ? error : "out of memory");
+                return EXIT_FAILURE;
+        }
+        if (o->log_level && log_level_parse(o->log_level, &config->log_level) < 0)
+                return usage_error("log level", o->log_level);
+        if (o->idle_exit) {
+                char *end;
+                unsigned long seconds = strtoul(o->idle_exit, &end, 10);
+                if (*end || end == o->idle_exit || seconds > 86400)
+                        return usage_error("number of seconds", o->idle_exit);
+                config->idle_exit_s = (uint32_t)seconds;
+        }
+        return -1;
+}
+
+/* A daemon that traces itself would feed on its own events. */
+static void leave_tracing(char **argv) {
+        const char *preload = getenv("LD_PRELOAD");
+        if (!preload || !strstr(preload, "libtracemalloc-agent"))
+                return;
+        unsetenv("LD_PRELOAD");
+        execv("/proc/self/exe", argv);
+}
+
+static void raise_descriptor_limit(void) {
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
+static int fail(const char *what, int error) {
+        log_error("%s: %s", what, strerror(-error));
+        return -1;
+}
+
+/* Sockets that systemd holds for us are taken over, others are made. */
+static int listening_socket(const struct daemon *d, char **names, int n_names, const char *name, const char *file) {
+        AUTO_FREE char *path = NULL;
+        for (int i = 0; i < n_names; i++) {
+                if (strcmp(names[i], name) == 0)
+                        return SD_LISTEN_FDS_START + i;
+        }
+        if (asprintf(&path, "%s/%s", d->places.runtime_dir, file) < 0)
+                return -ENOMEM;
+        /* who may do what is decided by SO_PEERCRED; a private daemon's directory is its user's alone */
+        int fd = listener_bind(path, d->places.system ? 0666 : 0600);
+        if (fd == -ENAMETOOLONG)
+                log_error("%s is too long for a socket: 107 bytes at most; choose a shorter --runtime-dir", path);
+        else if (fd < 0)
+                log_error("cannot listen on %s: %s", path, strerror(-fd));
+        return fd;
+}
+
+static int open_sockets(struct daemon *d) {
+        char **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names);
+        if (n < 0)
+                return fail("cannot take over systemd's sockets", n);
+        int r = -1;
+        int agent = listening_socket(d, names, n, "agent", "agent.sock");
+        int control = agent < 0 ? -1 : listening_socket(d, names, n, "control", "control.sock");
+        if (agent >= 0 && control >= 0) {
+                r = agents_open(d, agent, &d->agents);
+                if (r == 0)
+                        r = control_server_open(d, control, &d->control);
+                if (r < 0)
+                        fail("cannot serve the sockets", r);
+        }
+        for (int i = 0; i < n; i++)
+                free(names[i]);
+        free(names);
+        return r;
+}
+
+static int open_store(struct daemon *d) {
+        char message[STORE_MESSAGE_MAX] = "";
+        int r = store_open(d->loop, d->places.state_dir, &d->store, message);
+        if (r == 0)
+                return 0;
+        log_error("cannot open the snapshots in %s: %s", d->places.state_dir, *message ? message : strerror(-r));
+        return -1;
+}
+
+/* What debuginfod downloads is kept where the helper, which is nobody under a daemon of root, may write.
+ * Return: malloc'd; NULL: the library's default. */
+static char *debuginfod_cache(const struct daemon *d) {
+        char *path;
+        if (!*d->config.debuginfod_urls || asprintf(&path, "%s/debuginfod", d->places.state_dir) < 0)
+                return NULL;
+        if ((mkdir(path, 0700) < 0 && errno != EEXIST) || (geteuid() == 0 && chown(path, HELPER_UID, HELPER_UID) < 0))
+                log_warning("cannot use %s: %s", path, strerror(errno));
+        return path;
+}
+
+static int open_symbols(struct daemon *d) {
+        struct module_files_limits limits = {.n_files = MODULE_FILES_MAX, .n_files_per_uid = MODULE_FILES_PER_USER};
+        AUTO_FREE char *cache = debuginfod_cache(d);
+        struct symbolizer_config config = {.helper_path = d->places.symbolizer_path,
+                                           .debuginfod_urls = d->config.debuginfod_urls,
+                                           .debuginfod_cache = cache};
+        int r = module_files_new(&limits, &d->files);
+        if (r == 0)
+                r = symbolizer_new(&config, d->files, &d->symbolizer);
+        if (r == 0)
+                r = late_symbols_new(d, &d->late_symbols);
+        return r < 0 ? fail("cannot prepare symbols", r) : 0;
+}
+
+static int open_workers(struct daemon *d) {
+        while (d->n_workers < d->config.workers) {
+                int r = worker_new(d->loop, &d->workers[d->n_workers]);
+                if (r < 0)
+                        return fail("cannot start an ingest thread", r);
+                d->n_workers++;
+        }
+        return 0;
+}
+
+static int run(struct daemon *d) {
+        AUTO_CLOSE int lock = places_lock_runtime(&d->places);
+        if (lock == -EWOULDBLOCK) {
+                log_error("another tracemallocd serves %s", d->places.runtime_dir);
+                return EXIT_FAILURE;
+        }
+        if (lock < 0) {
+                log_error("cannot use %s: %s", d->places.runtime_dir, strerror(-lock));
+                return EXIT_FAILURE;
+        }
+        if (open_store(d) < 0 || open_symbols(d) < 0 || open_workers(d) < 0 || open_sockets(d) < 0)
+                return EXIT_FAILURE; /* the process ends: nothing that was begun outlives it */
+        log_info("ready: %s, snapshots in %s", d->places.runtime_dir, store_path(d->store));
+        return lifetime_run(d) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+        struct options options = {0};
+        struct daemon daemon = {.loop = uv_default_loop()};
+        leave_tracing(argv);
+        int status = parse_options(argc, argv, &options);
+        if (status < 0)
+                status = read_config(&daemon.config, &options);
+        if (status >= 0)
+                return status;
+        log_open(daemon.config.log_level);
+        signal(SIGPIPE, SIG_IGN);
+        raise_descriptor_limit();
+        int r = places_init(&daemon.places, options.runtime_dir, options.state_dir);
+        if (r < 0) {
+                log_error("no place for snapshots: set HOME, XDG_STATE_HOME or --state-dir");
+                return EXIT_FAILURE;
+        }
+        status = run(&daemon);
+        places_deinit(&daemon.places);
+        config_deinit(&daemon.config);
+        return status;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One image of a traced process, as the main loop knows it: who it is, the feed
+ * that reads it, and the pidfd that tells of its end. The table itself belongs to
+ * the feed's worker.
+ *
+ * Life: process_new() -> alive -> process_end() -> its last snapshots are
+ * stored -> freed. A dead parent stays until no fork table of it can be claimed any more.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "daemon/base/credentials.h"
+#include "daemon/base/proc.h"
+#include "daemon/ingest/agent_peer.h"
+#include "daemon/ingest/feed.h"
+
+struct daemon;
+struct run;
+
+#define PROCESS_SECRET_BYTES 16
+
+enum process_state {
+        PROCESS_ALIVE,
+        PROCESS_ENDING,    /* dead or another image now: its ring is read out, its last snapshots are stored */
+        PROCESS_LINGERING, /* stored; only fork tables are left */
+};
+
+/* A fork whose child has not greeted. */
+struct process_fork {
+        uint32_t token;
+        pid_t pid;            /* 0: not known yet */
+        uint64_t start_ticks; /* with pid */
+};
+
+struct process {
+        struct process *next, *previous;
+        struct daemon *daemon;
+        enum process_state state;
+        struct proc_info proc;
+        uid_t uid;
+        uint32_t image;
+        char *name, *exe, *label;
+        char **layers;
+        size_t n_layers;
+        uint32_t traceback_limit, domains;
+        bool stopped; /* tmctl stop */
+        uint8_t secret[PROCESS_SECRET_BYTES];
+        struct run *run; /* NULL: not below tmctl run */
+        struct feed *feed;
+        struct agent_peer *peer; /* socket way while connected; borrowed */
+        int pidfd;
+        uv_poll_t pidfd_poll;
+        struct process_fork *forks;
+        size_t n_forks;
+        const char *replaced_by; /* "exec" where the process lives on as another image; NULL: it died */
+        char *ended_by;
+        int64_t exit_snapshot, peak_snapshot; /* ids, 0 until stored */
+        unsigned n_stores;                    /* snapshots on their way to the store */
+        uint64_t allocated_size, allocated_count;
+};
+
+/** process_new() - take a process that greeted
+ * @who: its credentials; @hello: checked for form only; @fds: ring and definitions, or -1 both; taken are set to -1
+ * @peer: borrowed by the process in the socket way
+ * @processp: set on 0
+ * @reasonp: static text when it isn't 0
+ * Return: 0; FEED_E_REFUSED; -errno. */
+int process_new(struct daemon *d, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
+                struct agent_peer *peer, struct process **processp, const char **reasonp);
+
+/** process_end() - the image is over: read what is left, keep its last snapshots
+ * @replaced_by: "exec" or "reconnect" if the process itself lives on; static; NULL: dead */
+void process_end(struct process *p, const char *replaced_by);
+
+/** process_discard() - the daemon leaves: stop reading at once, keep nothing */
+void process_discard(struct process *p);
+
+/** process_find() - the living image of a pid. Return: NULL where there is none. */
+struct process *process_find(struct daemon *d, pid_t pid);
+
+/** process_find_secret() - the image that knows a secret, alive or lingering. Return: NULL. */
+struct process *process_find_secret(struct daemon *d, const void *secret, size_t length);
+
+/** process_sweep() - drop fork tables whose children are gone; call it every few seconds */
+void process_sweep(struct daemon *d);
+
+/** process_count() - images alive */
+size_t process_count(const struct daemon *d);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The questions, each from its snapshots to its replies. Any thread of the pool; see query.h. */
+
+#include "daemon/query/query.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Everything that one question needs; sources are those of the new side, then those of the old one. */
+struct query {
+        struct model_source *sources;
+        size_t n_new, n_old;
+        struct view *view;
+        struct model model;
+};
+
+static void query_deinit(struct query *q) {
+        view_free(q->view);
+        model_deinit(&q->model);
+        free(q->sources);
+}
+
+static int check_allocated(const struct query *q, char **messagep) {
+        if (!q->view->options.allocated)
+                return 0;
+        for (size_t i = 0; i < q->n_new + q->n_old; i++) {
+                const struct snapshot_info *info = &q->sources[i].snapshot->info;
+
+                if (!info->allocated_known)
+                        return asprintf(messagep,
+                                        "snapshot %lld does not know what was allocated since the start: only live "
+                                        "tables, requested and exit snapshots do",
+                                        (long long)info->id) < 0
+                                       ? -ENOMEM
+                                       : QUERY_E_FAILED;
+        }
+        return 0;
+}
+
+static int query_init(struct query *q, const struct model_source *news, size_t n_new, const struct model_source *olds,
+                      size_t n_old, const Tracemallocd__Control__View *view, char **messagep) {
+        int r;
+
+        *q = (struct query){.n_new = n_new, .n_old = n_old};
+        q->sources = calloc(n_new + n_old, sizeof(*q->sources));
+        if (!q->sources)
+                return -ENOMEM;
+        for (size_t i = 0; i < n_new + n_old; i++)
+                q->sources[i] = i < n_new ? news[i] : olds[i - n_new];
+        r = view_new(view, q->sources, n_new + n_old, &q->view, messagep);
+        if (r == 0)
+                r = check_allocated(q, messagep);
+        if (r == 0)
+                r = model_init(&q->model);
+        for (size_t i = 0; r == 0 && i < n_new + n_old; i++)
+                r = model_add(&q->model, i < n_new ? MODEL_NEW : MODEL_OLD, &q->sources[i]);
+        if (r == 0)
+                r = view_apply(q->view, &q->model);
+        if (r != 0)
+                query_deinit(q);
+        return r;
+}
+
+static int describe(const struct model_source *sources, size_t n, Tracemallocd__Control__SnapshotInfo *message) {
+        const struct snapshot_info **infos = calloc(n, sizeof(*infos));
+
+        if (!infos)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                infos[i] = &sources[i].snapshot->info;
+        reply_snapshot_info(infos, n, message);
+        free(infos);
+        return 0;
+}
+
+static int answer_statistics(struct query *q, const struct reply_sink *sink) {
+        Tracemallocd__Control__StatisticsHeader header = TRACEMALLOCD__CONTROL__STATISTICS_HEADER__INIT;
+        Tracemallocd__Control__SnapshotInfo new, old;
+        struct statistics_options options = q->view->options;
+        struct statistics *statistics;
+        int r;
+
+        r = describe(q->sources, q->n_new, &new);
+        if (r == 0 && q->n_old > 0)
+                r = describe(q->sources + q->n_new, q->n_old, &old);
+        if (r < 0)
+                return r;
+        options.diff = q->n_old > 0;
+        header.snapshot = &new;
+        header.old = options.diff ? &old : NULL;
+        header.exact = new.exact && (!options.diff || old.exact);
+        r = statistics_compute(&q->model, &options, &statistics);
+        if (r != 0)
+                return r;
+        r = reply_statistics(&q->model, statistics, q->view->limit, &header, sink);
+        statistics_free(statistics);
+        return r;
+}
+
+int query_stats(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
+                const struct reply_sink *sink, char **messagep) {
+        struct query q;
+        int r;
+
+        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
+        if (r != 0)
+                return r;
+        r = answer_statistics(&q, sink);
+        query_deinit(&q);
+        return r;
+}
+
+int query_compare(const struct model_source *olds, size_t n_olds, const struct model_source *sources, size_t n_sources,
+                  const Tracemallocd__Control__View *view, const struct reply_sink *sink, char **messagep) {
+        struct query q;
+        int r;
+
+        r = query_init(&q, sources, n_sources, olds, n_olds, view, messagep);
+        if (r != 0)
+                return r;
+        r = answer_statistics(&q, sink);
+        query_deinit(&q);
+        return r;
+}
+
+int query_traces(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
+                 const struct reply_sink *sink, char **messagep) {
+        struct trace_list *list;
+        struct query q;
+        int r;
+
+        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
+        if (r != 0)
+                return r;
+        r = trace_list_compute(&q.model, q.view->options.allocated, &list);
+        if (r == 0) {
+                r = reply_traces(&q.model, list, q.view->limit, q.sources, q.n_new, sink);
+                trace_list_free(list);
+        }
+        query_deinit(&q);
+        return r;
+}
+
+static int answer_message(int outcome, const char *text, char **messagep) {
+        *messagep = strdup(text);
+        return *messagep ? outcome : -ENOMEM;
+}
+
+static uint32_t largest_traceback_limit(const struct query *q) {
+        uint32_t limit = 0;
+
+        for (size_t i = 0; i < q->n_new; i++)
+                if (q->sources[i].snapshot->info.traceback_limit > limit)
+                        limit = q->sources[i].snapshot->info.traceback_limit;
+        return limit;
+}
+
+int query_export(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
+                 enum pickle_shape shape, const struct pickle_sink *sink, struct pickle_summary *summaryp,
+                 char **messagep) {
+        struct query q;
+        int r;
+
+        if (view && view->allocated)
+                return answer_message(
+                        QUERY_E_USAGE,
+                        "a tracemalloc file holds the size of each block, and only sums are known of what "
+                        "was allocated since the start; leave --allocated out, or use --format json",
+                        messagep);
+        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
+        if (r != 0)
+                return r;
+        r = pickle_write(&q.model, shape, largest_traceback_limit(&q), sink, summaryp);
+        if (r == PICKLE_E_NO_SIZES)
+                r = answer_message(QUERY_E_FAILED,
+                                   "a tracemalloc file holds the size of each block, and a peak snapshot knows only "
+                                   "their sums; use --format json",
+                                   messagep);
+        query_deinit(&q);
+        return r;
+}

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Rows become messages chunk by chunk: a chunk of rows is built, sent and freed
+ * before the next, so a long answer costs no more memory than a chunk. Strings
+ * are not copied. Runs in the thread of the query.
+ */
+
+#include "daemon/query/reply.h"
+#include "daemon/base/frame.h"
+#include "daemon/query/domain.h"
+#include "daemon/query/without_lines.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef Tracemallocd__Control__Frame frame_message;
+
+#define ROW_BYTES_MAX (FRAME_MAX_CONTROL - 64) /* what wraps a single row in a Reply is less than that */
+#define ROW_WRAP      6                        /* its tag and length in the message of rows, at most */
+#define ROWS_MIN      64
+
+/* Rows of one message: StatisticRow or TraceRow. */
+struct chunk {
+        void **rows;
+        size_t n_rows, size;
+        size_t bytes; /* packed */
+        const struct reply_sink *sink;
+};
+
+static ProtobufCBinaryData binary(const char *bytes, size_t length) {
+        return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)bytes};
+}
+
+static ProtobufCBinaryData text_binary(const struct model *m, uint32_t text) {
+        return binary(m->table.texts.texts[text].bytes, m->table.texts.texts[text].length);
+}
+
+/* ---- snapshots ---- */
+
+static const char *kind_name(uint32_t kind) {
+        static const char *const names[] = {
+                [SNAPSHOT_REQUEST] = "request", [SNAPSHOT_EXIT] = "exit", [SNAPSHOT_PEAK] = "peak",
+                [SNAPSHOT_IMPORT] = "import",   [SNAPSHOT_LIVE] = "live",
+        };
+
+        return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "";
+}
+
+static ProtobufCBinaryData string_binary(const char *string) {
+        return binary(string ? string : "", string ? strlen(string) : 0);
+}
+
+static void clear_unless_equal(ProtobufCBinaryData *text, const char *other) {
+        ProtobufCBinaryData same = string_binary(other);
+
+        if (text->len != same.len || (same.len > 0 && memcmp(text->data, same.data, same.len) != 0))
+                text->len = 0;
+}
+
+/* In a sum, what the members do not share is unknown. */
+static void add_info(const struct snapshot_info *info, Tracemallocd__Control__SnapshotInfo *message) {
+        message->id = 0;
+        message->set = message->set == info->set ? message->set : 0;
+        message->pid = message->pid == info->pid ? message->pid : 0;
+        message->uid = message->uid == info->uid ? message->uid : 0;
+        message->image = message->image == info->image ? message->image : 0;
+        if (strcmp(message->kind, kind_name(info->kind)) != 0)
+                message->kind = (char *)"";
+        if (message->taken_at_unix_ns < info->taken_at_ns)
+                message->taken_at_unix_ns = info->taken_at_ns;
+        if (message->traceback_limit < info->traceback_limit)
+                message->traceback_limit = info->traceback_limit;
+        clear_unless_equal(&message->name, info->name);
+        clear_unless_equal(&message->unit, info->unit);
+        clear_unless_equal(&message->label, info->label);
+        clear_unless_equal(&message->ended_by, info->ended_by);
+        clear_unless_equal(&message->exe, info->exe);
+        message->size += info->size;
+        message->count += info->count;
+        message->traces += info->traces;
+        message->lost += info->lost;
+        message->exact = message->exact && info->exact;
+}
+
+void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
+                         Tracemallocd__Control__SnapshotInfo *message) {
+        const struct snapshot_info *first = infos[0];
+
+        tracemallocd__control__snapshot_info__init(message);
+        message->id = first->id;
+        message->set = first->set;
+        message->pid = first->pid;
+        message->uid = first->uid;
+        message->name = string_binary(first->name);
+        message->unit = string_binary(first->unit);
+        message->label = string_binary(first->label);
+        message->kind = (char *)kind_name(first->kind);
+        message->taken_at_unix_ns = first->taken_at_ns;
+        message->ended_by = string_binary(first->ended_by);
+        message->image = first->image;
+        message->traceback_limit = first->traceback_limit;
+        message->size = first->size;
+        message->count = first->count;
+        message->traces = first->traces;
+        message->exact = first->exact;
+        message->lost = first->lost;
+        message->exe = string_binary(first->exe);
+        for (size_t i = 1; i < n; i++)
+                add_info(infos[i], message);
+}
+
+/* ---- frames ---- */
+
+static void fill_frame(const struct model *m, const struct traceback_frame *frame, frame_message *message) {
+        tracemallocd__control__frame__init(message);
+        message->filename = text_binary(m, frame->filename);
+        message->lineno = frame->lineno;
+        message->has_function = frame->function != TEXT_NONE;
+        if (message->has_function)
+                message->function = text_binary(m, frame->function);
+        message->has_module = frame->module != MODULE_NONE;
+        if (message->has_module)
+                message->module = text_binary(m, m->table.modules[frame->module].path);
+        message->has_offset = frame->native && frame->lineno == 0 && !message->has_function && message->has_module;
+        if (message->has_offset)
+                message->offset = frame->offset;
+}
+
+/* The messages lie behind the pointers to them. Return: NULL without memory. */
+static frame_message **frames_new(size_t n) {
+        frame_message **pointers = malloc(n * (sizeof(*pointers) + sizeof(**pointers)));
+        if (!pointers)
+                return NULL;
+        frame_message *messages = (frame_message *)(pointers + n);
+        for (size_t i = 0; i < n; i++)
+                pointers[i] = &messages[i];
+        return pointers;
+}
+
+static int make_traceback(const struct model *m, uint32_t node, frame_message ***framesp, size_t *np) {
+        size_t n = m->table.nodes[node].depth;
+        frame_message **frames = frames_new(n);
+
+        if (!frames)
+                return -ENOMEM;
+        *framesp = frames;
+        *np = n;
+        for (; n > 0; node = m->table.nodes[node].parent)
+                fill_frame(m, &m->table.frames[m->table.nodes[node].frame], frames[--n]);
+        return 0;
+}
+
+static int make_single(const struct model *m, const struct traceback_frame *frame, frame_message ***framesp,
+                       size_t *np) {
+        frame_message **frames = frames_new(1);
+
+        if (!frames)
+                return -ENOMEM;
+        fill_frame(m, frame, frames[0]);
+        *framesp = frames;
+        *np = 1;
+        return 0;
+}
+
+/* ---- chunks ---- */
+
+/* Room for one more row, and for it to go out with the ones before. */
+static int chunk_reserve(struct chunk *c) {
+        size_t size = c->size ? c->size * 2 : ROWS_MIN;
+        void **rows;
+
+        if (c->n_rows < c->size)
+                return 0;
+        rows = reallocarray(c->rows, size, sizeof(*rows));
+        if (!rows)
+                return -ENOMEM;
+        c->rows = rows;
+        c->size = size;
+        return 0;
+}
+
+static void statistic_row_free(Tracemallocd__Control__StatisticRow *row) {
+        if (row)
+                free(row->traceback);
+        free(row);
+}
+
+static void statistic_rows_deinit(struct chunk *c) {
+        for (size_t i = 0; i < c->n_rows; i++)
+                statistic_row_free(c->rows[i]);
+        c->n_rows = 0;
+        c->bytes = 0;
+}
+
+static int statistic_rows_send(struct chunk *c) {
+        Tracemallocd__Control__StatisticRows rows = TRACEMALLOCD__CONTROL__STATISTIC_ROWS__INIT;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        int r;
+
+        if (c->n_rows == 0)
+                return 0;
+        rows.rows = (Tracemallocd__Control__StatisticRow **)c->rows;
+        rows.n_rows = c->n_rows;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS;
+        reply.rows = &rows;
+        r = c->sink->send(c->sink->userdata, &reply);
+        statistic_rows_deinit(c);
+        return r;
+}
+
+static int make_statistic_row(const struct model *m, const struct statistic *s,
+                              Tracemallocd__Control__StatisticRow **rowp) {
+        Tracemallocd__Control__StatisticRow *row = malloc(sizeof(*row));
+        int r;
+
+        if (!row)
+                return -ENOMEM;
+        tracemallocd__control__statistic_row__init(row);
+        row->size = s->size;
+        row->count = s->count;
+        row->size_diff = s->size_diff;
+        row->count_diff = s->count_diff;
+        if (s->node != TRACEBACK_ROOT)
+                r = make_traceback(m, s->node, &row->traceback, &row->n_traceback);
+        else
+                r = make_single(m, &s->frame, &row->traceback, &row->n_traceback);
+        if (r < 0) {
+                free(row);
+                return r;
+        }
+        *rowp = row;
+        return 0;
+}
+
+static int send_statistic_row(struct chunk *c, const struct model *m, const struct statistic *s) {
+        Tracemallocd__Control__StatisticRow *row;
+        size_t bytes;
+        int r;
+
+        r = chunk_reserve(c);
+        if (r == 0)
+                r = make_statistic_row(m, s, &row);
+        if (r < 0)
+                return r;
+        bytes = tracemallocd__control__statistic_row__get_packed_size(row) + ROW_WRAP;
+        if (c->bytes + bytes > REPLY_CHUNK_BYTES)
+                r = statistic_rows_send(c);
+        if (bytes > ROW_BYTES_MAX)
+                r = -EMSGSIZE;
+        if (r != 0) {
+                statistic_row_free(row);
+                return r;
+        }
+        c->rows[c->n_rows++] = row;
+        c->bytes += bytes;
+        return 0;
+}
+
+static uint64_t rows_to_send(size_t n_rows, uint64_t limit) {
+        return limit != 0 && limit < n_rows ? limit : n_rows;
+}
+
+static int send_header(const struct model *m, const struct statistics *s,
+                       const Tracemallocd__Control__StatisticsHeader *given, const struct reply_sink *sink) {
+        Tracemallocd__Control__StatisticsHeader header = *given;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        ProtobufCBinaryData *paths;
+        uint32_t *texts;
+        int r;
+
+        r = without_lines_compute(m, &texts, &header.n_without_lines);
+        if (r < 0)
+                return r;
+        paths = calloc(header.n_without_lines + 1, sizeof(*paths));
+        for (size_t i = 0; paths && i < header.n_without_lines; i++)
+                paths[i] = text_binary(m, texts[i]);
+        free(texts);
+        if (!paths)
+                return -ENOMEM;
+        header.without_lines = paths;
+        header.total_size = s->total_size;
+        header.total_count = s->total_count;
+        header.total_size_diff = s->total_size_diff;
+        header.total_count_diff = s->total_count_diff;
+        header.n_rows = s->n_rows;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS;
+        reply.statistics = &header;
+        r = sink->send(sink->userdata, &reply);
+        free(paths);
+        return r;
+}
+
+int reply_statistics(const struct model *m, const struct statistics *s, uint64_t limit,
+                     const Tracemallocd__Control__StatisticsHeader *header, const struct reply_sink *sink) {
+        uint64_t n_rows = rows_to_send(s->n_rows, limit);
+        struct chunk chunk = {.sink = sink};
+        int r;
+
+        r = send_header(m, s, header, sink);
+        for (uint64_t i = 0; r == 0 && i < n_rows; i++)
+                r = send_statistic_row(&chunk, m, &s->rows[i]);
+        if (r == 0)
+                r = statistic_rows_send(&chunk);
+        statistic_rows_deinit(&chunk);
+        free(chunk.rows);
+        return r;
+}
+
+/* ---- traces ---- */
+
+static void trace_row_free(Tracemallocd__Control__TraceRow *row) {
+        if (row)
+                free(row->traceback);
+        free(row);
+}
+
+static void trace_rows_deinit(struct chunk *c) {
+        for (size_t i = 0; i < c->n_rows; i++)
+                trace_row_free(c->rows[i]);
+        c->n_rows = 0;
+        c->bytes = 0;
+}
+
+static int trace_rows_send(struct chunk *c) {
+        Tracemallocd__Control__TraceRows rows = TRACEMALLOCD__CONTROL__TRACE_ROWS__INIT;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+        int r;
+
+        if (c->n_rows == 0)
+                return 0;
+        rows.rows = (Tracemallocd__Control__TraceRow **)c->rows;
+        rows.n_rows = c->n_rows;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES;
+        reply.traces = &rows;
+        r = c->sink->send(c->sink->userdata, &reply);
+        trace_rows_deinit(c);
+        return r;
+}
+
+static int make_trace_row(const struct model *m, const struct trace_row *trace, struct snapshot_string domain,
+                          Tracemallocd__Control__TraceRow **rowp) {
+        Tracemallocd__Control__TraceRow *row = malloc(sizeof(*row));
+        int r;
+
+        if (!row)
+                return -ENOMEM;
+        tracemallocd__control__trace_row__init(row);
+        row->domain = trace->domain;
+        row->domain_name = binary(domain.bytes, domain.length);
+        row->has_size = trace->has_size;
+        row->size = trace->has_size ? trace->size : 0;
+        row->count = trace->count;
+        row->total_size = trace->total_size;
+        row->has_total_nframe = trace->total_nframe != SNAPSHOT_TOTAL_NFRAME_UNKNOWN;
+        row->total_nframe = row->has_total_nframe ? trace->total_nframe : 0;
+        r = make_traceback(m, trace->node, &row->traceback, &row->n_traceback);
+        if (r < 0) {
+                free(row);
+                return r;
+        }
+        *rowp = row;
+        return 0;
+}
+
+static int send_trace_row(struct chunk *c, const struct model *m, const struct trace_row *trace,
+                          struct snapshot_string domain) {
+        Tracemallocd__Control__TraceRow *row;
+        size_t bytes;
+        int r;
+
+        r = chunk_reserve(c);
+        if (r == 0)
+                r = make_trace_row(m, trace, domain, &row);
+        if (r < 0)
+                return r;
+        bytes = tracemallocd__control__trace_row__get_packed_size(row) + ROW_WRAP;
+        if (c->bytes + bytes > REPLY_CHUNK_BYTES)
+                r = trace_rows_send(c);
+        if (bytes > ROW_BYTES_MAX)
+                r = -EMSGSIZE;
+        if (r != 0) {
+                trace_row_free(row);
+                return r;
+        }
+        c->rows[c->n_rows++] = row;
+        c->bytes += bytes;
+        return 0;
+}
+
+int reply_traces(const struct model *m, const struct trace_list *list, uint64_t limit,
+                 const struct model_source *sources, size_t n_sources, const struct reply_sink *sink) {
+        uint64_t n_rows = rows_to_send(list->n_rows, limit);
+        struct chunk chunk = {.sink = sink};
+        struct snapshot_string domain = {"", 0};
+        int r = 0;
+
+        for (uint64_t i = 0; r == 0 && i < n_rows; i++) {
+                if (i == 0 || list->rows[i].domain != list->rows[i - 1].domain)
+                        domain = domain_name(list->rows[i].domain, sources, n_sources);
+                r = send_trace_row(&chunk, m, &list->rows[i], domain);
+        }
+        if (r == 0)
+                r = trace_rows_send(&chunk);
+        trace_rows_deinit(&chunk);
+        free(chunk.rows);
+        return r;
+}

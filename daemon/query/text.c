@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Interned names in Python's order; see text.h. Used by the model, in the thread of its query. */
+
+#include "daemon/query/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXTS_MIN        64
+#define ESCAPE_BASE      0xdc00 /* surrogateescape, PEP 383 */
+#define ESCAPE_KEY_BYTES 3      /* U+DC80..U+DCFF in UTF-8 */
+
+static bool continues(const char *bytes, size_t n) {
+        for (size_t i = 1; i <= n; i++)
+                if (((uint8_t)bytes[i] & 0xc0) != 0x80)
+                        return false;
+        return true;
+}
+
+/* Surrogates written as three bytes are taken as they are: pickles hold them so. */
+size_t text_decode(const char *bytes, size_t length, uint32_t *code_pointp) {
+        uint8_t lead = (uint8_t)bytes[0];
+        uint32_t code_point;
+
+        if (lead < 0x80) {
+                *code_pointp = lead;
+                return 1;
+        }
+        if (lead >= 0xc2 && lead <= 0xdf && length >= 2 && continues(bytes, 1)) {
+                *code_pointp = (uint32_t)(lead & 0x1f) << 6 | (bytes[1] & 0x3f);
+                return 2;
+        }
+        if (lead >= 0xe0 && lead <= 0xef && length >= 3 && continues(bytes, 2)) {
+                code_point = (uint32_t)(lead & 0x0f) << 12 | (uint32_t)(bytes[1] & 0x3f) << 6 | (bytes[2] & 0x3f);
+                if (code_point >= 0x800) {
+                        *code_pointp = code_point;
+                        return 3;
+                }
+        }
+        if (lead >= 0xf0 && lead <= 0xf4 && length >= 4 && continues(bytes, 3)) {
+                code_point = (uint32_t)(lead & 0x07) << 18 | (uint32_t)(bytes[1] & 0x3f) << 12 |
+                             (uint32_t)(bytes[2] & 0x3f) << 6 | (bytes[3] & 0x3f);
+                if (code_point >= 0x10000 && code_point <= 0x10ffff) {
+                        *code_pointp = code_point;
+                        return 4;
+                }
+        }
+        *code_pointp = ESCAPE_BASE + lead;
+        return 1;
+}
+
+/* Number of bytes that no valid sequence holds. */
+static size_t count_escaped(const char *bytes, size_t length) {
+        uint32_t code_point;
+        size_t n_escaped = 0, taken;
+
+        for (size_t i = 0; i < length; i += taken) {
+                taken = text_decode(bytes + i, length - i, &code_point);
+                n_escaped += taken == 1 && code_point >= ESCAPE_BASE;
+        }
+        return n_escaped;
+}
+
+/* Return: 0, *keyp NULL where the bytes are their own key. */
+static int make_key(const char *bytes, size_t length, char **keyp, size_t *key_lengthp) {
+        size_t n_escaped = count_escaped(bytes, length), taken;
+        uint32_t code_point;
+        char *key, *end;
+
+        *keyp = NULL;
+        *key_lengthp = length;
+        if (n_escaped == 0)
+                return 0;
+        key = end = malloc(length + (ESCAPE_KEY_BYTES - 1) * n_escaped);
+        if (!key)
+                return -ENOMEM;
+        for (size_t i = 0; i < length; i += taken) {
+                taken = text_decode(bytes + i, length - i, &code_point);
+                if (taken == 1 && code_point >= ESCAPE_BASE) {
+                        *end++ = (char)(0xe0 | code_point >> 12);
+                        *end++ = (char)(0x80 | (code_point >> 6 & 0x3f));
+                        *end++ = (char)(0x80 | (code_point & 0x3f));
+                } else {
+                        memcpy(end, bytes + i, taken);
+                        end += taken;
+                }
+        }
+        *keyp = key;
+        *key_lengthp = (size_t)(end - key);
+        return 0;
+}
+
+void text_table_init(struct text_table *t) {
+        *t = (struct text_table){0};
+        intern_init(&t->index);
+}
+
+void text_table_deinit(struct text_table *t) {
+        for (uint32_t i = 0; i < t->n_texts; i++)
+                if (t->texts[i].key != t->texts[i].bytes)
+                        free((char *)t->texts[i].key);
+        free(t->texts);
+        intern_deinit(&t->index);
+        *t = (struct text_table){0};
+}
+
+static bool text_equal(const void *owner, uint32_t id, const void *key) {
+        const struct text_table *t = owner;
+        const struct text *a = &t->texts[id], *b = key;
+
+        return a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
+}
+
+static int text_table_reserve(struct text_table *t) {
+        struct text *texts;
+        uint32_t size;
+
+        if (t->n_texts >= TEXT_NONE - 1)
+                return -EOVERFLOW;
+        if (t->n_texts == t->size) {
+                size = t->size ? (t->size > TEXT_NONE / 2 ? TEXT_NONE : t->size * 2) : TEXTS_MIN;
+                texts = reallocarray(t->texts, size, sizeof(*texts));
+                if (!texts)
+                        return -ENOMEM;
+                t->texts = texts;
+                t->size = size;
+        }
+        return intern_reserve(&t->index);
+}
+
+int text_table_intern(struct text_table *t, const char *bytes, size_t length, uint32_t *idp) {
+        struct text text = {.bytes = bytes ? bytes : "", .length = length};
+        char *own_key;
+        uint32_t hash;
+        int r;
+
+        r = make_key(text.bytes, length, &own_key, &text.key_length);
+        if (r < 0)
+                return r;
+        text.key = own_key ? own_key : text.bytes;
+        hash = intern_hash_bytes(text.key, text.key_length);
+        *idp = intern_find(&t->index, hash, text_equal, t, &text);
+        r = *idp == INTERN_NONE ? text_table_reserve(t) : 0;
+        if (r < 0 || *idp != INTERN_NONE) {
+                free(own_key);
+                return r;
+        }
+        *idp = t->n_texts;
+        t->texts[t->n_texts] = text;
+        intern_add(&t->index, hash, t->n_texts++);
+        return 0;
+}
+
+int text_table_compare(const struct text_table *t, uint32_t a, uint32_t b) {
+        const struct text *x, *y;
+        size_t shorter;
+        int r;
+
+        if (a == b)
+                return 0;
+        if (a == TEXT_NONE || b == TEXT_NONE)
+                return a == TEXT_NONE ? -1 : 1;
+        x = &t->texts[a];
+        y = &t->texts[b];
+        shorter = x->key_length < y->key_length ? x->key_length : y->key_length;
+        r = memcmp(x->key, y->key, shorter);
+        return r != 0 ? r : (x->key_length > y->key_length) - (x->key_length < y->key_length);
+}

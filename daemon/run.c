@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Runs of tmctl. Main loop; made by a client's request, fed by process.c. */
+
+#include "daemon/run.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "daemon/daemon.h"
+#include "daemon/process.h"
+
+int run_new(struct daemon *d, const struct credentials *client, const void *label, size_t label_length,
+            struct run **runp) {
+        struct run *r = calloc(1, sizeof *r);
+        if (!r)
+                return -ENOMEM;
+        r->daemon = d;
+        r->uid = client->uid;
+        r->client = client->pid;
+        r->label = strndup(label_length ? label : "", label_length);
+        int result = r->label ? 0 : -ENOMEM;
+        if (result == 0 && getrandom(r->token, sizeof r->token, 0) != sizeof r->token)
+                result = -errno;
+        if (result < 0) {
+                free(r->label);
+                free(r);
+                return result;
+        }
+        r->next = d->runs;
+        d->runs = r;
+        *runp = r;
+        return 0;
+}
+
+struct run *run_find(struct daemon *d, uid_t uid, const void *token, size_t length) {
+        if (length != RUN_TOKEN_BYTES)
+                return NULL;
+        for (struct run *r = d->runs; r; r = r->next) {
+                if (r->uid == uid && memcmp(r->token, token, length) == 0)
+                        return r;
+        }
+        return NULL;
+}
+
+static void result_deinit(struct run_result *result) {
+        free(result->name);
+        free(result->exe);
+        free(result->ended_by);
+}
+
+static void run_free(struct run *r) {
+        struct run **link = &r->daemon->runs;
+        while (*link != r)
+                link = &(*link)->next;
+        *link = r->next;
+        for (size_t i = 0; i < r->n_results; i++)
+                result_deinit(&r->results[i]);
+        free(r->label);
+        free(r);
+}
+
+void run_add(struct run *r, const struct process *p) {
+        r->n_processes++;
+        if (!r->command && p->proc.ppid == r->client)
+                r->command = p->proc.pid;
+}
+
+static int result_of(const struct process *p, struct run_result *result) {
+        const struct feed_gauges *g = feed_gauges(p->feed);
+        *result = (struct run_result){
+                .pid = (uint32_t)p->proc.pid,
+                .ppid = (uint32_t)p->proc.ppid,
+                .uid = p->uid,
+                .image = p->image,
+                .traceback_limit = p->traceback_limit,
+                .name = strdup(p->name),
+                .exe = strdup(p->exe),
+                .ended_by = strdup(p->ended_by ? p->ended_by : ""),
+                .started_at_ns = p->proc.started_at_ns,
+                .exit_snapshot = p->exit_snapshot,
+                .peak_snapshot = p->peak_snapshot,
+                .live_size = atomic_load_explicit(&g->live_size, memory_order_relaxed),
+                .live_count = atomic_load_explicit(&g->live_count, memory_order_relaxed),
+                .peak_size = atomic_load_explicit(&g->peak_size, memory_order_relaxed),
+                .events = atomic_load_explicit(&g->events, memory_order_relaxed),
+                .lost = atomic_load_explicit(&g->lost, memory_order_relaxed),
+                .exact = atomic_load_explicit(&g->exact, memory_order_relaxed),
+                .allocated_size = p->allocated_size,
+                .allocated_count = p->allocated_count,
+        };
+        if (result->name && result->exe && result->ended_by)
+                return 0;
+        result_deinit(result);
+        return -ENOMEM;
+}
+
+/* The command's last image is kept whatever its size. */
+static bool outranks(const struct run *r, const struct run_result *a, const struct run_result *b) {
+        bool a_command = (pid_t)a->pid == r->command, b_command = (pid_t)b->pid == r->command;
+        if (a_command != b_command)
+                return a_command;
+        if (a_command)
+                return a->image > b->image;
+        return a->peak_size > b->peak_size;
+}
+
+static void insert_result(struct run *r, struct run_result *result) {
+        size_t i = r->n_results;
+        if (i == RUN_RESULTS_KEPT) {
+                i--;
+                if (!outranks(r, result, &r->results[i]))
+                        return result_deinit(result);
+                result_deinit(&r->results[i]);
+        } else {
+                r->n_results++;
+        }
+        for (; i > 0 && outranks(r, result, &r->results[i - 1]); i--)
+                r->results[i] = r->results[i - 1];
+        r->results[i] = *result;
+}
+
+void run_remove(struct run *r, const struct process *p) {
+        struct run_result result;
+        r->n_processes--;
+        r->n_ended++;
+        if (result_of(p, &result) == 0)
+                insert_result(r, &result);
+        if (r->changed)
+                r->changed(r->data);
+        else if (r->abandoned && r->n_processes == 0)
+                run_free(r);
+}
+
+void run_abandon(struct run *r) {
+        r->abandoned = true;
+        r->changed = NULL;
+        if (r->n_processes == 0)
+                run_free(r);
+}
+
+bool run_command_alive(const struct run *r) {
+        for (const struct process *p = r->daemon->processes; p; p = p->next) {
+                if (p->run == r && p->proc.pid == r->command && p->state != PROCESS_LINGERING)
+                        return true;
+        }
+        return false;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Rows into a snapshot: each group's traceback is followed up to where it is known already, then built downwards.
+ * Nothing read is trusted to be in range. Called on the thread of the reader. */
+
+#include "daemon/store/id_list.h"
+#include "daemon/store/id_map.h"
+#include "daemon/store/sizes.h"
+#include "daemon/store/store_reader_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct load {
+        struct store_reader *reader;
+        struct snapshot_builder *builder;
+        struct id_map nodes, locations, modules, strings; /* rows to indexes */
+        struct id_list path;                              /* tracebacks and frames on the way up, in turn */
+};
+
+/* Step a statement that finds one row by its key. Return: 0; STORE_E_CORRUPT where there is none. */
+static int get_row(struct load *load, enum reader_statement which, int64_t id, const char *what) {
+        sqlite3_stmt *statement = load->reader->statements[which];
+        bool row;
+        sqlite3_bind_int64(statement, 1, id);
+        int r = statement_row(statement, &row, &load->reader->error);
+        if (r == 0 && !row)
+                r = reader_damaged(load->reader, what);
+        return r;
+}
+
+static int load_string(struct load *load, int64_t id, uint32_t *indexp) {
+        if (id_map_find(&load->strings, id, indexp))
+                return 0;
+        int r = get_row(load, GET_STRING, id, "string");
+        if (r)
+                return r;
+        sqlite3_stmt *statement = load->reader->statements[GET_STRING];
+        const void *bytes = sqlite3_column_blob(statement, 0);
+        size_t length = (size_t)sqlite3_column_bytes(statement, 0);
+        r = snapshot_builder_string(load->builder, bytes ? bytes : "", length, indexp);
+        sqlite3_reset(statement);
+        return r ? r : id_map_add(&load->strings, id, *indexp);
+}
+
+static int load_module(struct load *load, int64_t id, uint32_t *indexp) {
+        if (id_map_find(&load->modules, id, indexp))
+                return 0;
+        int r = get_row(load, GET_MODULE, id, "module");
+        if (r)
+                return r;
+        sqlite3_stmt *statement = load->reader->statements[GET_MODULE];
+        struct snapshot_module module = {0};
+        int64_t path_id = sqlite3_column_int64(statement, 0);
+        size_t length = (size_t)sqlite3_column_bytes(statement, 1);
+        const void *build_id = sqlite3_column_blob(statement, 1);
+        if (length > sizeof module.build_id)
+                r = reader_damaged(load->reader, "build id");
+        else if (length && build_id)
+                memcpy(module.build_id, build_id, length);
+        sqlite3_reset(statement);
+        if (r == 0)
+                r = get_row(load, GET_STRING, path_id, "string");
+        if (r)
+                return r;
+        statement = load->reader->statements[GET_STRING];
+        const void *path = sqlite3_column_blob(statement, 0);
+        r = snapshot_builder_module(load->builder, path ? path : "", (size_t)sqlite3_column_bytes(statement, 0),
+                                    module.build_id, length, indexp);
+        sqlite3_reset(statement);
+        return r ? r : id_map_add(&load->modules, id, *indexp);
+}
+
+/* @row: module, filename and function as rows */
+static int name_location(struct load *load, const int64_t *row, struct snapshot_location *location) {
+        int r = 0;
+        if (location->kind == LOCATION_NATIVE)
+                return row[0] ? load_module(load, row[0], &location->module) : 0;
+        r = load_string(load, row[1], &location->filename);
+        if (r == 0 && row[2])
+                r = load_string(load, row[2], &location->function);
+        return r;
+}
+
+static int load_location(struct load *load, int64_t id, uint32_t *indexp) {
+        if (id_map_find(&load->locations, id, indexp))
+                return 0;
+        int r = get_row(load, GET_FRAME, id, "frame");
+        if (r)
+                return r;
+        sqlite3_stmt *statement = load->reader->statements[GET_FRAME];
+        const int64_t row[] = {sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 2),
+                               sqlite3_column_int64(statement, 3)};
+        struct snapshot_location location = {.kind = row[1] ? LOCATION_SOURCE : LOCATION_NATIVE,
+                                             .module = SNAPSHOT_NONE,
+                                             .filename = SNAPSHOT_NONE,
+                                             .function = SNAPSHOT_NONE};
+        if (location.kind == LOCATION_NATIVE)
+                location.offset = (uint64_t)sqlite3_column_int64(statement, 1);
+        else if (!statement_column_u32(statement, 4, &location.lineno))
+                r = reader_damaged(load->reader, "frame");
+        sqlite3_reset(statement);
+        if (r == 0)
+                r = name_location(load, row, &location);
+        if (r == 0)
+                r = snapshot_builder_location(load->builder, &location, indexp);
+        return r ? r : id_map_add(&load->locations, id, *indexp);
+}
+
+/* Note the tracebacks from @id upwards that are not built yet. @parentp: the node below which they belong */
+static int climb(struct load *load, int64_t id, uint32_t *parentp) {
+        sqlite3_stmt *statement = load->reader->statements[GET_TRACEBACK];
+        load->path.n = 0;
+        *parentp = 0;
+        while (id != 0 && !id_map_find(&load->nodes, id, parentp)) {
+                int r = get_row(load, GET_TRACEBACK, id, "traceback");
+                if (r)
+                        return r;
+                int64_t parent = sqlite3_column_int64(statement, 0), frame = sqlite3_column_int64(statement, 1);
+                sqlite3_reset(statement);
+                /* ids that only go down cannot go round in a circle */
+                if (parent < 0 || parent >= id || frame <= 0)
+                        return reader_damaged(load->reader, "traceback");
+                if (id_list_add(&load->path, id) || id_list_add(&load->path, frame))
+                        return -ENOMEM;
+                id = parent;
+        }
+        return 0;
+}
+
+static int load_node(struct load *load, int64_t id, uint32_t *indexp) {
+        int r = climb(load, id, indexp);
+        for (size_t i = load->path.n; r == 0 && i >= 2; i -= 2) {
+                uint32_t location;
+                r = load_location(load, load->path.ids[i - 1], &location);
+                if (r == 0)
+                        r = snapshot_builder_node(load->builder, *indexp, location, indexp);
+                if (r == 0)
+                        r = id_map_add(&load->nodes, load->path.ids[i - 2], *indexp);
+        }
+        return r;
+}
+
+static int add_sizes(struct load *load, const struct snapshot_group *group, const void *bytes, size_t length) {
+        struct sizes_reader sizes = sizes_begin(bytes, length);
+        struct snapshot_size entry;
+        uint64_t size = 0, count = 0, product;
+        int r;
+        while ((r = sizes_next(&sizes, &entry)) > 0) {
+                if (__builtin_mul_overflow(entry.size, entry.count, &product) ||
+                    __builtin_add_overflow(size, product, &size) || __builtin_add_overflow(count, entry.count, &count))
+                        return reader_damaged(load->reader, "sizes");
+                r = snapshot_builder_block(load->builder, group->domain, group->node, group->total_nframe, entry.size,
+                                           entry.count);
+                if (r)
+                        return r;
+        }
+        return r < 0 || size != group->size || count != group->count ? reader_damaged(load->reader, "sizes") : 0;
+}
+
+static int add_group(struct load *load, const struct snapshot_group *group, const void *sizes, size_t length) {
+        int r;
+        if (sizes)
+                r = add_sizes(load, group, sizes, length);
+        else
+                r = snapshot_builder_sum(load->builder, group->domain, group->node, group->total_nframe, group->size,
+                                         group->count);
+        if (r == 0 && (group->allocated_size || group->allocated_count))
+                r = snapshot_builder_allocated(load->builder, group->domain, group->node, group->total_nframe,
+                                               group->allocated_size, group->allocated_count);
+        return r;
+}
+
+/* The row that LIST_GROUPS stands on */
+static int load_group(struct load *load) {
+        sqlite3_stmt *statement = load->reader->statements[LIST_GROUPS];
+        struct snapshot_group group = {0};
+        int64_t traceback = sqlite3_column_int64(statement, 0);
+        bool unknown = sqlite3_column_int64(statement, 2) == -1;
+        if (traceback < 0 || !statement_column_u32(statement, 1, &group.domain) ||
+            (!unknown && !statement_column_u32(statement, 2, &group.total_nframe)))
+                return reader_damaged(load->reader, "group");
+        if (unknown)
+                group.total_nframe = SNAPSHOT_TOTAL_NFRAME_UNKNOWN;
+        group.size = (uint64_t)sqlite3_column_int64(statement, 3);
+        group.count = (uint64_t)sqlite3_column_int64(statement, 4);
+        group.allocated_size = (uint64_t)sqlite3_column_int64(statement, 5);
+        group.allocated_count = (uint64_t)sqlite3_column_int64(statement, 6);
+        bool has_sizes = sqlite3_column_type(statement, 7) != SQLITE_NULL;
+        int r = load_node(load, traceback, &group.node);
+        if (r)
+                return r;
+        const void *bytes = sqlite3_column_blob(statement, 7);
+        return add_group(load, &group, has_sizes ? (bytes ? bytes : "") : NULL,
+                         (size_t)sqlite3_column_bytes(statement, 7));
+}
+
+static int load_domain(struct load *load) {
+        sqlite3_stmt *statement = load->reader->statements[LIST_DOMAINS];
+        uint32_t number;
+        if (!statement_column_u32(statement, 0, &number))
+                return reader_damaged(load->reader, "domain");
+        int r = get_row(load, GET_STRING, sqlite3_column_int64(statement, 1), "string");
+        if (r)
+                return r;
+        statement = load->reader->statements[GET_STRING];
+        const void *name = sqlite3_column_blob(statement, 0);
+        r = snapshot_builder_domain(load->builder, number, name ? name : "",
+                                    (size_t)sqlite3_column_bytes(statement, 0));
+        sqlite3_reset(statement);
+        return r;
+}
+
+static int for_each_row(struct load *load, enum reader_statement which, int64_t id, int (*visit)(struct load *load)) {
+        sqlite3_stmt *statement = load->reader->statements[which];
+        sqlite3_bind_int64(statement, 1, id);
+        for (;;) {
+                bool row;
+                int r = statement_row(statement, &row, &load->reader->error);
+                if (r || !row)
+                        return r;
+                r = visit(load);
+                if (r) {
+                        sqlite3_reset(statement);
+                        return r;
+                }
+        }
+}
+
+/* @data: struct snapshot_info, whose strings become its own. Each is set or NULL when this fails. */
+static int copy_info(void *data, const struct snapshot_info *from) {
+        struct snapshot_info *to = data;
+        char *const strings[] = {from->name, from->exe, from->unit, from->cgroup, from->label, from->ended_by};
+        *to = *from;
+        char **const copies[] = {&to->name, &to->exe, &to->unit, &to->cgroup, &to->label, &to->ended_by};
+        int r = 0;
+        for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
+                *copies[i] = strdup(strings[i]);
+                if (!*copies[i])
+                        r = -ENOMEM;
+        }
+        return r;
+}
+
+/* @snapshotp: set on 0 */
+static int finish(struct load *load, const struct snapshot_info *stored, struct snapshot **snapshotp) {
+        struct snapshot *snapshot;
+        int r = snapshot_builder_finish(load->builder, &snapshot);
+        if (r)
+                return r;
+        load->builder = NULL;
+        if (snapshot->info.size != stored->size || snapshot->info.count != stored->count) {
+                snapshot_unref(snapshot);
+                return reader_damaged(load->reader, "totals");
+        }
+        snapshot->info.traces = stored->traces; /* as they were counted then */
+        *snapshotp = snapshot;
+        return 0;
+}
+
+static int load_all(struct load *load, int64_t id, struct snapshot **snapshotp) {
+        int r = snapshot_builder_new(&load->builder);
+        if (r)
+                return r;
+        struct snapshot_info *info = snapshot_builder_info(load->builder);
+        r = store_reader_info(load->reader, id, copy_info, info);
+        struct snapshot_info stored = *info;
+        if (r == 0)
+                r = for_each_row(load, LIST_GROUPS, id, load_group);
+        if (r == 0)
+                r = for_each_row(load, LIST_DOMAINS, id, load_domain);
+        return r ? r : finish(load, &stored, snapshotp);
+}
+
+int store_reader_load(struct store_reader *reader, int64_t id, struct snapshot **snapshotp) {
+        struct load load = {.reader = reader};
+        int r = reader_begin(reader);
+        if (r == 0)
+                r = load_all(&load, id, snapshotp);
+        reader_end(reader);
+        if (r == -ENOMEM)
+                store_error_set(&reader->error, r, "out of memory");
+        snapshot_builder_free(load.builder);
+        id_map_deinit(&load.nodes);
+        id_map_deinit(&load.locations);
+        id_map_deinit(&load.modules);
+        id_map_deinit(&load.strings);
+        id_list_deinit(&load.path);
+        return r;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The sizes of a group as bytes: column snapshot_group.sizes, whose form schema.sql describes. No I/O. */
+
+#include "daemon/live/snapshot.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIZES_ENTRY_BYTES_MAX 20 /* two integers of 64 bits, 7 bits a byte */
+
+/** sizes_encode() - write
+ * @sizes: [n_sizes], ascending and unique, each count above 0
+ * @bytes: [n_sizes * SIZES_ENTRY_BYTES_MAX]
+ * @sizep, @countp: the sums
+ * Return: bytes written; 0: not ascending, a count of 0, or the sums do not fit 64 bits. */
+size_t sizes_encode(const struct snapshot_size *sizes, size_t n_sizes, uint8_t *bytes, uint64_t *sizep,
+                    uint64_t *countp);
+
+struct sizes_reader {
+        const uint8_t *at, *end;
+        uint64_t last;
+        bool first;
+};
+
+/** sizes_begin() - read [length] bytes, borrowed */
+static inline struct sizes_reader sizes_begin(const void *bytes, size_t length) {
+        return (struct sizes_reader){.at = bytes, .end = (const uint8_t *)bytes + length, .first = true};
+}
+
+/** sizes_next() - one entry
+ * @entryp: set on 1
+ * Return: 1; 0 at the end; -EBADMSG: no such encoding. */
+int sizes_next(struct sizes_reader *reader, struct snapshot_size *entryp);

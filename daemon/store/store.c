@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The store's queue: requests go from the loop's thread to the writer thread and, done, back. Everything here runs on
+ * the loop's thread but run_writer() and what it calls. */
+
+#include "daemon/store/store.h"
+#include "daemon/store/store_file.h"
+#include "daemon/store/store_writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum request_kind {
+        REQUEST_PUT,
+        REQUEST_LABEL,
+        REQUEST_DELETE,
+        REQUEST_PUT_SYMBOLS,
+};
+
+struct request {
+        struct request *next;
+        enum request_kind kind;
+        store_callback callback; /* or NULL */
+        void *data;
+        struct snapshot **snapshots; /* PUT: references */
+        int64_t *ids;                /* PUT: to be set; LABEL, DELETE: which */
+        size_t n_ids;
+        int64_t set; /* PUT */
+        bool new_set;
+        char *label;
+        struct symbol_set *symbols;
+        uint32_t owner;
+        int code; /* the answer */
+        struct store_error error;
+};
+
+struct queue {
+        struct request *first, **lastp;
+};
+
+struct store {
+        char *path;
+        struct store_writer *writer; /* the writer thread's */
+        uv_thread_t thread;
+        uv_async_t async;
+        uv_mutex_t mutex; /* of the following */
+        uv_cond_t work;
+        struct queue todo, done;
+        bool closing;  /* no more requests come */
+        bool finished; /* the thread has done everything */
+        void (*closed)(void *data);
+        void *closed_data;
+};
+
+static void queue_init(struct queue *queue) {
+        queue->first = NULL;
+        queue->lastp = &queue->first;
+}
+
+static void queue_push(struct queue *queue, struct request *request) {
+        request->next = NULL;
+        *queue->lastp = request;
+        queue->lastp = &request->next;
+}
+
+static struct request *queue_pop(struct queue *queue) {
+        struct request *request = queue->first;
+        if (request) {
+                queue->first = request->next;
+                if (!queue->first)
+                        queue->lastp = &queue->first;
+        }
+        return request;
+}
+
+static void request_free(struct request *request) {
+        for (size_t i = 0; request->snapshots && i < request->n_ids; i++)
+                snapshot_unref(request->snapshots[i]);
+        free(request->snapshots);
+        free(request->ids);
+        free(request->label);
+        symbol_set_free(request->symbols);
+        free(request);
+}
+
+/* Writer thread */
+static void perform(struct store_writer *writer, struct request *request) {
+        switch (request->kind) {
+        case REQUEST_PUT:
+                request->code = store_writer_put(writer, request->snapshots, request->n_ids, request->set,
+                                                 request->new_set, request->ids, &request->set, &request->error);
+                break;
+        case REQUEST_LABEL:
+                request->code = store_writer_label(writer, request->ids[0], request->label, &request->error);
+                break;
+        case REQUEST_DELETE:
+                request->code = store_writer_delete(writer, request->ids, request->n_ids, &request->error);
+                break;
+        case REQUEST_PUT_SYMBOLS:
+                request->code = store_writer_put_symbols(writer, request->owner, request->symbols, &request->error);
+                break;
+        }
+}
+
+static void run_writer(void *data) {
+        struct store *store = data;
+        uv_mutex_lock(&store->mutex);
+        for (;;) {
+                struct request *request = queue_pop(&store->todo);
+                if (!request && store->closing)
+                        break;
+                if (!request) {
+                        uv_cond_wait(&store->work, &store->mutex);
+                        continue;
+                }
+                uv_mutex_unlock(&store->mutex);
+                perform(store->writer, request);
+                uv_mutex_lock(&store->mutex);
+                queue_push(&store->done, request);
+                uv_async_send(&store->async);
+        }
+        store->finished = true;
+        uv_async_send(&store->async); /* under the mutex: the loop cannot close the handle before this returns */
+        uv_mutex_unlock(&store->mutex);
+}
+
+static void free_store(struct store *store) {
+        store_writer_free(store->writer);
+        uv_cond_destroy(&store->work);
+        uv_mutex_destroy(&store->mutex);
+        free(store->path);
+        free(store);
+}
+
+static void on_closed(uv_handle_t *handle) {
+        struct store *store = handle->data;
+        void (*closed)(void *data) = store->closed;
+        void *data = store->closed_data;
+        free_store(store);
+        if (closed)
+                closed(data);
+}
+
+static void answer(struct request *request) {
+        bool put = request->kind == REQUEST_PUT && request->code == 0;
+        struct store_result result = {.code = request->code,
+                                      .message = request->code ? request->error.message : "",
+                                      .ids = put ? request->ids : NULL,
+                                      .n_ids = put ? request->n_ids : 0,
+                                      .set = put ? request->set : 0};
+        if (request->callback)
+                request->callback(request->data, &result);
+        request_free(request);
+}
+
+static void on_done(uv_async_t *async) {
+        struct store *store = async->data;
+        uv_mutex_lock(&store->mutex);
+        struct request *done = store->done.first;
+        bool finished = store->finished;
+        queue_init(&store->done);
+        uv_mutex_unlock(&store->mutex);
+        while (done) {
+                struct request *next = done->next;
+                answer(done);
+                done = next;
+        }
+        if (finished) {
+                uv_thread_join(&store->thread);
+                uv_close((uv_handle_t *)&store->async, on_closed);
+        }
+}
+
+/* The thread takes no signal: SIGTERM and friends are the loop's. */
+static int start_thread(struct store *store) {
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        int r = uv_thread_create(&store->thread, run_writer, store);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return r;
+}
+
+static int new_store(struct store **storep) {
+        struct store *store = calloc(1, sizeof *store);
+        if (!store)
+                return -ENOMEM;
+        int r = uv_mutex_init(&store->mutex);
+        if (r) {
+                free(store);
+                return r;
+        }
+        r = uv_cond_init(&store->work);
+        if (r) {
+                uv_mutex_destroy(&store->mutex);
+                free(store);
+                return r;
+        }
+        queue_init(&store->todo);
+        queue_init(&store->done);
+        *storep = store;
+        return 0;
+}
+
+/* Return: 0; as store_open(). @store owns what was opened, also on failure. */
+static int open_writer(struct store *store, const char *state_dir, struct store_error *error) {
+        sqlite3 *db;
+        int r = store_file_open(state_dir, &db, &store->path, error);
+        if (r)
+                return r;
+        r = store_writer_new(db, &store->writer, error);
+        if (r)
+                sqlite3_close(db);
+        return r;
+}
+
+/* Return: 0; -errno. @store is given up on failure. */
+static int start(struct store *store, uv_loop_t *loop) {
+        int r = uv_async_init(loop, &store->async, on_done);
+        if (r) {
+                free_store(store);
+                return r;
+        }
+        store->async.data = store;
+        r = start_thread(store);
+        if (r)
+                uv_close((uv_handle_t *)&store->async, on_closed);
+        return r;
+}
+
+int store_open(uv_loop_t *loop, const char *state_dir, struct store **storep, char *message) {
+        struct store_error error = {""};
+        struct store *store = NULL;
+        int r = new_store(&store);
+        if (r == 0) {
+                r = open_writer(store, state_dir, &error);
+                if (r) {
+                        memcpy(message, error.message, STORE_MESSAGE_MAX);
+                        free_store(store);
+                        return r;
+                }
+                r = start(store, loop);
+        }
+        if (r)
+                snprintf(message, STORE_MESSAGE_MAX, "cannot start the store: %s", strerror(-r));
+        else
+                *storep = store;
+        return r;
+}
+
+const char *store_path(const struct store *store) {
+        return store->path;
+}
+
+void store_close(struct store *store, void (*closed)(void *data), void *data) {
+        assert(!store->closing);
+        store->closed = closed;
+        store->closed_data = data;
+        uv_mutex_lock(&store->mutex);
+        store->closing = true;
+        uv_cond_signal(&store->work);
+        uv_mutex_unlock(&store->mutex);
+}
+
+static struct request *new_request(enum request_kind kind, size_t n_ids, store_callback callback, void *data) {
+        struct request *request = calloc(1, sizeof *request);
+        if (!request)
+                return NULL;
+        request->kind = kind;
+        request->callback = callback;
+        request->data = data;
+        request->n_ids = n_ids;
+        request->ids = calloc(n_ids + 1, sizeof *request->ids);
+        if (!request->ids) {
+                free(request);
+                return NULL;
+        }
+        return request;
+}
+
+static void submit(struct store *store, struct request *request) {
+        assert(!store->closing);
+        uv_mutex_lock(&store->mutex);
+        queue_push(&store->todo, request);
+        uv_cond_signal(&store->work);
+        uv_mutex_unlock(&store->mutex);
+}
+
+static int submit_put(struct store *store, struct snapshot *const *snapshots, size_t n_snapshots, int64_t set,
+                      bool new_set, store_callback callback, void *data) {
+        struct request *request = new_request(REQUEST_PUT, n_snapshots, callback, data);
+        if (!request)
+                return -ENOMEM;
+        request->set = set;
+        request->new_set = new_set;
+        request->snapshots = calloc(n_snapshots + 1, sizeof(struct snapshot *));
+        if (!request->snapshots) {
+                request_free(request);
+                return -ENOMEM;
+        }
+        for (size_t i = 0; i < n_snapshots; i++)
+                request->snapshots[i] = snapshot_ref(snapshots[i]);
+        submit(store, request);
+        return 0;
+}
+
+int store_put(struct store *store, struct snapshot *snapshot, int64_t set, store_callback callback, void *data) {
+        return submit_put(store, &snapshot, 1, set, false, callback, data);
+}
+
+int store_put_set(struct store *store, struct snapshot *const *snapshots, size_t n_snapshots, store_callback callback,
+                  void *data) {
+        return submit_put(store, snapshots, n_snapshots, 0, true, callback, data);
+}
+
+int store_label(struct store *store, int64_t id, const void *label, size_t length, store_callback callback,
+                void *data) {
+        struct request *request = new_request(REQUEST_LABEL, 1, callback, data);
+        if (!request)
+                return -ENOMEM;
+        request->ids[0] = id;
+        request->label = strndup(label, length);
+        if (!request->label) {
+                request_free(request);
+                return -ENOMEM;
+        }
+        submit(store, request);
+        return 0;
+}
+
+int store_delete(struct store *store, const int64_t *ids, size_t n_ids, store_callback callback, void *data) {
+        struct request *request = new_request(REQUEST_DELETE, n_ids, callback, data);
+        if (!request)
+                return -ENOMEM;
+        memcpy(request->ids, ids, n_ids * sizeof *ids);
+        submit(store, request);
+        return 0;
+}
+
+int store_put_symbols(struct store *store, uint32_t owner, struct symbol_set *symbols, store_callback callback,
+                      void *data) {
+        struct request *request = new_request(REQUEST_PUT_SYMBOLS, 0, callback, data);
+        if (!request) {
+                symbol_set_free(symbols);
+                return -ENOMEM;
+        }
+        request->owner = owner;
+        request->symbols = symbols;
+        submit(store, request);
+        return 0;
+}

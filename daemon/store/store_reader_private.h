@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of struct store_reader share: store_reader.c, load.c, read_symbols.c. */
+
+#include "daemon/store/statement.h"
+#include "daemon/store/store_reader.h"
+
+#include <sqlite3.h>
+
+enum reader_statement {
+        GET_INFO,
+        LIST_INFO,
+        LIST_SET,
+        GET_LAST,
+        LIST_GROUPS,
+        LIST_DOMAINS,
+        GET_TRACEBACK,
+        GET_FRAME,
+        GET_MODULE,
+        GET_STRING,
+        READER_FIND_MODULE,
+        READER_FIND_FRAME,
+        LIST_SYMBOLS,
+        N_READER_STATEMENTS,
+};
+
+struct store_reader {
+        sqlite3 *db;
+        struct store_error error;
+        sqlite3_stmt *statements[N_READER_STATEMENTS];
+};
+
+/* Several statements that must see one state. Return: 0; as statement_run(). */
+int reader_begin(struct store_reader *reader);
+void reader_end(struct store_reader *reader);
+
+/* Return: STORE_E_CORRUPT, with a message that names what. */
+int reader_damaged(struct store_reader *reader, const char *what);
+
+/* The columns of GET_INFO and LIST_INFO. Strings are SQLite's, valid until the next step.
+ * Return: 0; STORE_E_CORRUPT; -ENOMEM. */
+int reader_info_columns(struct store_reader *reader, sqlite3_stmt *statement, struct snapshot_info *info);

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The writer's statements and transactions. Writer thread. */
+
+#include "daemon/store/store_writer.h"
+#include "daemon/base/log.h"
+#include "daemon/store/store_file.h"
+#include "daemon/store/store_writer_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const statement_sql[N_WRITER_STATEMENTS] = {
+        [FIND_STRING] = "SELECT id FROM string WHERE bytes = ?",
+        [ADD_STRING] = "INSERT INTO string (bytes) VALUES (?)",
+        [FIND_MODULE] = "SELECT id FROM module WHERE path = ? AND build_id = ? AND owner = ?",
+        [ADD_MODULE] = "INSERT INTO module (path, build_id, owner) VALUES (?, ?, ?)",
+        [FIND_FRAME_NATIVE] = "SELECT id, resolved FROM frame WHERE module = ? AND offset = ? AND owner = ?",
+        [FIND_FRAME_NOWHERE] =
+                "SELECT id FROM frame WHERE module IS NULL AND filename IS NULL AND offset = ? AND owner = ?",
+        [FIND_FRAME_SOURCE] =
+                "SELECT id FROM frame WHERE filename = ? AND lineno = ? AND ifnull(function, 0) = ? AND owner = ?",
+        [ADD_FRAME] = "INSERT INTO frame (owner, module, offset, filename, function, lineno) VALUES (?, ?, ?, ?, ?, ?)",
+        [FIND_TRACEBACK] = "SELECT id FROM traceback WHERE parent = ? AND frame = ?",
+        [ADD_TRACEBACK] = "INSERT INTO traceback (parent, frame) VALUES (?, ?)",
+        [FIND_SET] = "SELECT id FROM snapshot_set WHERE id = ?",
+        [ADD_SET] = "INSERT INTO snapshot_set DEFAULT VALUES",
+        [ADD_SNAPSHOT] =
+                "INSERT INTO snapshot (snapshot_set, uid, pid, ppid, image, kind, traceback_limit, taken_at_ns, "
+                "started_at_ns, size, count, traces, lost, exact, sizes_known, allocated_known, name, exe, unit, "
+                "cgroup, label, ended_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [ADD_DOMAIN] = "INSERT INTO snapshot_domain (snapshot, number, name) VALUES (?, ?, ?)",
+        [ADD_GROUP] =
+                "INSERT INTO snapshot_group (snapshot, traceback, domain, total_nframe, size, count, allocated_size, "
+                "allocated_count, sizes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [SET_LABEL] = "UPDATE snapshot SET label = ? WHERE id = ? RETURNING id",
+        [LIST_TRACEBACKS_OF_SNAPSHOT] = "SELECT DISTINCT traceback FROM snapshot_group WHERE snapshot = ?",
+        [LIST_DOMAIN_NAMES] = "SELECT name FROM snapshot_domain WHERE snapshot = ?",
+        [DELETE_GROUPS] = "DELETE FROM snapshot_group WHERE snapshot = ?",
+        [DELETE_DOMAINS] = "DELETE FROM snapshot_domain WHERE snapshot = ?",
+        [DELETE_SNAPSHOT] = "DELETE FROM snapshot WHERE id = ? RETURNING ifnull(snapshot_set, 0)",
+        [DELETE_SET] = "DELETE FROM snapshot_set WHERE id = ?1 AND NOT EXISTS "
+                       "(SELECT 1 FROM snapshot WHERE snapshot_set = ?1)",
+        [DELETE_TRACEBACK] = "DELETE FROM traceback WHERE id = ?1 AND id <> 0 AND NOT EXISTS "
+                             "(SELECT 1 FROM snapshot_group WHERE traceback = ?1) AND NOT EXISTS "
+                             "(SELECT 1 FROM traceback WHERE parent = ?1) RETURNING parent, frame",
+        [FIND_FRAME_USE] = "SELECT 1 FROM traceback WHERE frame = ? LIMIT 1",
+        /* after DELETE_SYMBOLS, so that no row refers to it */
+        [DELETE_FRAME] =
+                "DELETE FROM frame WHERE id = ? RETURNING ifnull(module, 0), ifnull(filename, 0), ifnull(function, 0)",
+        [DELETE_SYMBOLS] = "DELETE FROM symbol WHERE frame = ?1 RETURNING ifnull(function, 0), ifnull(filename, 0)",
+        [DELETE_MODULE] = "DELETE FROM module WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM frame WHERE module = ?1) "
+                          "RETURNING path",
+        [DELETE_STRING] = "DELETE FROM string WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM frame WHERE filename = ?1) "
+                          "AND NOT EXISTS (SELECT 1 FROM frame WHERE function = ?1) "
+                          "AND NOT EXISTS (SELECT 1 FROM module WHERE path = ?1) "
+                          "AND NOT EXISTS (SELECT 1 FROM symbol WHERE function = ?1) "
+                          "AND NOT EXISTS (SELECT 1 FROM symbol WHERE filename = ?1) "
+                          "AND NOT EXISTS (SELECT 1 FROM snapshot_domain WHERE name = ?1)",
+        [SET_MODULE_EXAMINED] = "UPDATE module SET examined = 1, has_lines = ?, problem = ? WHERE id = ?",
+        [SET_FRAME_RESOLVED] = "UPDATE frame SET resolved = 1 WHERE id = ?",
+        [ADD_SYMBOL] = "INSERT INTO symbol (frame, depth, function, filename, lineno) VALUES (?, ?, ?, ?, ?)",
+};
+
+int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_error *error) {
+        struct store_writer *writer = calloc(1, sizeof *writer);
+        if (!writer)
+                return store_error_set(error, -ENOMEM, "out of memory");
+        int r = statement_prepare_all(db, statement_sql, N_WRITER_STATEMENTS, writer->statements, error);
+        if (r) {
+                store_writer_free(writer);
+                return r;
+        }
+        writer->db = db;
+        *writerp = writer;
+        return 0;
+}
+
+struct store_writer *store_writer_free(struct store_writer *writer) {
+        if (!writer)
+                return NULL;
+        statement_finalize_all(writer->statements, N_WRITER_STATEMENTS);
+        sqlite3_close(writer->db);
+        free(writer);
+        return NULL;
+}
+
+int writer_find(struct store_writer *writer, enum writer_statement which, int64_t *idp) {
+        sqlite3_stmt *statement = writer->statements[which];
+        bool row;
+        int r = statement_row(statement, &row, writer->error);
+        *idp = row ? sqlite3_column_int64(statement, 0) : 0;
+        sqlite3_reset(statement);
+        return r;
+}
+
+int writer_add(struct store_writer *writer, enum writer_statement which, int64_t *idp) {
+        int r = statement_run(writer->statements[which], writer->error);
+        *idp = r ? 0 : sqlite3_last_insert_rowid(writer->db);
+        return r;
+}
+
+int writer_find_string(struct store_writer *writer, const void *bytes, size_t length, int64_t *idp) {
+        statement_bind_blob(writer->statements[FIND_STRING], 1, bytes, length);
+        int r = writer_find(writer, FIND_STRING, idp);
+        sqlite3_clear_bindings(writer->statements[FIND_STRING]);
+        return r;
+}
+
+int writer_string(struct store_writer *writer, const void *bytes, size_t length, int64_t *idp) {
+        int r = writer_find_string(writer, bytes, length, idp);
+        if (r || *idp)
+                return r;
+        statement_bind_blob(writer->statements[ADD_STRING], 1, bytes, length);
+        return writer_add(writer, ADD_STRING, idp);
+}
+
+static int begin(struct store_writer *writer, struct store_error *error) {
+        writer->error = error;
+        errno = 0; /* for store_error_sqlite() */
+        return store_file_execute(writer->db, "BEGIN IMMEDIATE", error);
+}
+
+/* @r: of what was done since begin(). Return: @r, or why the commit failed. */
+static int end(struct store_writer *writer, int r) {
+        if (r == 0)
+                r = store_file_execute(writer->db, "COMMIT", writer->error);
+        /* SQLite may have rolled back by itself (disk full, no memory) */
+        if (r && !sqlite3_get_autocommit(writer->db))
+                sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+        if (r == -ENOMEM)
+                store_error_set(writer->error, r, "out of memory");
+        return r;
+}
+
+static int join_set(struct store_writer *writer, int64_t set, bool new_set, int64_t *setp) {
+        *setp = 0;
+        if (new_set)
+                return writer_add(writer, ADD_SET, setp);
+        if (set == 0)
+                return 0;
+        sqlite3_bind_int64(writer->statements[FIND_SET], 1, set);
+        int r = writer_find(writer, FIND_SET, setp);
+        if (r == 0 && *setp == 0)
+                r = store_error_set(writer->error, STORE_E_NOT_FOUND, "no snapshot set s%lld", (long long)set);
+        return r;
+}
+
+int store_writer_put(struct store_writer *writer, struct snapshot *const *snapshots, size_t n_snapshots, int64_t set,
+                     bool new_set, int64_t *ids, int64_t *setp, struct store_error *error) {
+        int r = begin(writer, error);
+        if (r)
+                return r;
+        r = join_set(writer, set, new_set, setp);
+        for (size_t i = 0; r == 0 && i < n_snapshots; i++)
+                r = writer_put_snapshot(writer, snapshots[i], *setp, &ids[i]);
+        return end(writer, r);
+}
+
+int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error) {
+        int r = begin(writer, error);
+        if (r)
+                return r;
+        int64_t found;
+        sqlite3_stmt *statement = writer->statements[SET_LABEL];
+        sqlite3_bind_text(statement, 1, label, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(statement, 2, id);
+        r = writer_find(writer, SET_LABEL, &found);
+        sqlite3_clear_bindings(statement);
+        if (r == 0 && found == 0)
+                r = store_error_set(error, STORE_E_NOT_FOUND, "no snapshot %lld", (long long)id);
+        return end(writer, r);
+}
+
+/* After a delete: hand free pages back to the file system. That something is in the way of it (a reader, no space for
+ * the log) does not undo the delete; the next one tries again. */
+static void give_space_back(struct store_writer *writer) {
+        sqlite3_exec(writer->db, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
+        sqlite3_busy_timeout(writer->db, 0);
+        sqlite3_wal_checkpoint_v2(writer->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        sqlite3_busy_timeout(writer->db, STORE_BUSY_TIMEOUT_MS);
+}
+
+static int delete_all(struct store_writer *writer, const int64_t *ids, size_t n_ids) {
+        struct id_list tracebacks = {0}, strings = {0};
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < n_ids; i++)
+                r = writer_delete_snapshot(writer, ids[i], &tracebacks, &strings);
+        if (r == 0)
+                r = writer_collect_tracebacks(writer, &tracebacks, &strings);
+        if (r == 0)
+                r = writer_collect_strings(writer, &strings);
+        id_list_deinit(&tracebacks);
+        id_list_deinit(&strings);
+        return r;
+}
+
+int store_writer_delete(struct store_writer *writer, const int64_t *ids, size_t n_ids, struct store_error *error) {
+        int r = begin(writer, error);
+        if (r)
+                return r;
+        r = end(writer, delete_all(writer, ids, n_ids));
+        if (r == 0)
+                give_space_back(writer);
+        return r;
+}
+
+int store_writer_put_symbols(struct store_writer *writer, uint32_t owner, const struct symbol_set *symbols,
+                             struct store_error *error) {
+        int r = begin(writer, error);
+        if (r)
+                return r;
+        return end(writer, writer_replace_symbols(writer, owner, symbols));
+}

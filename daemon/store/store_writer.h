@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What changes the database, done at once: each function is one transaction,
+ * all or nothing. One thread at a time, the store's writer. No cache of rows lies
+ * outside SQLite, so nothing has to be put right after a rollback or a delete.
+ * Errors of every function: enum store_outcome, -ENOMEM; error says more.
+ */
+
+#include "daemon/store/store_error.h"
+#include "daemon/symbol/symbol_set.h"
+
+#include <sqlite3.h>
+
+struct store_writer;
+
+/** store_writer_new() - @db: taken on 0 */
+int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_error *error);
+
+/** store_writer_free() - and close the connection; NULL is fine. Return: NULL. */
+struct store_writer *store_writer_free(struct store_writer *writer);
+
+/** store_writer_put() - keep snapshots
+ * @set: to join; 0: none
+ * @new_set: make one for them; @set is 0 then
+ * @ids: [n_snapshots], valid on 0
+ * @setp: the set that they are in, or 0
+ * Return: STORE_E_NOT_FOUND: no such set. STORE_E_INVALID: a snapshot contradicts itself. */
+int store_writer_put(struct store_writer *writer, struct snapshot *const *snapshots, size_t n_snapshots, int64_t set,
+                     bool new_set, int64_t *ids, int64_t *setp, struct store_error *error);
+
+/** store_writer_label() - change a label. Return: STORE_E_NOT_FOUND. */
+int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error);
+
+/** store_writer_delete() - as store_delete(). Return: STORE_E_NOT_FOUND. */
+int store_writer_delete(struct store_writer *writer, const int64_t *ids, size_t n_ids, struct store_error *error);
+
+/** store_writer_put_symbols() - as store_put_symbols(); @symbols: borrowed */
+int store_writer_put_symbols(struct store_writer *writer, uint32_t owner, const struct symbol_set *symbols,
+                             struct store_error *error);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The end of every unit test program: its cases in one suite, run by Check, TAP by CK_TAP_LOG_FILE_NAME. */
+
+#include <check.h>
+#include <stdlib.h>
+
+/** check_main() - run all cases of a program
+ * @cases: [n] what START_TEST() made. Return: exit status. */
+static inline int check_main(const char *name, const TTest *const *cases, size_t n) {
+        Suite *suite = suite_create(name);
+        TCase *tcase = tcase_create(name);
+        tcase_set_timeout(tcase, 120); /* sanitizers and a busy machine are slow */
+        for (size_t i = 0; i < n; i++)
+                tcase_add_test(tcase, cases[i]);
+        suite_add_tcase(suite, tcase);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#define CHECK_MAIN(name, ...)                                                                                          \
+        int main(void) {                                                                                               \
+                const TTest *const cases[] = {__VA_ARGS__};                                                            \
+                return check_main(name, cases, sizeof cases / sizeof cases[0]);                                        \
+        }

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# The files that a lint script looks at: those of the tree, by kind, with or
+# without git. Sourced in the top folder.
+
+tree_files() { # FIND_EXPRESSION...
+        find . \( -path './build*' -o -name .git -o -name __pycache__ \) -prune -o -type f "$@" -print |
+                sed 's|^\./||' | sort
+}
+
+c_files() {
+        tree_files -name '*.[ch]'
+}
+
+shell_files() { # by the first line, or the name
+        {
+                tree_files -name '*.sh'
+                tree_files ! -name '*.*' -size -256k | while read -r file; do
+                        head -n 1 "$file" | grep -qE '^#!.*\b(ba)?sh\b' && echo "$file"
+                done
+        } | sort -u
+}

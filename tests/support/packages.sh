@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034 # the lists are for those who source this
+#
+# What Debian 12 must have for building and for testing, and how to get it.
+# Sourced by quickstart and tests/run.
+
+build_packages=(
+        gcc libc6-dev meson ninja-build pkg-config
+        libuv1-dev libprotobuf-c-dev protobuf-c-compiler libsqlite3-dev libdw-dev libelf-dev libiberty-dev
+        libsystemd-dev libjson-c-dev libinih-dev
+)
+
+demo_packages=(redis-server redis-tools)
+
+test_packages=(
+        "${build_packages[@]}"
+        # unit tests, sanitizers, fuzz targets
+        check g++ clang libclang-rt-14-dev libasan8 libubsan1 libtsan2
+        # lint
+        clang-format cppcheck mandoc shellcheck
+        # a real systemd, and what boots it
+        systemd util-linux mount procps
+        # judges: what else counts allocations and resolves addresses
+        heaptrack zstd binutils llvm libc6-dbg
+        # an agent in another language
+        protobuf-compiler python3-protobuf
+        # programs that are traced, and those that cannot be
+        "${demo_packages[@]}" sqlite3 git perl python3 busybox-static musl-tools cppcheck
+)
+
+missing_packages() { # PACKAGE...: prints those that are not installed
+        local package state
+        for package in "$@"; do
+                state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
+                [ "$state" = installed ] || echo "$package"
+        done | sort -u
+}
+
+# A test machine wants the redis-server program, not a database server that starts by itself.
+apt_install() { # PACKAGE...
+        local masked=0 r=0
+        if [ -d /run/systemd/system ] && [[ " $* " == *" redis-server "* ]]; then
+                systemctl --quiet --runtime mask redis-server.service && masked=1
+        fi
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" || r=$?
+        [ $masked = 0 ] || systemctl --quiet --runtime unmask redis-server.service
+        return $r
+}
+
+install_packages() { # PACKAGE...: installs what is missing; needs root only if something is
+        local missing
+        mapfile -t missing < <(missing_packages "$@")
+        [ ${#missing[@]} -gt 0 ] || return 0
+        if ! command -v apt-get >/dev/null; then
+                echo "These packages are missing, and there is no apt-get: ${missing[*]}" >&2
+                return 1
+        fi
+        if [ "$(id -u)" != 0 ]; then
+                echo "These packages are missing. As root: apt-get install ${missing[*]}" >&2
+                return 1
+        fi
+        apt-get update && apt_install "${missing[@]}"
+}

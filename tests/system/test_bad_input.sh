@@ -1,0 +1,132 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Bad input gets one clear line on stderr and the exit status of tmctl(1), and
+# nothing that was stored before is lost.
+. "$(dirname "$0")/../support/test.sh"
+
+# refused CLAIM STATUS REGEX COMMAND...: that status, nothing on stdout, one line on stderr that matches
+refused() {
+        local text=$1 wanted=$2 regex=$3 status=0 lines
+        shift 3
+        "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+        lines=$(wc -l <"$scratch/err")
+        if [ "$status" = "$wanted" ] && [ ! -s "$scratch/out" ] && [ "$lines" = 1 ] && grep -qE -- "$regex" "$scratch/err"; then
+                pass "$text"
+        else
+                fail "$text" "$*" "wanted status $wanted and one line like: $regex" "got status $status and $lines lines:" \
+                        "$(head -n 5 "$scratch/out" "$scratch/err")"
+        fi
+}
+
+without_a_daemon() {
+        local command
+        for command in ps list "snapshot --pid 1" "stats last"; do
+                # shellcheck disable=SC2086 # words
+                refused "no daemon: $command" 4 'daemon' tmctl $command
+        done
+        refused "no daemon: run" 125 'daemon' tmctl run -- true
+        local long
+        long=/tmp/$(printf 'x%.0s' {1..120})
+        TRACEMALLOCD_RUNTIME_DIR=$long refused "a socket path that is too long, for tmctl" 4 'more than the 107' tmctl ps
+        TRACEMALLOCD_RUNTIME_DIR=$long refused "a socket path that is too long, for tracemallocd" 1 'too long' tracemallocd
+        rm -rf "$long"
+}
+
+wrong_usage() {
+        refused "unknown command" 2 'frobnicate' tmctl frobnicate
+        refused "unknown option" 2 'frobnicate' tmctl ps --frobnicate
+        refused "cumulative with traceback: Python's words" 2 'cumulative' tmctl stats last --cumulative --group-by traceback
+        refused "unknown grouping" 2 "'colour'" tmctl stats last --group-by colour
+        refused "limit that is no number" 2 'limit' tmctl stats last --limit many
+        refused "a pid that is no number" 2 'pid' tmctl snapshot --pid abc
+        refused "frames out of range" 125 'range' tmctl run --frames 0 -- true
+        refused "run without a command" 125 'COMMAND' tmctl run
+        refused "wrong option of the daemon" 2 'frobnicate' tracemallocd --frobnicate
+}
+
+unknown_things() {
+        sleep 0.01 &
+        local dead=$!
+        wait "$dead"
+        refused "unknown snapshot" 3 '12345' tmctl stats 12345
+        refused "unknown snapshot of two" 3 '12345' tmctl compare last 12345
+        refused "unknown set" 3 's77' tmctl show s77
+        refused "unknown snapshot to delete" 3 '12345' tmctl delete 12345
+        refused "unknown snapshot to label" 3 '12345' tmctl label 12345 text
+        refused "dead pid" 3 "$dead" tmctl snapshot --pid "$dead"
+        refused "a pid that is not traced" 3 "$$" tmctl snapshot --pid $$
+        refused "the live table of a pid that is not traced" 3 "$$" tmctl stats "@$$"
+        refused "a file that does not exist" 3 'no/such/file' tmctl stats /no/such/file
+}
+
+commands_that_cannot_run() {
+        refused "run: not found" 127 'no-such-program' tmctl run -- no-such-program
+        printf 'text\n' >"$scratch/not-executable"
+        refused "run: not executable" 126 'not-executable' tmctl run -- "$scratch/not-executable"
+        claim_status "run passes a status on" 42 tmctl run -- sh -c 'exit 42'
+        # shellcheck disable=SC2016 # for that sh
+        claim_status "run passes a signal on" 143 tmctl run -- sh -c 'kill -TERM $$'
+}
+
+wrong_configuration() {
+        printf '[daemon]\nworkers = lots\n' >"$scratch/wrong.conf"
+        refused "wrong configuration: file, line and key" 1 'wrong.conf:2.*workers' \
+                tracemallocd --config "$scratch/wrong.conf" --runtime-dir "$scratch/run2" --state-dir "$scratch/state2"
+        refused "no such configuration" 1 'absent.conf' \
+                tracemallocd --config "$scratch/absent.conf" --runtime-dir "$scratch/run2" --state-dir "$scratch/state2"
+        refused "second daemon in the same place" 1 'another|already' tracemallocd
+}
+
+foreign_database() {
+        mkdir -p "$scratch/state3"
+        sqlite3 "$scratch/state3/snapshots.db" "create table mine(a); insert into mine values ('precious')"
+        local before
+        before=$(md5sum <"$scratch/state3/snapshots.db")
+        refused "a database that is not ours" 1 'snapshots.db' \
+                tracemallocd --runtime-dir "$scratch/run3" --state-dir "$scratch/state3"
+        claim_equal "it was not touched" "$before" "$(md5sum <"$scratch/state3/snapshots.db")"
+}
+
+# A file system of one MiB, in a mount namespace of its own.
+full_disk() {
+        unshare --mount true 2>/dev/null || return 0 # not root: the other tests say enough
+        # shellcheck disable=SC2016 # for that bash
+        claim "a full disk fails the snapshot with a message, and earlier ones stay" \
+                env scratch="$scratch" programs="${programs[*]}" timeout 60 unshare --mount bash -eu -c '
+                        read -r tmctl daemon <<<"$programs"
+                        export TRACEMALLOCD_RUNTIME_DIR=$scratch/run4 TRACEMALLOCD_STATE_DIR=$scratch/state4
+                        mkdir -p "$TRACEMALLOCD_RUNTIME_DIR" "$TRACEMALLOCD_STATE_DIR"
+                        mount -t tmpfs -o size=1m tmpfs "$TRACEMALLOCD_STATE_DIR"
+                        "$daemon" 2>"$scratch/daemon4.log" &
+                        daemon_pid=$!
+                        trap "kill $daemon_pid; kill %2 2>/dev/null || true; wait" EXIT
+                        until "$tmctl" ps >/dev/null 2>&1; do sleep 0.05; done
+                        "$tmctl" run -- perl -e "for (1..1000) { push @a, chr(65) x \$_ } sleep 300" 2>/dev/null &
+                        until pid=$("$tmctl" ps --json | grep -oP "\"pid\": *\K[0-9]+" | head -n 1) && [ -n "$pid" ]; do
+                                sleep 0.05
+                        done
+                        first=$("$tmctl" snapshot --pid "$pid")
+                        dd if=/dev/zero of="$TRACEMALLOCD_STATE_DIR/filler" bs=4k 2>/dev/null || true
+                        status=0
+                        for i in 1 2 3 4 5 6 7 8; do
+                                "$tmctl" snapshot --pid "$pid" 2>"$scratch/full" >/dev/null || { status=$?; break; }
+                        done
+                        [ $status = 1 ] || { echo "snapshot on a full disk: status $status"; exit 1; }
+                        grep -qiE "full|space" "$scratch/full" || { cat "$scratch/full"; exit 1; }
+                        rm "$TRACEMALLOCD_STATE_DIR/filler"
+                        "$tmctl" stats "$first" >/dev/null
+                        "$tmctl" snapshot --pid "$pid" >/dev/null'
+}
+
+without_a_daemon
+daemon_start
+claim "something is stored" tmctl run -- perl -e '1'
+kept=$(tmctl show last:exit --json)
+wrong_usage
+unknown_things
+commands_that_cannot_run
+wrong_configuration
+foreign_database
+claim_equal "what was stored is still there" "$kept" "$(tmctl show "$(grep -oP '"id": *\K[0-9]+' <<<"$kept")" --json)"
+full_disk

@@ -1,0 +1,242 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""An agent in another language, written from proto/agent.proto alone, streams events over agent.sock.
+
+It shares no code with ours: messages come from protoc, records are packed here as the .proto's prose says.
+"""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from tm import SOURCE, Claims, Daemon  # noqa: E402
+
+with tempfile.TemporaryDirectory() as folder:
+    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", "agent.proto"], check=True)
+    sys.path.insert(0, folder)
+    import agent_pb2 as pb  # noqa: E402
+
+ALLOC, FREE, MOVE_OUT, MOVE_IN, MOVE_BACK, LOST, MODULE_LOAD, _, DOMAIN = range(1, 10)
+OTHER_DOMAIN = 3  # the first index that DOMAIN records may name
+LENGTH_MAX = 1 << 20
+
+
+class Agent:
+    """One connection. Records are collected and sent in batches; Acks are read."""
+
+    def __init__(self, daemon):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(30)
+        self.socket.connect(os.path.join(daemon.scratch, "run", "agent.sock"))
+        self.records = b""
+        self.sent = self.acknowledged = 0
+        self.n_nodes = 1
+        self.items_used = 0
+
+    def send(self, message):
+        data = message.SerializeToString()
+        assert len(data) <= LENGTH_MAX
+        self.socket.sendall(struct.pack("<I", len(data)) + data)
+
+    def read(self, n):
+        data = b""
+        while len(data) < n:
+            piece = self.socket.recv(n - len(data))
+            if not piece:
+                raise EOFError
+            data += piece
+        return data
+
+    def receive(self):
+        (length,) = struct.unpack("<I", self.read(4))
+        return pb.DaemonMessage.FromString(self.read(length))
+
+    def hello(self, **changes):
+        fields = dict(major=1, minor=0, agent="third-party 1", kind=pb.Hello.START, pid=os.getpid(), exe=b"/opt/language",
+                      name=b"third-party", transport=pb.Hello.SOCKET, traceback_limit=64, domains=15, mode=1,
+                      layers=["third-party"])
+        fields.update(changes)
+        self.send(pb.AgentMessage(hello=pb.Hello(**fields)))
+        reply = self.receive().hello_reply
+        self.window = reply.window
+        return reply
+
+    def define(self, nodes=(), items=()):
+        """nodes: (parent, unit, value); items: Item. Returns the offsets of the items."""
+        packed = b""
+        offsets = []
+        for item in items:
+            data = item.SerializeToString()
+            offsets.append(self.items_used + len(packed))
+            packed += struct.pack("<I", len(data)) + data
+            packed += bytes(-len(packed) % 8)
+        self.send(pb.AgentMessage(definitions=pb.Definitions(
+            first_node=self.n_nodes, nodes=b"".join(struct.pack("<IIQ", *node) for node in nodes),
+            first_item=self.items_used, items=packed)))
+        self.n_nodes += len(nodes)
+        self.items_used += len(packed)
+        return offsets
+
+    def record(self, type, argument=0, *words, domain=0):
+        """Returns the record's position."""
+        position = self.sent + len(self.records)
+        self.records += struct.pack("<Q", 1 << 63 | type << 58 | domain << 42 | argument)
+        self.records += struct.pack(f"<{len(words)}Q", *words)
+        if len(self.records) >= 65536:
+            self.flush()
+        return position
+
+    def flush(self):
+        while self.sent + len(self.records) - self.acknowledged > self.window:
+            self.wait_for_ack()
+        self.send(pb.AgentMessage(events=pb.EventBatch(sequence=self.sent, records=self.records)))
+        self.sent += len(self.records)
+        self.records = b""
+
+    def wait_for_ack(self):
+        self.acknowledged = max(self.acknowledged, self.receive().ack.sequence)
+
+    def settle(self):
+        if self.records:
+            self.flush()
+        while self.acknowledged < self.sent:
+            self.wait_for_ack()
+
+
+def dropped(agent):
+    """Whether the daemon hangs up."""
+    try:
+        while True:
+            agent.receive()
+    except (EOFError, ConnectionError):
+        return True
+    except socket.timeout:
+        return False
+
+
+def streams_events(claims, daemon):
+    agent = Agent(daemon)
+    reply = agent.hello()
+    claims.check("the daemon welcomes it", reply.status == pb.HelloReply.OK, reply.reason)
+    claims.check("it gives a window", reply.window > 0)
+    module, domain = agent.define(
+        nodes=[(0, 1, 0x1000), (1, 1, 0x2000), (1, 1, 0x3000)],
+        items=[pb.Item(module=pb.ModuleDef(generation=1, path=b"/opt/language/lib.so", build_id=b"\1" * 20)),
+               pb.Item(domain=pb.DomainDef(index=OTHER_DOMAIN, number=777, name=b"arena"))])
+    agent.record(MODULE_LOAD, 1, module)
+    agent.record(DOMAIN, 0, domain)
+    for i in range(1000):
+        agent.record(ALLOC, 2, 0x10000 + 64 * i, 48)
+    for i in range(400):
+        agent.record(FREE, 0, 0x10000 + 64 * i)
+    agent.record(ALLOC, 3, 0x900000, 5000)
+    position = agent.record(MOVE_OUT, 0, 0x900000)
+    agent.record(MOVE_IN, 2, 0xa00000, 7000, position)
+    position = agent.record(MOVE_OUT, 0, 0xa00000)
+    agent.record(MOVE_BACK, 0, position)
+    # the same address in a domain of its own is another block
+    agent.record(ALLOC, 3, 0xa00000, 100, domain=OTHER_DOMAIN)
+    agent.settle()
+    claims.check("everything is acknowledged", agent.acknowledged == agent.sent)
+    return agent
+
+
+def is_accounted(claims, daemon, agent):
+    (process,) = [p for p in daemon.json("ps") if p["pid"] == os.getpid()]
+    claims.check("ps shows what is alive", (process["live_size"], process["live_count"]) == (600 * 48 + 7000 + 100, 602), process)
+    claims.check("and the exact peak", process["peak_size"] == max(1000 * 48, 600 * 48 + 7000 + 100), process)
+    claims.check("nothing is lost", process["lost"] == 0 and process["exact"])
+    claims.check("its name and layers are its own", (process["name"], process["layers"]) == ("third-party", ["third-party"]))
+    id = daemon.tmctl("snapshot", "--pid", os.getpid()).stdout.strip()
+    traces = sorted((t["domain"], t["domain_name"], t["size"], t["count"]) for t in daemon.json_lines("traces", id))
+    claims.check("a snapshot holds the traces", traces == [
+        (777, "arena", 100, 1), (4294967294, "malloc", 48, 600), (4294967294, "malloc", 7000, 1)], traces)
+    rows = daemon.json("stats", id, "--group-by", "traceback")["statistics"]
+    claims.check("tracebacks have their frames, oldest first",
+          [f["filename"] for f in rows[0]["traceback"]] == ["/opt/language/lib.so"] * 2, rows)
+    for i in range(400, 1000):
+        agent.record(FREE, 0, 0x10000 + 64 * i)
+    agent.settle()
+    new = daemon.tmctl("snapshot", "--pid", os.getpid()).stdout.strip()
+    compared = daemon.json("compare", id, new)
+    claims.check("two snapshots compare", (compared["total_size_diff"], compared["total_count_diff"]) == (-600 * 48, -600), compared)
+
+
+def many_events(claims, daemon, agent):
+    """More than a window: the agent waits for Acks and nothing is lost."""
+    for i in range(200000):
+        agent.record(ALLOC, 2, 0x20000000 + 32 * i, 16)
+    for i in range(200000):
+        agent.record(FREE, 0, 0x20000000 + 32 * i)
+    agent.settle()
+    (process,) = [p for p in daemon.json("ps") if p["pid"] == os.getpid()]
+    claims.check("400,000 events later the account is the same", (process["live_size"], process["lost"]) == (7100, 0), process)
+    agent.record(LOST, 0, 5)
+    agent.settle()
+    (process,) = [p for p in daemon.json("ps") if p["pid"] == os.getpid()]
+    claims.check("losses that it reports are shown, and that it is inexact", (process["lost"], process["exact"]) == (5, False))
+
+
+def ends(claims, daemon):
+    """A child streams and dies of SIGKILL; what it sent is kept."""
+    child = os.fork()
+    if child == 0:
+        agent = Agent(daemon)
+        agent.hello(pid=os.getpid(), name=b"short-lived")
+        agent.define(nodes=[(0, 0, 0x1234)])
+        agent.record(ALLOC, 1, 0x5000, 12345)
+        agent.settle()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    def still_there():
+        return any(p["pid"] == child and p["state"] != "ended" for p in daemon.json("ps"))
+
+    deadline = time.monotonic() + 20
+    while still_there() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    claims.check("a dead process leaves ps", not still_there())
+
+
+def refusals(claims, daemon):
+    agent = Agent(daemon)
+    reply = agent.hello(major=99)
+    claims.check("another major version is refused with a reason", reply.status == pb.HelloReply.VERSION and reply.reason, reply)
+    claims.check("and the daemon hangs up", dropped(agent))
+    agent = Agent(daemon)
+    agent.send(pb.AgentMessage(events=pb.EventBatch(sequence=0, records=b"")))
+    claims.check("events before a Hello: dropped", dropped(agent))
+    agent = Agent(daemon)
+    agent.socket.sendall(struct.pack("<I", LENGTH_MAX + 1))
+    claims.check("a message that is too long: dropped", dropped(agent))
+    agent = Agent(daemon)
+    agent.socket.sendall(struct.pack("<I", 5) + b"\xff" * 5)
+    claims.check("bytes that are no message: dropped", dropped(agent))
+    for what, arguments in (("a node that was never defined", (ALLOC, 99, 0x1000, 1)), ("an unknown type", (31, 0))):
+        child = os.fork()
+        if child == 0:
+            agent = Agent(daemon)
+            agent.hello()
+            agent.record(*arguments)
+            agent.flush()
+            os._exit(0 if dropped(agent) else 1)
+        claims.check(f"a record with {what}: dropped", os.waitpid(child, 0)[1] == 0)
+    claims.check("others are unaffected", any(p["pid"] == os.getpid() for p in daemon.json("ps")))
+
+
+def main():
+    with Claims() as claims, Daemon() as daemon:
+        agent = streams_events(claims, daemon)
+        is_accounted(claims, daemon, agent)
+        many_events(claims, daemon, agent)
+        ends(claims, daemon)
+        refusals(claims, daemon)
+
+
+main()

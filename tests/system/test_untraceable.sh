@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What cannot be traced is said before it starts, not ignored in silence; with
+# --best-effort it runs untraced, with a warning.
+. "$(dirname "$0")/../support/test.sh"
+
+# untraceable WHAT REGEX COMMAND...
+untraceable() {
+        local what=$1 regex=$2 status=0
+        shift 2
+        tmctl run -- "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+        claim_equal "$what: refused" 125 "$status"
+        claim_equal "$what: not started" '' "$(cat "$scratch/out")"
+        claim_match "$what: says why" "$regex" "$(cat "$scratch/err")"
+        status=0
+        tmctl run --best-effort -- "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+        claim_equal "$what: --best-effort runs it" "0 hello" "$status $(cat "$scratch/out")"
+        claim_match "$what: --best-effort warns" "$regex" "$(cat "$scratch/err")"
+}
+
+compile() { # COMPILER NAME OPTION...: a program that allocates and says hello
+        "$1" -x c -o "$scratch/$2" "${@:3}" - <<<'
+                #include <stdio.h>
+                #include <stdlib.h>
+                int main(void) { void *volatile block = malloc(100); free(block); puts("hello"); return 0; }'
+}
+
+own_malloc() {
+        gcc -x c -o "$scratch/own-malloc" - <<<'
+                #include <stddef.h>
+                #include <unistd.h>
+                static char heap[1 << 20];
+                static size_t used;
+                void *malloc(size_t n) { void *block = heap + used; used += (n + 15) & ~(size_t)15; return block; }
+                void free(void *block) { (void)block; }
+                void *calloc(size_t n, size_t size) { return malloc(n * size); }
+                void *realloc(void *block, size_t n) { (void)block; return malloc(n); }
+                int main(void) { return malloc(10) && write(1, "hello\n", 6) == 6 ? 0 : 1; }'
+}
+
+daemon_start
+untraceable "a static program" static busybox echo hello
+compile gcc static-pie -static-pie && untraceable "a static-pie program" static "$scratch/static-pie"
+if command -v musl-gcc >/dev/null; then
+        compile musl-gcc musl && untraceable "a program for musl" 'musl|libc' "$scratch/musl"
+fi
+own_malloc && untraceable "a program with a malloc of its own" malloc "$scratch/own-malloc"
+if [ "$(id -u)" = 0 ]; then
+        # set-uid for somebody else: for root itself the loader doesn't mind
+        compile gcc setuid && chown nobody "$scratch/setuid" && chmod 4755 "$scratch/setuid" && chmod 755 "$scratch"
+        untraceable "a set-uid program" 'set-?u(ser-)?id' "$scratch/setuid"
+fi
+compile gcc plain
+claim_equal "an ordinary program is traced" hello "$(tmctl run -- "$scratch/plain" 2>/dev/null)"
+claim "and leaves an exit snapshot" tmctl show last:exit

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/base/proc.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/support/check_main.h"
+
+static void expect_unit(const char *cgroup, const char *unit) {
+        char *got = proc_unit_of_cgroup(cgroup);
+        ck_assert_str_eq(got, unit);
+        free(got);
+}
+
+START_TEST(the_innermost_unit_of_a_cgroup_counts)
+{
+        expect_unit("/system.slice/redis-server.service", "redis-server.service");
+        expect_unit("/user.slice/user-1000.slice/user@1000.service/app.slice/foo.service", "foo.service");
+        expect_unit("/user.slice/user-1000.slice/session-3.scope", "session-3.scope");
+        expect_unit("/system.slice/docker.service/payload/inner", "docker.service");
+        expect_unit("/system.slice/.service", "");
+        expect_unit("/", "");
+        expect_unit("", "");
+        expect_unit("init.scope", "init.scope");
+}
+END_TEST
+
+START_TEST(a_process_is_told_from_its_successor_by_its_start)
+{
+        struct proc_info info;
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        ck_assert_int_eq(proc_info_read(getpid(), &info), 0);
+        ck_assert_int_eq(info.pid, getpid());
+        ck_assert_int_eq(info.ppid, getppid());
+        ck_assert_uint_gt(info.start_ticks, 0);
+        int64_t age_s = now.tv_sec - info.started_at_ns / 1000000000;
+        ck_assert(age_s >= -2 && age_s < 600);
+        proc_info_deinit(&info);
+}
+END_TEST
+
+START_TEST(a_name_with_parentheses_does_not_confuse)
+{
+        struct proc_info info;
+        int ready[2];
+        ck_assert_int_eq(pipe(ready), 0);
+        pid_t child = fork();
+        if (child == 0) {
+                FILE *comm = fopen("/proc/self/comm", "w");
+                fputs("a) 1 (b", comm);
+                fclose(comm);
+                close(ready[1]);
+                pause();
+        }
+        close(ready[1]);
+        char c;
+        ck_assert_int_eq(read(ready[0], &c, 1), 0);
+        ck_assert_int_eq(proc_info_read(child, &info), 0);
+        ck_assert_int_eq(info.ppid, getpid());
+        proc_info_deinit(&info);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        ck_assert_int_eq(proc_info_read(child, &info), -ESRCH);
+        close(ready[0]);
+}
+END_TEST
+
+CHECK_MAIN("base/proc", the_innermost_unit_of_a_cgroup_counts, a_process_is_told_from_its_successor_by_its_start,
+           a_name_with_parentheses_does_not_confuse)

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* client/render_place.c, client/source_lines.c, client/reference.c, client/time_format.c: parts of output and input. */
+
+#include "client/reference.h"
+#include "client/render.h"
+#include "client/time_format.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static Tracemallocd__Control__Frame frame_of(const char *filename, uint64_t lineno, const char *function) {
+        Tracemallocd__Control__Frame frame = TRACEMALLOCD__CONTROL__FRAME__INIT;
+        frame.filename = (ProtobufCBinaryData){strlen(filename), (uint8_t *)filename};
+        frame.lineno = lineno;
+        frame.has_function = function != NULL;
+        if (function)
+                frame.function = (ProtobufCBinaryData){strlen(function), (uint8_t *)function};
+        return frame;
+}
+
+static void expect_place(const char *filename, uint64_t lineno, const char *function, size_t width, const char *text) {
+        Tracemallocd__Control__Frame frame = frame_of(filename, lineno, function);
+        char *place = render_place(&frame, width);
+        ck_assert_str_eq(place, text);
+        free(place);
+}
+
+START_TEST(places_are_pythons_where_there_is_a_line)
+{
+        expect_place("a.py", 3, "f", 0, "a.py:3");
+        expect_place("a.py", 0, NULL, 0, "a.py:0");
+        expect_place("<unknown>", 0, NULL, 0, "<unknown>:0");
+        expect_place("libfoo.so.1", 0, "foo", 0, "libfoo.so.1 (foo)");
+}
+END_TEST
+
+START_TEST(frames_without_symbols_show_their_offset)
+{
+        Tracemallocd__Control__Frame frame = frame_of("libfoo.so.1", 0, NULL);
+        frame.has_offset = true;
+        frame.offset = 0x1234;
+        char *place = render_place(&frame, 0);
+        ck_assert_str_eq(place, "libfoo.so.1 (+0x1234)");
+        free(place);
+}
+END_TEST
+
+START_TEST(the_path_gives_way_before_the_function)
+{
+        expect_place("/usr/lib/x86_64-linux-gnu/libfoo.so.1", 0, "some_function", 40,
+                     "/usr/li...nu/libfoo.so.1 (some_function)");
+}
+END_TEST
+
+START_TEST(traceback_ranges_are_those_of_traceback_format)
+{
+        /* limit, n, first, end: self[-limit:] above 0, else self[:limit] */
+        static const int64_t cases[][4] = {{1, 3, 2, 3},  {3, 3, 0, 3},        {9, 3, 0, 3},  {0, 3, 0, 0},
+                                           {-1, 3, 0, 2}, {-3, 3, 0, 0},       {-9, 3, 0, 0}, {INT64_MIN + 1, 3, 0, 0},
+                                           {1, 0, 0, 0},  {INT64_MAX, 3, 0, 3}};
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                size_t first, end;
+                render_traceback_range((size_t)cases[i][1], cases[i][0], &first, &end);
+                ck_assert_int_eq((int64_t)first, cases[i][2]);
+                ck_assert_int_eq((int64_t)end, cases[i][3]);
+        }
+}
+END_TEST
+
+static void expect_line(struct source_lines *lines, const char *name, uint64_t lineno, const char *text) {
+        const char *found;
+        size_t length;
+        int r = source_lines_get(lines, name, strlen(name), lineno, &found, &length);
+        if (!text) {
+                ck_assert_int_eq(r, SOURCE_LINES_E_NONE);
+                return;
+        }
+        ck_assert_int_eq(r, 0);
+        ck_assert_uint_eq(length, strlen(text));
+        ck_assert(memcmp(found, text, length) == 0);
+}
+
+START_TEST(source_lines_are_those_of_linecache)
+{
+        char dir[] = "/tmp/test_render.XXXXXX", name[64], fifo[64];
+        ck_assert_ptr_nonnull(mkdtemp(dir));
+        snprintf(name, sizeof name, "%s/a.py", dir);
+        snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+        FILE *f = fopen(name, "w");
+        fputs("first\n  second  \n\n\tlast", f);
+        fclose(f);
+        ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+        struct source_lines *lines = source_lines_new();
+        expect_line(lines, name, 1, "first");
+        expect_line(lines, name, 2, "second");
+        expect_line(lines, name, 3, NULL);
+        expect_line(lines, name, 4, "last");
+        expect_line(lines, name, 5, NULL);
+        expect_line(lines, name, 0, NULL);
+        expect_line(lines, fifo, 1, NULL);
+        expect_line(lines, dir, 1, NULL);
+        expect_line(lines, "/dev/zero", 1, NULL);
+        expect_line(lines, "<string>", 1, NULL);
+        expect_line(lines, "", 1, NULL);
+        source_lines_free(lines);
+        unlink(name);
+        unlink(fifo);
+        rmdir(dir);
+}
+END_TEST
+
+START_TEST(references_are_told_from_files)
+{
+        static const char *const good[] = {"17",        "s3",          "17,18", "last",        "last~1",
+                                           "last:exit", "last:peak~2", "@1234", "s1,17,last~1"};
+        static const char *const bad[] = {"",     "s", "17,", ",17",    "17x",   "a.pickle", "-",
+                                          "./17", "@", "@x",  "latest", "last~", "last:",    "-1"};
+        for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+                ck_assert_msg(reference_is_snapshot(good[i]), "%s", good[i]);
+        for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+                ck_assert_msg(!reference_is_snapshot(bad[i]), "%s", bad[i]);
+}
+END_TEST
+
+START_TEST(times_are_rfc_3339)
+{
+        char text[TIME_FORMAT_MAX];
+        ck_assert_str_eq(time_format_rfc3339(text, 0), "1970-01-01T00:00:00.000000Z");
+        ck_assert_str_eq(time_format_rfc3339(text, INT64_C(1795343400123456789)), "2026-11-22T10:30:00.123456Z");
+        ck_assert_str_eq(time_format_rfc3339(text, -1), "1969-12-31T23:59:59.999999Z");
+}
+END_TEST
+
+START_TEST(spans_have_two_units_at_most)
+{
+        char text[TIME_FORMAT_MAX];
+        const int64_t s = INT64_C(1000000000);
+        ck_assert_str_eq(time_format_span(text, -s), "0 ms");
+        ck_assert_str_eq(time_format_span(text, s / 2), "500 ms");
+        ck_assert_str_eq(time_format_span(text, 12 * s + s / 4), "12.2 s");
+        ck_assert_str_eq(time_format_span(text, 250 * s), "4 min 10 s");
+        ck_assert_str_eq(time_format_span(text, 11100 * s), "3 h 5 min");
+        ck_assert_str_eq(time_format_span(text, 187200 * s), "2 d 4 h");
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("render");
+        TCase *tc = tcase_create("render");
+        tcase_add_test(tc, places_are_pythons_where_there_is_a_line);
+        tcase_add_test(tc, frames_without_symbols_show_their_offset);
+        tcase_add_test(tc, the_path_gives_way_before_the_function);
+        tcase_add_test(tc, traceback_ranges_are_those_of_traceback_format);
+        tcase_add_test(tc, source_lines_are_those_of_linecache);
+        tcase_add_test(tc, references_are_told_from_files);
+        tcase_add_test(tc, times_are_rfc_3339);
+        tcase_add_test(tc, spans_have_two_units_at_most);
+        suite_add_tcase(suite, tc);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_NORMAL);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "client/text.h"
+
+#include <check.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void expect_json(const char *bytes, size_t length, const char *json) {
+        struct json_object *object = text_json(bytes, length);
+        ck_assert_str_eq(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), json);
+        json_object_put(object);
+}
+#define EXPECT_JSON(bytes, json) expect_json(bytes, sizeof(bytes) - 1, json)
+
+START_TEST(utf8_passes_through)
+{
+        EXPECT_JSON("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\"");
+        EXPECT_JSON("", "\"\"");
+        expect_json(NULL, 0, "\"\"");
+}
+END_TEST
+
+/* json.dumps(os.fsdecode(b"...")) of CPython 3.11 */
+START_TEST(other_bytes_become_low_surrogates)
+{
+        EXPECT_JSON("caf\xe9", "\"caf\\udce9\"");
+        EXPECT_JSON("\xff\xfe", "\"\\udcff\\udcfe\"");
+        EXPECT_JSON("\xe2\x82", "\"\\udce2\\udc82\"");
+        EXPECT_JSON("\xc0\x80", "\"\\udcc0\\udc80\"");
+        EXPECT_JSON("\xe0\x80\x80", "\"\\udce0\\udc80\\udc80\"");
+        EXPECT_JSON("\xed\xa0\x80", "\"\\udced\\udca0\\udc80\"");
+        EXPECT_JSON("\xf4\x90\x80\x80", "\"\\udcf4\\udc90\\udc80\\udc80\"");
+        EXPECT_JSON("\x80x", "\"\\udc80x\"");
+}
+END_TEST
+
+START_TEST(json_escapes_what_json_must)
+{
+        EXPECT_JSON("a\"b\\c/d", "\"a\\\"b\\\\c/d\"");
+        EXPECT_JSON("\n\t\r\b\f", "\"\\n\\t\\r\\b\\f\"");
+        EXPECT_JSON("\x01\x1f\0x", "\"\\u0001\\u001f\\u0000x\"");
+        EXPECT_JSON("\x7f", "\"\x7f\"");
+}
+END_TEST
+
+static void expect_display(const char *bytes, const char *text) {
+        char *display = text_display(bytes, strlen(bytes));
+        ck_assert_str_eq(display, text);
+        free(display);
+}
+
+START_TEST(display_never_drives_a_terminal)
+{
+        expect_display("a\x1b[31mb", "a\\x1b[31mb");
+        expect_display("caf\xc3\xa9", "caf\xc3\xa9");
+        expect_display("caf\xe9", "caf\\xe9");
+        expect_display("\xc2\x9b"
+                       "31m",
+                       "\\xc2\\x9b31m");
+        expect_display("line\nline", "line\\x0aline");
+}
+END_TEST
+
+static void expect_short(const char *text, size_t width, const char *expected) {
+        char *shorter = text_shorten(text, width);
+        ck_assert_str_eq(shorter, expected);
+        ck_assert_uint_le(text_width(shorter), width < 8 ? 8 : width);
+        free(shorter);
+}
+
+START_TEST(shortening_keeps_both_ends)
+{
+        expect_short("/usr/lib/libfoo.so.1", 20, "/usr/lib/libfoo.so.1");
+        expect_short("/usr/lib/libfoo.so.1", 15, "/usr...foo.so.1");
+        expect_short("/usr/lib/libfoo.so.1", 0, "/u...o.1");
+        expect_short("\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 8,
+                     "\xc3\xa9\xc3\xa9...\xc3\xa9\xc3\xa9\xc3\xa9");
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("text");
+        TCase *tc = tcase_create("text");
+        tcase_add_test(tc, utf8_passes_through);
+        tcase_add_test(tc, other_bytes_become_low_surrogates);
+        tcase_add_test(tc, json_escapes_what_json_must);
+        tcase_add_test(tc, display_never_drives_a_terminal);
+        tcase_add_test(tc, shortening_keeps_both_ends);
+        suite_add_tcase(suite, tc);
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_NORMAL);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/check_main.h"
+
+static int read_text(struct config *config, const char *text, char **errorp) {
+        char path[] = "/tmp/test_config.XXXXXX";
+        int fd = mkstemp(path);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+        close(fd);
+        ck_assert_int_eq(config_init(config), 0);
+        int r = config_read(config, path, true, errorp);
+        unlink(path);
+        return r;
+}
+
+static void expect_error(const char *text, const char *part) {
+        struct config config;
+        char *error;
+        ck_assert_int_eq(read_text(&config, text, &error), CONFIG_E_INVALID);
+        ck_assert_ptr_nonnull(error);
+        ck_assert_msg(strstr(error, part), "'%s' does not say '%s'", error, part);
+        ck_assert_ptr_null(strchr(error, '\n'));
+        free(error);
+        config_deinit(&config);
+}
+
+START_TEST(every_key_is_read)
+{
+        struct config config;
+        char *error;
+        ck_assert_int_eq(read_text(&config,
+                                   "[daemon]\nlog_level = debug\nworkers = 3\nidle_exit = 7\n"
+                                   "[limits]\nprocesses_per_user = 5\nconnections_per_user = 6\n"
+                                   "table_memory_per_process = 2G\n"
+                                   "[agent]\nstall_limit_ms = 150\n[snapshots]\nexit_min_age = 0\n"
+                                   "[symbols]\ndebuginfod_urls = https://debuginfod.debian.net\n",
+                                   &error),
+                         0);
+        ck_assert_int_eq(config.log_level, LOG_LEVEL_DEBUG);
+        ck_assert_uint_eq(config.workers, 3);
+        ck_assert_uint_eq(config.idle_exit_s, 7);
+        ck_assert_uint_eq(config.processes_per_user, 5);
+        ck_assert_uint_eq(config.connections_per_user, 6);
+        ck_assert_uint_eq(config.table_bytes_per_process, UINT64_C(2) << 30);
+        ck_assert_uint_eq(config.stall_limit_ms, 150);
+        ck_assert_uint_eq(config.exit_min_age_s, 0);
+        ck_assert_str_eq(config.debuginfod_urls, "https://debuginfod.debian.net");
+        config_deinit(&config);
+}
+END_TEST
+
+START_TEST(an_error_names_file_line_and_key)
+{
+        expect_error("[daemon]\nworkers = 3\nlog_levle = debug\n", ":3: unknown key 'log_levle'");
+        expect_error("[daemon]\nworkers = many\n", ":2: invalid value for 'workers'");
+        expect_error("[daemon]\nworkers = 0\n", "between 1 and 64");
+        expect_error("[daemon]\nworkers = 3K\n", "invalid value");
+        expect_error("[daemon]\nworkers = -3\n", "invalid value");
+        expect_error("[daemon]\nlog_level = loud\n", "invalid value for 'log_level'");
+        expect_error("[limits]\ntable_memory_per_process = 99999999999999999999\n", "invalid value");
+        expect_error("[limits]\ntable_memory_per_process = 99999999999T\n", "invalid value");
+        expect_error("nonsense\n", ":1: not a 'key = value' line");
+        expect_error("[nowhere]\nworkers = 3\n", "unknown key");
+}
+END_TEST
+
+START_TEST(a_missing_file_matters_only_where_it_was_named)
+{
+        struct config config;
+        char *error;
+        ck_assert_int_eq(config_init(&config), 0);
+        ck_assert_int_eq(config_read(&config, "/nonexistent/tracemallocd.conf", false, &error), 0);
+        ck_assert_int_eq(config_read(&config, "/nonexistent/tracemallocd.conf", true, &error), -ENOENT);
+        ck_assert_ptr_nonnull(strstr(error, "/nonexistent/tracemallocd.conf"));
+        free(error);
+        config_deinit(&config);
+}
+END_TEST
+
+CHECK_MAIN("daemon/config", every_key_is_read, an_error_names_file_line_and_key,
+           a_missing_file_matters_only_where_it_was_named)

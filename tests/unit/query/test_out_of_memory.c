@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Each allocation of a query fails once. The linker sends the library's
+ * allocations here (--wrap); the sanitizer build sees what would leak.
+ */
+
+#include "daemon/query/query.h"
+#include "daemon/query/reference.h"
+#include "tests/unit/query/snapshot_text.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_reallocarray(void *old, size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_reallocarray(void *old, size_t n, size_t size);
+
+static long fail_at = -1; /* allocations until the one that fails; -1: none does */
+
+static bool fails(void) {
+        return fail_at >= 0 && fail_at-- == 0;
+}
+
+void *__wrap_malloc(size_t size) {
+        return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size) {
+        return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size) {
+        return fails() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_reallocarray(void *old, size_t n, size_t size) {
+        return fails() ? NULL : __real_reallocarray(old, n, size);
+}
+
+static struct snapshot *snapshots[2];
+static struct symbol_set *symbols;
+
+/* Enough of everything that each array and index of the model grows. */
+static void setup(void) {
+        ck_assert_int_eq(symbol_set_new(&symbols), 0);
+        for (unsigned i = 0; i < 2; i++) {
+                snapshots[i] = snapshot_text_new(i + 1);
+                for (unsigned j = 0; j < 150; j++) {
+                        char outer[64], inner[64], module[64], symbol[64];
+                        char *frames[] = {outer, inner}, *inlined[] = {symbol};
+
+                        snprintf(outer, sizeof(outer), "s,\xff%u,%u,f%u", j, j, i);
+                        snprintf(inner, sizeof(inner), "n,lib%u.so,%u", j, j);
+                        snprintf(module, sizeof(module), "lib%u.so", j);
+                        snprintf(symbol, sizeof(symbol), "s,x%u.c,%u,g%u", j, j % 2, j);
+                        snapshot_text_blocks(snapshots[i], 0, 2, j, 1, frames, 2);
+                        snapshot_text_symbol(symbols, module, j, inlined, j % 3 ? 1 : 0);
+                }
+        }
+}
+
+static void teardown(void) {
+        for (unsigned i = 0; i < 2; i++)
+                snapshot_text_free(snapshots[i]);
+        symbols = symbol_set_free(symbols);
+}
+
+static int swallow(void *userdata, const Tracemallocd__Control__Reply *reply) {
+        return 0;
+}
+
+enum question {
+        STATS,
+        COMPARE,
+        TRACES,
+        N_QUESTIONS,
+};
+
+/* With fail_at set: nothing of Check may run, it allocates. */
+static int ask(enum question question, const Tracemallocd__Control__View *view, char **messagep) {
+        struct model_source sources[] = {{snapshots[0], symbols}, {snapshots[1], symbols}};
+        struct reply_sink sink = {swallow, NULL};
+
+        if (question == STATS)
+                return query_stats(sources, 2, view, &sink, messagep);
+        if (question == COMPARE)
+                return query_compare(&sources[0], 1, &sources[1], 1, view, &sink, messagep);
+        return query_traces(sources, 2, view, &sink, messagep);
+}
+
+/* Fail each allocation in turn, until there is none that could. */
+static void fail_each(enum question question, const Tracemallocd__Control__View *view) {
+        char *message = NULL;
+        bool failed = true;
+
+        for (long i = 0; failed; i++) {
+                int r;
+
+                fail_at = i;
+                r = ask(question, view, &message);
+                failed = fail_at < 0;
+                fail_at = -1;
+                ck_assert_int_eq(r, failed ? -ENOMEM : 0);
+                ck_assert_ptr_null(message);
+        }
+}
+
+START_TEST(every_allocation_of_a_query_may_fail)
+{
+        Tracemallocd__Control__View view = TRACEMALLOCD__CONTROL__VIEW__INIT;
+        Tracemallocd__Control__Filter filter = TRACEMALLOCD__CONTROL__FILTER__INIT, *filters[] = {&filter, &filter};
+        ProtobufCBinaryData skip = {3, (uint8_t *)"*.c"}, skip_function = {2, (uint8_t *)"g1"};
+
+        filter.pattern = (ProtobufCBinaryData){5, (uint8_t *)"*[!z]"};
+        filter.inclusive = true;
+        view.filters = filters;
+        view.n_filters = 2;
+        view.skip = &skip;
+        view.n_skip = 1;
+        view.skip_functions = &skip_function;
+        view.n_skip_functions = 1;
+        view.limit = 5;
+        for (int i = 0; i < N_QUESTIONS; i++) {
+                view.group_by = TRACEMALLOCD__CONTROL__GROUP_BY__TRACEBACK;
+                view.cumulative = false;
+                fail_each((enum question)i, &view);
+                view.group_by = TRACEMALLOCD__CONTROL__GROUP_BY__LINENO;
+                view.cumulative = true;
+                fail_each((enum question)i, &view);
+        }
+}
+END_TEST
+
+START_TEST(a_reference_may_find_no_memory)
+{
+        struct reference *reference = NULL;
+        char *message = NULL;
+
+        int r;
+
+        fail_at = 0;
+        r = reference_parse("1,2", &reference, &message);
+        fail_at = -1;
+        ck_assert_int_eq(r, -ENOMEM);
+        ck_assert_ptr_null(reference);
+        ck_assert_ptr_null(message);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("out_of_memory");
+        TCase *cases = tcase_create("out_of_memory");
+        SRunner *runner;
+        int failed;
+
+        tcase_set_timeout(cases, 120);
+        tcase_add_checked_fixture(cases, setup, teardown);
+        tcase_add_test(cases, every_allocation_of_a_query_may_fail);
+        tcase_add_test(cases, a_reference_may_find_no_memory);
+        suite_add_tcase(suite, cases);
+        runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Writing and what it leaves in the tables: round trips, sharing, deletion, ids, sets. */
+
+#include "tests/support/check_main.h"
+#include "tests/support/snapshot_equal.h"
+#include "tests/support/snapshot_random.h"
+#include "tests/unit/store/store_fixture.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct fixture f;
+
+static void begin(void) {
+        fixture_init(&f);
+        int r = fixture_open(&f);
+        ck_assert_msg(r == 0, "%d: %s", r, f.message);
+}
+
+static struct snapshot *make(uint64_t seed, uint32_t uid, uint32_t kind, uint32_t n) {
+        return snapshot_random(&(struct snapshot_random_options){
+                .seed = seed, .uid = uid, .pid = 100 + (uint32_t)seed, .kind = kind, .n_tracebacks = n});
+}
+
+static int64_t put(struct snapshot *s) {
+        int64_t id = 0;
+        int r = fixture_put(&f, s, 0, &id);
+        ck_assert_msg(r == 0, "%d: %s", r, f.message);
+        return id;
+}
+
+START_TEST(random_snapshots_come_back_equal_to_the_letter)
+{
+        begin();
+        struct snapshot *snapshots[40];
+        int64_t ids[40];
+        for (uint32_t seed = 0; seed < 40; seed++) {
+                snapshots[seed] = make(seed, 1000 + seed % 3, seed % 4, seed % 7 == 0 ? 0 : seed * 5);
+                ids[seed] = put(snapshots[seed]);
+                fixture_load_equal(&f, ids[seed], snapshots[seed]);
+        }
+        fixture_check(&f);
+        /* and also in another life, after all the others were put beside it */
+        fixture_close(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        for (uint32_t seed = 0; seed < 40; seed++) {
+                fixture_load_equal(&f, ids[seed], snapshots[seed]);
+                snapshot_unref(snapshots[seed]);
+        }
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_deep_traceback_comes_back)
+{
+        begin();
+        struct snapshot *s = snapshot_random(
+                &(struct snapshot_random_options){.seed = 5, .n_tracebacks = 3, .depth_max = 65535, .sizes_max = 3000});
+        fixture_load_equal(&f, put(s), s);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_second_snapshot_adds_no_string_frame_or_traceback)
+{
+        begin();
+        struct snapshot *s = make(3, 1000, SNAPSHOT_REQUEST, 200);
+        put(s);
+        int64_t strings = fixture_count(&f, "SELECT count(*) FROM string");
+        int64_t frames = fixture_count(&f, "SELECT count(*) FROM frame");
+        int64_t modules = fixture_count(&f, "SELECT count(*) FROM module");
+        int64_t tracebacks = fixture_count(&f, "SELECT count(*) FROM traceback");
+        int64_t groups = fixture_count(&f, "SELECT count(*) FROM snapshot_group");
+        ck_assert_int_gt(tracebacks, 500);
+        int64_t second = put(s);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM string"), strings);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM frame"), frames);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM module"), modules);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM traceback"), tracebacks);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot_group"), 2 * groups);
+        fixture_load_equal(&f, second, s);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(owners_share_strings_but_no_frame_and_no_module)
+{
+        begin();
+        struct snapshot *mine = make(3, 1000, SNAPSHOT_REQUEST, 50), *theirs = make(3, 1001, SNAPSHOT_REQUEST, 50);
+        put(mine);
+        int64_t strings = fixture_count(&f, "SELECT count(*) FROM string");
+        int64_t frames = fixture_count(&f, "SELECT count(*) FROM frame");
+        int64_t tracebacks = fixture_count(&f, "SELECT count(*) FROM traceback");
+        int64_t id = put(theirs);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM string"), strings);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM frame WHERE owner = 1001"), frames);
+        /* all but the root */
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM traceback"), 2 * tracebacks - 1);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM frame JOIN module ON module.id = frame.module "
+                                           "WHERE frame.owner <> module.owner"),
+                         0);
+        fixture_load_equal(&f, id, theirs);
+        snapshot_unref(mine);
+        snapshot_unref(theirs);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_delete_collects_what_nobody_else_needs)
+{
+        begin();
+        struct snapshot *a = make(1, 1000, SNAPSHOT_REQUEST, 100), *b = make(2, 1000, SNAPSHOT_REQUEST, 100);
+        int64_t id_a = put(a), id_b = put(b), id_b2 = put(b);
+        ck_assert_int_eq(fixture_delete(&f, &id_a, 1), 0);
+        fixture_check(&f);
+        fixture_load_equal(&f, id_b, b);
+        ck_assert_int_eq(fixture_delete(&f, (int64_t[]){id_b, id_b2}, 2), 0);
+        fixture_check(&f);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM string"), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM module"), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM frame"), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM traceback"), 1);
+        fixture_load_equal(&f, put(a), a); /* as well as before */
+        snapshot_unref(a);
+        snapshot_unref(b);
+        fixture_deinit(&f);
+}
+END_TEST
+
+/* Puts, deletes and labels at random; after each step all that should be there is there, and nothing else. */
+START_TEST(a_random_life_keeps_every_snapshot_whole)
+{
+        uint64_t state = 77; /* the seed */
+        struct snapshot *kept[12] = {0};
+        int64_t ids[12] = {0}, newest = 0;
+        begin();
+        for (int step = 0; step < 120; step++) {
+                size_t at = snapshot_random_next(&state) % 12;
+                if (kept[at]) {
+                        ck_assert_int_eq(fixture_delete(&f, &ids[at], 1), 0);
+                        kept[at] = snapshot_unref(kept[at]);
+                } else {
+                        kept[at] = make(snapshot_random_next(&state) % 9, 1000 + snapshot_random_next(&state) % 2,
+                                        SNAPSHOT_REQUEST, 30);
+                        ids[at] = put(kept[at]);
+                        ck_assert_int_gt(ids[at], newest);
+                        newest = ids[at];
+                }
+                if (step % 10 == 0)
+                        fixture_check(&f);
+                size_t other = snapshot_random_next(&state) % 12;
+                if (kept[other])
+                        fixture_load_equal(&f, ids[other], kept[other]);
+        }
+        fixture_check(&f);
+        for (size_t i = 0; i < 12; i++)
+                snapshot_unref(kept[i]);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_delete_gives_space_back_to_the_file_system)
+{
+        char path[128];
+        struct stat full, less;
+        begin();
+        snprintf(path, sizeof path, "%s", store_path(f.store));
+        struct snapshot *big = make(9, 1000, SNAPSHOT_REQUEST, 20000), *small = make(8, 1000, SNAPSHOT_REQUEST, 5);
+        int64_t id = put(big), keep = put(small);
+        /* what the log holds goes into the file at the end of a store */
+        fixture_close(&f);
+        ck_assert_int_eq(stat(path, &full), 0);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(fixture_delete(&f, &id, 1), 0);
+        ck_assert_int_eq(stat(path, &less), 0);
+        ck_assert_msg(less.st_size < full.st_size / 10, "%ld of %ld", (long)less.st_size, (long)full.st_size);
+        fixture_load_equal(&f, keep, small);
+        snapshot_unref(big);
+        snapshot_unref(small);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(ids_are_never_used_again)
+{
+        begin();
+        struct snapshot *s = make(1, 1000, SNAPSHOT_REQUEST, 5);
+        int64_t first = put(s), id = put(s);
+        ck_assert_int_eq(first, 1);
+        ck_assert_int_eq(fixture_delete(&f, (int64_t[]){first, id}, 2), 0);
+        fixture_close(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(put(s), id + 1);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_set_holds_all_its_members_and_goes_with_the_last)
+{
+        begin();
+        struct snapshot *members[] = {make(1, 1000, 0, 5), make(2, 1001, 0, 5), make(3, 1000, 0, 5)};
+        int64_t ids[3], *found, id;
+        size_t n;
+        ck_assert_int_eq(fixture_put_set(&f, members, 3, ids), 0);
+        int64_t set = f.set;
+        ck_assert_int_eq(set, 1);
+        ck_assert_int_eq(fixture_put(&f, members[0], set, &id), 0);
+        ck_assert_int_eq(store_reader_set_members(f.reader, set, &found, &n), 0);
+        ck_assert_uint_eq(n, 4);
+        ck_assert_int_eq(memcmp(found, ids, sizeof ids), 0);
+        ck_assert_int_eq(found[3], id);
+        free(found);
+        struct snapshot *loaded;
+        ck_assert_int_eq(store_reader_load(f.reader, ids[1], &loaded), 0);
+        ck_assert_int_eq(loaded->info.set, set);
+        snapshot_unref(loaded);
+        ck_assert_int_eq(fixture_delete(&f, (int64_t[]){ids[0], ids[1], ids[2], id}, 4), 0);
+        ck_assert_int_eq(store_reader_set_members(f.reader, set, &found, &n), STORE_E_NOT_FOUND);
+        ck_assert_int_eq(fixture_put(&f, members[0], set, &id), STORE_E_NOT_FOUND);
+        ck_assert_int_eq(fixture_put_set(&f, members, 1, ids), 0);
+        ck_assert_int_eq(f.set, 2);
+        fixture_check(&f);
+        for (size_t i = 0; i < 3; i++)
+                snapshot_unref(members[i]);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_label_can_be_changed)
+{
+        begin();
+        struct snapshot *s = make(1, 1000, SNAPSHOT_REQUEST, 5), *loaded;
+        int64_t id = put(s);
+        ck_assert_int_eq(fixture_label(&f, id, "after \xff"), 0);
+        ck_assert_int_eq(store_reader_load(f.reader, id, &loaded), 0);
+        ck_assert_str_eq(loaded->info.label, "after \xff");
+        snapshot_unref(loaded);
+        ck_assert_int_eq(fixture_label(&f, id + 1, "x"), STORE_E_NOT_FOUND);
+        ck_assert_str_eq(f.message, "no snapshot 2");
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_delete_with_one_unknown_id_deletes_nothing)
+{
+        begin();
+        struct snapshot *s = make(1, 1000, SNAPSHOT_REQUEST, 20), *loaded;
+        int64_t id = put(s);
+        ck_assert_int_eq(fixture_delete(&f, (int64_t[]){id, 99}, 2), STORE_E_NOT_FOUND);
+        fixture_load_equal(&f, id, s);
+        ck_assert_int_eq(store_reader_load(f.reader, 99, &loaded), STORE_E_NOT_FOUND);
+        ck_assert_str_eq(store_reader_message(f.reader), "no snapshot 99");
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_set_is_stored_whole_or_not_at_all)
+{
+        begin();
+        struct snapshot *members[] = {make(1, 1000, 0, 50), make(2, 1000, 0, 50)};
+        members[1]->info.kind = SNAPSHOT_LIVE; /* which is never stored */
+        int64_t ids[2];
+        ck_assert_int_eq(fixture_put_set(&f, members, 2, ids), STORE_E_INVALID);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM traceback"), 1);
+        fixture_check(&f);
+        ck_assert_int_eq(fixture_put_set(&f, members, 1, ids), 0);
+        fixture_load_equal(&f, ids[0], members[0]);
+        snapshot_unref(members[0]);
+        snapshot_unref(members[1]);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_snapshot_that_contradicts_itself_is_refused)
+{
+        begin();
+        struct snapshot *s = make(4, 1000, SNAPSHOT_REQUEST, 5);
+        struct snapshot_group *groups = (struct snapshot_group *)(uintptr_t)s->groups, good = groups[0];
+        int64_t id;
+        groups[0].size++;
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), STORE_E_INVALID);
+        groups[0] = good;
+        groups[0].node = s->n_nodes;
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), STORE_E_INVALID);
+        groups[0] = good;
+        groups[0].first_size = s->n_sizes;
+        groups[0].n_sizes = 1;
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), STORE_E_INVALID);
+        groups[0] = good;
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), 0);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+/* The shape that tracemalloc makes of a large program: 1.5 million blocks, 500 call sites, 10 frames. */
+START_TEST(what_many_blocks_take_goes_by_their_call_sites)
+{
+        struct snapshot_builder *b;
+        struct snapshot *s;
+        struct stat st;
+        uint64_t state = 1;
+        begin();
+        ck_assert_int_eq(snapshot_builder_new(&b), 0);
+        for (uint32_t site = 0; site < 500; site++) {
+                uint32_t node = 0, string, location;
+                for (uint32_t depth = 0; depth < 10; depth++) {
+                        char name[64];
+                        int n = snprintf(name, sizeof name, "/usr/lib/python3/dist-packages/package/module_%u.py",
+                                         (site * depth) % 100);
+                        ck_assert_int_eq(snapshot_builder_string(b, name, (size_t)n, &string), 0);
+                        struct snapshot_location l = {.kind = LOCATION_SOURCE,
+                                                      .module = SNAPSHOT_NONE,
+                                                      .filename = string,
+                                                      .function = SNAPSHOT_NONE,
+                                                      .lineno = site};
+                        ck_assert_int_eq(snapshot_builder_location(b, &l, &location), 0);
+                        ck_assert_int_eq(snapshot_builder_node(b, node, location, &node), 0);
+                }
+                for (uint32_t block = 0; block < 3000; block++)
+                        ck_assert_int_eq(
+                                snapshot_builder_block(b, 0, node, 10, 28 + snapshot_random_next(&state) % 100, 1), 0);
+        }
+        ck_assert_int_eq(snapshot_builder_finish(b, &s), 0);
+        ck_assert_uint_eq(s->info.count, 1500000);
+        put(s);
+        char *path = strdup(store_path(f.store));
+        fixture_close(&f);
+        ck_assert_int_eq(stat(path, &st), 0);
+        /* pickle.dumps(tracemalloc.Snapshot(the same traces, 10), 5) of CPython 3.11: 21,197,519 bytes */
+        ck_assert_int_lt(st.st_size, 21197519 / 10);
+        free(path);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+static void count_result(void *data, const struct store_result *result) {
+        ck_assert_int_eq(result->code, 0);
+        ++*(int *)data;
+}
+
+static void note_closed(void *data) {
+        ck_assert_int_eq(*(int *)data, 20); /* all answers came before */
+        *(int *)data = 1000;
+}
+
+START_TEST(a_close_does_what_was_queued_first)
+{
+        begin();
+        struct snapshot *s = make(4, 1000, SNAPSHOT_REQUEST, 50);
+        int answers = 0;
+        for (int i = 0; i < 20; i++)
+                ck_assert_int_eq(store_put(f.store, s, 0, count_result, &answers), 0);
+        snapshot_unref(s);
+        store_close(f.store, note_closed, &answers);
+        f.store = NULL;
+        f.reader = store_reader_close(f.reader);
+        uv_run(&f.loop, UV_RUN_DEFAULT);
+        ck_assert_int_eq(answers, 1000);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 20);
+        fixture_deinit(&f);
+}
+END_TEST
+
+static int count_descriptors(void) {
+        int n = 0;
+        for (int fd = 0; fd < 256; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+START_TEST(a_closed_store_leaves_no_descriptor)
+{
+        begin(); /* libuv's own, once for all loops */
+        fixture_deinit(&f);
+        int before = count_descriptors();
+        begin();
+        struct snapshot *s = make(4, 1000, SNAPSHOT_REQUEST, 50);
+        fixture_load_equal(&f, put(s), s);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+        ck_assert_int_eq(count_descriptors(), before);
+}
+END_TEST
+
+CHECK_MAIN("store", random_snapshots_come_back_equal_to_the_letter, a_deep_traceback_comes_back,
+           a_second_snapshot_adds_no_string_frame_or_traceback, owners_share_strings_but_no_frame_and_no_module,
+           a_delete_collects_what_nobody_else_needs, a_random_life_keeps_every_snapshot_whole,
+           a_delete_gives_space_back_to_the_file_system, ids_are_never_used_again,
+           a_set_holds_all_its_members_and_goes_with_the_last, a_label_can_be_changed,
+           a_delete_with_one_unknown_id_deletes_nothing, a_set_is_stored_whole_or_not_at_all,
+           a_snapshot_that_contradicts_itself_is_refused, what_many_blocks_take_goes_by_their_call_sites,
+           a_close_does_what_was_queued_first, a_closed_store_leaves_no_descriptor)
