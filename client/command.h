@@ -31,6 +31,8 @@ extern const struct command command_delete;
 extern const struct command command_stats;
 extern const struct command command_compare;
 extern const struct command command_traces;
+extern const struct command command_export;
+extern const struct command command_import;
 extern const struct command command_start;
 extern const struct command command_stop;
 extern const struct command command_clear;
@@ -47,4 +49,5 @@ void command_help(const struct command *command);
 
 #define SNAPSHOT_DESCRIPTION                                                                                           \
         "A snapshot is an id (17), a set (s3), a list (17,18), last, last~1, last:exit,\n"                             \
-        "last:peak, or @PID for the live table of a process now.\n"
+        "last:peak, or @PID for the live table of a process now. Anything else is a\n"                                 \
+        "file, a pickle of tracemalloc ('-' is stdin); show, label and delete take none.\n"

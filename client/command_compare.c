@@ -8,14 +8,20 @@
 #include "client/request.h"
 #include "client/session.h"
 #include "client/statistics_output.h"
+#include "daemon/base/cleanup.h"
 
 static int compare_run(const struct options *o) {
-        int code = reference_check(o->arguments[0]);
+        AUTO_FREE char *old = NULL, *new = NULL;
+        int code = reference_check(o->arguments[0], false);
         if (code == EXIT_CODE_DONE)
-                code = reference_check(o->arguments[1]);
+                code = reference_check(o->arguments[1], false);
         AUTO_CONNECTION struct connection *connection = NULL;
         if (code == EXIT_CODE_DONE)
                 code = session_open(o, &connection);
+        if (code == EXIT_CODE_DONE)
+                code = reference_resolve(connection, o->arguments[0], &old);
+        if (code == EXIT_CODE_DONE)
+                code = reference_resolve(connection, o->arguments[1], &new);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;
@@ -23,8 +29,8 @@ static int compare_run(const struct options *o) {
         Tracemallocd__Control__View view;
         request_init(&request);
         request_view_init(&view, o);
-        body.old = o->arguments[0];
-        body.new_ = o->arguments[1];
+        body.old = old;
+        body.new_ = new;
         body.view = &view;
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_COMPARE;
         request.compare = &body;

@@ -11,7 +11,7 @@
 static int delete_run(const struct options *o) {
         int code = EXIT_CODE_DONE;
         for (int i = 0; i < o->n_arguments && code == EXIT_CODE_DONE; i++)
-                code = reference_check(o->arguments[i]);
+                code = reference_check(o->arguments[i], true);
         AUTO_CONNECTION struct connection *connection = NULL;
         if (code == EXIT_CODE_DONE)
                 code = session_open(o, &connection);

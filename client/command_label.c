@@ -9,7 +9,7 @@
 #include "client/session.h"
 
 static int label_run(const struct options *o) {
-        int code = reference_check(o->arguments[0]);
+        int code = reference_check(o->arguments[0], true);
         AUTO_CONNECTION struct connection *connection = NULL;
         if (code == EXIT_CODE_DONE)
                 code = session_open(o, &connection);

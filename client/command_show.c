@@ -27,7 +27,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
 }
 
 static int show_run(const struct options *o) {
-        int code = reference_check(o->arguments[0]);
+        int code = reference_check(o->arguments[0], true);
         AUTO_CONNECTION struct connection *connection = NULL;
         if (code == EXIT_CODE_DONE)
                 code = session_open(o, &connection);

@@ -8,12 +8,16 @@
 #include "client/request.h"
 #include "client/session.h"
 #include "client/statistics_output.h"
+#include "daemon/base/cleanup.h"
 
 static int stats_run(const struct options *o) {
-        int code = reference_check(o->arguments[0]);
+        AUTO_FREE char *snapshot = NULL;
+        int code = reference_check(o->arguments[0], false);
         AUTO_CONNECTION struct connection *connection = NULL;
         if (code == EXIT_CODE_DONE)
                 code = session_open(o, &connection);
+        if (code == EXIT_CODE_DONE)
+                code = reference_resolve(connection, o->arguments[0], &snapshot);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;
@@ -21,7 +25,7 @@ static int stats_run(const struct options *o) {
         Tracemallocd__Control__View view;
         request_init(&request);
         request_view_init(&view, o);
-        body.snapshot = o->arguments[0];
+        body.snapshot = snapshot;
         body.view = &view;
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_STATS;
         request.stats = &body;

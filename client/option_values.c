@@ -109,6 +109,28 @@ int option_kind(const char *text) {
         return OPTIONS_E_USAGE;
 }
 
+int option_format(const char *text, enum export_format *formatp) {
+        static const char *const words[] = {"tracemalloc", "json", NULL};
+        int i = word_index(words, text);
+        if (i < 0) {
+                message_error("--format is tracemalloc or json, not '%s'", text);
+                return OPTIONS_E_USAGE;
+        }
+        *formatp = (enum export_format)i;
+        return 0;
+}
+
+int option_python(const char *text, bool *python_3_8p) {
+        static const char *const words[] = {"3.9", "3.8", NULL};
+        int i = word_index(words, text);
+        if (i < 0) {
+                message_error("--python is 3.8 (for Python 3.6 to 3.8) or 3.9 (for later ones), not '%s'", text);
+                return OPTIONS_E_USAGE;
+        }
+        *python_3_8p = i == 1;
+        return 0;
+}
+
 static int64_t now_seconds(void) {
         return (int64_t)time(NULL);
 }

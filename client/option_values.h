@@ -18,6 +18,8 @@ int option_not_empty(const char *option, const char *text);
 int option_color(const char *text, enum color_when *colorp);
 int option_group_by(const char *text, enum group_by *group_byp);
 int option_domains(const char *text);
+int option_format(const char *text, enum export_format *formatp);
+int option_python(const char *text, bool *python_3_8p);
 int option_kind(const char *text);
 
 /** option_since() - "90s", "10m", "2h", "3d" ago; or a local date or date and time, with "Z" UTC */

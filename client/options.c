@@ -47,6 +47,9 @@ enum option_id {
         OPTION_KIND,
         OPTION_SINCE,
         OPTION_CONTAINER,
+        OPTION_FORMAT,
+        OPTION_PYTHON,
+        OPTION_OUTPUT,
 };
 
 struct option_entry {
@@ -91,6 +94,11 @@ static const struct option_entry entries[] = {
         {OPTION_SET_RUN, OPTION_NO_CHILDREN, "no-children", NULL, "trace the command alone"},
         {OPTION_SET_RUN, OPTION_BEST_EFFORT, "best-effort", NULL, "run what cannot be traced untraced, with a warning"},
         {OPTION_SET_ENV, OPTION_CONTAINER, "container", NULL, "as options for docker run and podman run"},
+        {OPTION_SET_EXPORT, OPTION_FORMAT, "format", "FORMAT",
+         "tracemalloc (default), what Snapshot.load() reads;\njson, as 'tmctl traces --json' prints"},
+        {OPTION_SET_EXPORT, OPTION_PYTHON, "python", "VERSION", "3.9 (default) and later, or 3.8 and earlier"},
+        {OPTION_SET_EXPORT, OPTION_OUTPUT, "output", "FILE", "where to write; -o FILE is the same (default stdout)"},
+        {OPTION_SET_IMPORT, OPTION_LABEL, "label", "TEXT", "a note to keep with the snapshot"},
         {OPTION_SET_JSON, OPTION_JSON, "json", NULL, "JSON on stdout, see tmctl(1)"},
         {OPTION_SET_COMMON, OPTION_COLOR, "color", "WHEN", "auto (default), always or never"},
         {OPTION_SET_COMMON, OPTION_SYSTEM, "system", NULL, "the system's daemon"},
@@ -186,6 +194,10 @@ static int take_value(struct options *o, enum option_id id, const char *value) {
         case OPTION_DOMAINS:
                 o->domains = value;
                 return option_domains(value);
+        case OPTION_FORMAT:
+                return option_format(value, &o->format);
+        case OPTION_PYTHON:
+                return option_python(value, &o->python_3_8);
         case OPTION_KIND:
                 o->kind = value;
                 return option_kind(value);
@@ -204,6 +216,9 @@ static int take_text_or_flag(struct options *o, enum option_id id, const char *v
         case OPTION_STATE_DIR:
                 o->state_dir = value;
                 return option_not_empty("--state-dir", value);
+        case OPTION_OUTPUT:
+                o->output = value;
+                return option_not_empty("--output", value);
         case OPTION_NAME:
                 text_list_add(&o->names, value);
                 return 0;
@@ -285,13 +300,16 @@ static int bad_option(const char *who, int c, char **argv) {
 int options_parse(struct options *o, const char *who, unsigned sets, bool stop, int argc, char **argv) {
         struct option longs[N_ENTRIES + 1];
         bool every_filter = false;
+        const char *shorts = sets & OPTION_SET_EXPORT ? ":ho:" : stop ? "+:h" : ":h";
         fill_long_options(longs, sets);
         optind = 0; /* begin anew, glibc's way */
         opterr = 0;
         int c;
-        while ((c = getopt_long(argc, argv, stop ? "+:h" : ":h", longs, NULL)) != -1) {
+        while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
                 if (c == 'h')
                         c = OPTION_HELP;
+                if (c == 'o')
+                        c = OPTION_OUTPUT;
                 if (c < OPTION_HELP)
                         return bad_option(who, c, argv);
                 bool *flag = flag_of(o, (enum option_id)c);

@@ -25,6 +25,8 @@ enum option_set {
         OPTION_SET_FRAMES = 1 << 10,  /* --frames, of start */
         OPTION_SET_ENV = 1 << 11,     /* --container */
         OPTION_SET_VERSION = 1 << 12, /* before a command only */
+        OPTION_SET_EXPORT = 1 << 13,  /* --format --python --output */
+        OPTION_SET_IMPORT = 1 << 14,  /* --label, of import */
 };
 
 enum group_by {
@@ -32,6 +34,11 @@ enum group_by {
         GROUP_BY_FILENAME = 1,
         GROUP_BY_TRACEBACK = 2,
         GROUP_BY_FUNCTION = 3,
+};
+
+enum export_format {
+        EXPORT_TRACEMALLOC = 0,
+        EXPORT_JSON = 1,
 };
 
 struct text_list {
@@ -68,6 +75,9 @@ struct options {
         uint32_t frames; /* 0: not given */
         const char *domains, *label, *kind;
         int64_t since_unix_ns; /* 0: all */
+        enum export_format format;
+        bool python_3_8;    /* the older shape of tracemalloc's files */
+        const char *output; /* NULL: stdout */
         bool no_exit_snapshot, no_children, best_effort, peak, container;
 
         char **arguments; /* [n_arguments] what is left, NULL behind it */

@@ -5,7 +5,9 @@
 #include "client/reference.h"
 
 #include "client/exit_code.h"
+#include "client/memory.h"
 #include "client/message.h"
+#include "client/upload.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -45,13 +47,22 @@ bool reference_is_snapshot(const char *text) {
         return end && *end == '\0';
 }
 
-int reference_check(const char *text) {
+int reference_check(const char *text, bool stored) {
         if (reference_is_snapshot(text))
                 return EXIT_CODE_DONE;
         if (strcmp(text, "-") != 0 && access(text, F_OK) < 0) {
                 message_error("no such snapshot or file: '%s'; 'tmctl list' shows the snapshots", text);
                 return EXIT_CODE_NOT_FOUND;
         }
-        message_error("'%s' is a file, and this version reads stored snapshots and live tables only", text);
+        if (!stored)
+                return EXIT_CODE_DONE;
+        message_error("'%s' is a file, not a stored snapshot; 'tmctl import' makes one of it", text);
         return EXIT_CODE_FAILED;
+}
+
+int reference_resolve(struct connection *connection, const char *text, char **referencep) {
+        if (!reference_is_snapshot(text))
+                return upload_file(connection, text, referencep);
+        *referencep = memory_copy(text, strlen(text));
+        return EXIT_CODE_DONE;
 }

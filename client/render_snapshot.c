@@ -5,6 +5,7 @@
 #include "client/render.h"
 
 #include "client/memory.h"
+#include "client/reference.h"
 #include "client/size_format.h"
 #include "client/text.h"
 #include "client/time_format.h"
@@ -14,6 +15,9 @@
 #include <string.h>
 
 static char *snapshot_name(const Tracemallocd__Control__SnapshotInfo *s, const char *reference) {
+        if (!reference_is_snapshot(reference))
+                return strcmp(reference, "-") == 0 ? memory_format("the file on stdin")
+                                                   : memory_format("the file %s", reference);
         if (!s || (s->id == 0 && strcmp(s->kind, "live") != 0))
                 return memory_format("the sum of %s", reference);
         if (s->id == 0)

@@ -140,6 +140,8 @@ static int close_tuple(struct pickle_machine *m, uint32_t n) {
         struct pickle_value tuple;
         int result;
 
+        if (n == 0) /* also where there is no stack yet */
+                return push(m, PICKLE_KIND_EMPTY_TUPLE, 0);
         result = pickle_tables_tuple(&m->tables, m->stack.values + m->stack.n_values - n, n, m->offset, &tuple);
         if (result != 0)
                 return result;

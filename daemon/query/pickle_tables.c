@@ -258,7 +258,7 @@ static bool are_frames(const struct pickle_value *values, uint32_t n) {
         for (uint32_t i = 0; i < n; i++)
                 if (values[i].kind != PICKLE_KIND_FRAME)
                         return false;
-        return n > 0;
+        return true;
 }
 
 int pickle_tables_tuple(struct pickle_tables *t, const struct pickle_value *values, uint32_t n, uint64_t at,
@@ -277,10 +277,7 @@ int pickle_tables_tuple(struct pickle_tables *t, const struct pickle_value *valu
                 return add_frame(t, values, at, tuplep);
         if (are_frames(values, n))
                 return add_traceback(t, values, n, at, tuplep);
-        if (n == 0)
-                *tuplep = (struct pickle_value){.kind = PICKLE_KIND_EMPTY_TUPLE, .number = at};
-        else
-                *tuplep = flawed_tuple(values, n, at);
+        *tuplep = flawed_tuple(values, n, at);
         return 0;
 }
 

@@ -159,7 +159,7 @@ int pickle_tables_text(struct pickle_tables *t, const void *bytes, size_t length
 bool pickle_tables_text_is(const struct pickle_tables *t, uint32_t text, const char *word);
 
 /** pickle_tables_tuple() - what a tuple is
- * @values: [n]; none of them changes
+ * @values: [n >= 1]; none of them changes
  * @at: where it closes
  * O(n). */
 int pickle_tables_tuple(struct pickle_tables *t, const struct pickle_value *values, uint32_t n, uint64_t at,

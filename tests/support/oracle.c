@@ -34,13 +34,18 @@ void oracle_free(struct oracle *oracle) {
         free(oracle);
 }
 
-/* Return: the block's slot, or where it would go. */
+/* Return: the block's slot, or where it would go: the first slot on its way that holds nothing. */
 static struct oracle_block *find(const struct oracle *oracle, uint64_t address) {
         size_t i = (address >> 4) * UINT64_C(0x9e3779b97f4a7c15) % oracle->capacity;
+        struct oracle_block *removed = NULL;
 
-        while (oracle->blocks[i].address != 0 && oracle->blocks[i].address != address)
-                i = (i + 1) % oracle->capacity;
-        return &oracle->blocks[i];
+        for (; oracle->blocks[i].address != 0; i = (i + 1) % oracle->capacity) {
+                if (oracle->blocks[i].address == address)
+                        return &oracle->blocks[i];
+                if (oracle->blocks[i].address == 1 && !removed)
+                        removed = &oracle->blocks[i];
+        }
+        return removed ? removed : &oracle->blocks[i];
 }
 
 static void grow(struct oracle *oracle) {
@@ -69,7 +74,7 @@ bool oracle_add(struct oracle *oracle, uint64_t address, uint64_t size) {
         if (replaced) {
                 oracle->live_bytes -= block->size;
         } else {
-                oracle->n_used++;
+                oracle->n_used += block->address == 0;
                 oracle->n_live++;
         }
         *block = (struct oracle_block){.address = address, .size = size};

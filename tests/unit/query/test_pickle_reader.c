@@ -302,6 +302,7 @@ START_TEST(other_values_are_no_snapshot)
 {
         REFUSE("\x80\x04).", "byte 2: no tracemalloc.Snapshot");
         REFUSE("\x80\x04K\x01.", "byte 5: no tracemalloc.Snapshot");
+        REFUSE("\x80\x04(t.", "byte 3: no tracemalloc.Snapshot");
         REFUSE("\x80\x04\x8c\x0btracemalloc\x8c\x07_Traces\x93)\x81.", "byte 26: no tracemalloc.Snapshot");
         REFUSE("\x80\x04\x8c\x0btracemalloc\x8c\x08Snapshot\x93)\x81.", "byte 27: an object without attributes");
         REFUSE("\x80\x04\x8c\x0btracemalloc\x8c\x08Snapshot\x93)\x81}b.",

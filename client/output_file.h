@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdio.h>
+
+/* A file that is there when it is whole, or not at all: written beside its place and moved there. */
+
+struct output_file {
+        const char *path; /* borrowed; NULL: stdout */
+        char *temporary;  /* NULL: written in place, for what is no regular file */
+        FILE *stream;
+};
+
+/** output_file_open() - begin to write
+ * @path: NULL is stdout
+ * Return: 0; -errno. */
+int output_file_open(struct output_file *f, const char *path);
+
+/** output_file_commit() - all is written: put it in its place. Return: 0; -errno (as after output_file_discard()). */
+int output_file_commit(struct output_file *f);
+
+/** output_file_discard() - give up; what was in its place stays */
+void output_file_discard(struct output_file *f);
