@@ -12,6 +12,9 @@
 
 #include "agent/sys.h"
 #include "agent/thread.h"
+#ifdef CAPTURE_CHECK
+#include "agent/capture_check.h"
+#endif
 
 /* A stack that goes round in circles (wrong unwind tables) ends here. */
 #define DEPTH_MAX     (1u << 20)
@@ -98,7 +101,16 @@ struct namer {
         struct stack_namer stack;
         struct epoch *epoch;
         uint32_t limit;
+#ifdef CAPTURE_CHECK
+        enum capture_way way;
+#endif
 };
+
+#ifdef CAPTURE_CHECK
+#define NOTE_WAY(namer, way_) ((namer)->way = (way_))
+#else
+#define NOTE_WAY(namer, way_) ((void)0)
+#endif
 
 /*
  * Chains are nodes as far as the traceback limit goes: for stacks within it the innermost chain
@@ -126,6 +138,7 @@ static uint32_t name_node(struct stack_namer *stack, const struct stack_frame *f
         struct namer *namer = (struct namer *)stack;
         uint32_t chain = frames[n_frames - 1].chain, node;
 
+        NOTE_WAY(namer, CAPTURE_WALKED);
         if (likely(n_frames <= namer->limit))
                 return chain;
         node = trie_find(&namer->epoch->trie, chain, TRIE_KEY_CUT | namer->limit);
@@ -150,20 +163,30 @@ static __attribute__((noinline)) void use_trie(struct thread *thread, const stru
         thread->limit = limit;
 }
 
-uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa) {
-        uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed), node;
-        struct namer namer = {{name_chain, name_node}, epoch, limit == 0 ? 1 : limit > 65535 ? 65535 : limit};
+static inline uint32_t capture(struct epoch *epoch, struct namer *namer, uintptr_t cfa) {
         struct thread *thread = thread_get();
-        uint32_t version;
+        uint32_t version, node;
 
         if (unlikely(modules_unloading()))
                 modules_check_unloaded(&epoch->modules, RING_MAY_WAIT);
         version = trie_version(&epoch->trie);
         if (unlikely(!thread))
-                return capture_slowly(epoch, NULL, cfa, namer.limit);
-        if (unlikely(thread->trie != &epoch->trie || thread->trie_version != version || thread->limit != namer.limit))
-                use_trie(thread, &epoch->trie, version, namer.limit);
-        if (likely(stack_memo_capture(&thread->memo, &namer.stack, cfa, &node) == 0))
+                return capture_slowly(epoch, NULL, cfa, namer->limit);
+        if (unlikely(thread->trie != &epoch->trie || thread->trie_version != version || thread->limit != namer->limit))
+                use_trie(thread, &epoch->trie, version, namer->limit);
+        if (likely(stack_memo_capture(&thread->memo, &namer->stack, cfa, &node) == 0))
                 return node;
-        return capture_slowly(epoch, thread, cfa, namer.limit);
+        NOTE_WAY(namer, CAPTURE_SLOW);
+        return capture_slowly(epoch, thread, cfa, namer->limit);
+}
+
+uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa) {
+        uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed), node;
+        struct namer namer = {{name_chain, name_node}, epoch, limit == 0 ? 1 : limit > 65535 ? 65535 : limit};
+
+        node = capture(epoch, &namer, cfa);
+#ifdef CAPTURE_CHECK
+        capture_check(epoch, cfa, namer.limit, node, namer.way);
+#endif
+        return node;
 }
