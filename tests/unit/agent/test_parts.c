@@ -377,7 +377,7 @@ START_TEST(files_are_opened_once)
 {
         struct epoch *epoch;
         uint64_t value;
-        uint32_t generations[4];
+        uint64_t items[4];
         int fds[4];
 
         object_setup();
@@ -385,9 +385,9 @@ START_TEST(files_are_opened_once)
         modules_find(&epoch->modules, 0, (uint64_t)(uintptr_t)main_address(), &value);
         modules_find(&epoch->modules, 0, (uint64_t)(uintptr_t)strlen, &value);
         ck_assert_uint_eq(epoch->modules.n_unsent, 2);
-        ck_assert_uint_eq(modules_open_files(&epoch->modules, generations, fds, 4), 2);
+        ck_assert_uint_eq(modules_open_files(&epoch->modules, items, fds, 4), 2);
         ck_assert_uint_eq(epoch->modules.n_unsent, 0);
-        ck_assert_uint_eq(modules_open_files(&epoch->modules, generations, fds, 4), 0);
+        ck_assert_uint_eq(modules_open_files(&epoch->modules, items, fds, 4), 0);
 }
 END_TEST
 
