@@ -21,10 +21,6 @@ const struct command *command_find(const char *name) {
         return NULL;
 }
 
-const struct command *command_at(unsigned i) {
-        return i < N_COMMANDS ? commands[i] : NULL;
-}
-
 void command_help(const struct command *c) {
         printf("usage: tmctl %s [options]%s%s\n\n%s.\n%s\n", c->name, c->arguments[0] ? " " : "", c->arguments,
                c->summary, c->description);

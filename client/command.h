@@ -41,9 +41,6 @@ extern const struct command command_reset_peak;
 /** command_find() - by name, NULL for none */
 const struct command *command_find(const char *name);
 
-/** command_at() - the i-th in the order of tmctl --help, NULL behind the last */
-const struct command *command_at(unsigned i);
-
 /** command_help() - print what "tmctl NAME --help" says */
 void command_help(const struct command *command);
 

@@ -345,20 +345,20 @@ END_TEST
 
 int main(void) {
         const TTest *const cases[] = {one_block_is_these_bytes,
-                                             the_older_shape_has_three,
-                                             an_empty_snapshot_is_an_empty_list,
-                                             frames_lie_most_recent_first,
-                                             what_is_there_already_is_referred_to,
-                                             unknown_total_nframe_is_none,
-                                             numbers_are_as_short_as_they_can_be,
-                                             bytes_that_are_no_text_are_escaped,
-                                             frames_without_a_line_are_named_by_function_or_offset,
-                                             functions_in_names_are_not_left_out,
-                                             frames_that_python_takes_for_one_are_written_as_one,
-                                             many_blocks_come_in_batches_and_chunks,
-                                             a_sink_may_end_it,
-                                             sums_without_sizes_cannot_be_written,
-                                             what_comes_back_is_equal};
+                                      the_older_shape_has_three,
+                                      an_empty_snapshot_is_an_empty_list,
+                                      frames_lie_most_recent_first,
+                                      what_is_there_already_is_referred_to,
+                                      unknown_total_nframe_is_none,
+                                      numbers_are_as_short_as_they_can_be,
+                                      bytes_that_are_no_text_are_escaped,
+                                      frames_without_a_line_are_named_by_function_or_offset,
+                                      functions_in_names_are_not_left_out,
+                                      frames_that_python_takes_for_one_are_written_as_one,
+                                      many_blocks_come_in_batches_and_chunks,
+                                      a_sink_may_end_it,
+                                      sums_without_sizes_cannot_be_written,
+                                      what_comes_back_is_equal};
         Suite *suite = suite_create("pickle_writer");
         TCase *tcase = tcase_create("pickle_writer");
         SRunner *runner;
