@@ -38,10 +38,10 @@ static void print_help(void) {
               "  traces             Show the traces of a snapshot with their tracebacks\n"
               "  list, show         Show the stored snapshots, or what is known of one\n"
               "  label, delete      Put a note on a snapshot; delete stored snapshots\n"
-              "  export, import     Write a snapshot to a file that Python can load; store such a file\n"
+              "  export, import     Write a snapshot to a file for Python; store such a file\n"
               "  start, stop        Begin or stop to trace a process whose agent is loaded\n"
               "  clear, reset-peak  Forget a process's traces; make its present size the peak\n"
-              "  env                Print the environment that traces a program without 'tmctl run'\n",
+              "  env                Print the environment that traces a program\n",
               stdout);
         fputs("\nTo begin with:\n"
               "  tmctl run -- redis-server --port 7777    what was never freed, and the peak\n"
