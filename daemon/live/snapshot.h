@@ -100,6 +100,7 @@ struct snapshot_info {
         int64_t started_at_ns; /* of the process, CLOCK_REALTIME */
         uint64_t size, count;  /* totals over all groups */
         uint64_t traces;       /* distinct (domain, traceback, size, total_nframe) */
+        uint64_t block_address; /* of the one block that a live table was asked for; else 0 */
         uint64_t lost;         /* events that are missing */
         bool exact;            /* false: events are missing, or blocks from before tracing */
         bool sizes_known;      /* false: peak */
