@@ -5,6 +5,7 @@
 
 #include "daemon/live/image_snapshot.h"
 
+#include "daemon/live/code_map.h"
 #include "proto/record.h"
 #include "proto/ring.h"
 
@@ -29,6 +30,7 @@ struct image_snapshot {
         const struct node_source *source;
         struct module_map *modules;
         struct domain_map domains;
+        struct code_map codes;
         struct cut cut;           /* not open for a peak, nor when it was read */
         struct sums_cut sums_cut; /* not open when it was read */
         struct node_memo *memos;  /* [n_memos] */
@@ -47,6 +49,7 @@ static void image_snapshot_free(struct image_snapshot *s) {
         sums_cut_close(&s->sums_cut);
         module_map_unref(s->modules);
         domain_map_deinit(&s->domains);
+        code_map_deinit(&s->codes);
         snapshot_builder_free(s->builder);
         free(s->memos);
         free(s->path);
@@ -154,15 +157,7 @@ static int native_location(struct image_snapshot *s, const struct node_def *def,
 }
 
 static int code_location(struct image_snapshot *s, const struct node_def *def, uint32_t *indexp) {
-        struct snapshot_location location = {.kind = LOCATION_SOURCE, .function = SNAPSHOT_NONE};
-        struct code_text text = {.filename = "<unknown>", .filename_length = strlen("<unknown>")};
-        (void)s->source->code(s->source, def->unit & ~NODE_UNIT_CODE, def->value, &text);
-        location.lineno = text.lineno;
-        if (snapshot_builder_string(s->builder, text.filename, text.filename_length, &location.filename) ||
-            (text.function &&
-             snapshot_builder_string(s->builder, text.function, text.function_length, &location.function)))
-                return -ENOMEM;
-        return snapshot_builder_location(s->builder, &location, indexp);
+        return code_map_location(&s->codes, s->builder, s->source, def->unit & ~NODE_UNIT_CODE, def->value, indexp);
 }
 
 /* One node whose parent is known already. Deeper than FRAMES_MAX no agent goes; a hostile one gets its frames cut. */
