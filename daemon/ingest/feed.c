@@ -72,7 +72,7 @@ static int new_feed(struct worker *worker, const struct feed_options *options, s
         if (r == 0) {
                 feed->broken_notice->job.done = feed_notice_done;
                 feed->broken_notice->feed = feed;
-                r = image_init(&feed->image, options->memory_limit);
+                r = image_init(&feed->image, NULL, options->memory_limit);
         }
         if (r) {
                 destroy(feed);

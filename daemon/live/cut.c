@@ -21,8 +21,52 @@ int cut_open(struct cut *cut, struct trace_table *table) {
         return 0;
 }
 
+int cut_open_kept(struct cut *cut, struct trace_table *table, size_t n_more) {
+        int r = cut_open(cut, table);
+        if (r || !table->keep)
+                return r;
+        /* each block of the table goes at most once */
+        r = region_open(&cut->side_region, table->keep, (table->count + n_more + 1) * sizeof *cut->side, 0);
+        if (r)
+                cut_close(cut);
+        return r;
+}
+
+void cut_keep_record(const struct cut *cut, struct kept_cut *kept) {
+        *kept = (struct kept_cut){.side_offset = cut->side_region.offset,
+                                  .n_side = cut->n_side,
+                                  .side_max = cut->side_region.reserved / sizeof *cut->side,
+                                  .number = cut->number,
+                                  .broken = cut->broken};
+}
+
+int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut *kept) {
+        if (kept->number >= table->epoch || kept->number <= table->newest_cut || kept->n_side > kept->side_max ||
+            kept->side_max > UINT32_MAX)
+                return -ENOMEM;
+        *cut = (struct cut){.table = trace_table_ref(table),
+                            .number = kept->number,
+                            .next = table->cuts,
+                            .broken = kept->broken,
+                            .n_side = kept->broken ? 0 : kept->n_side};
+        table->cuts = cut;
+        table->newest_cut = cut->number;
+        cut->side_capacity = cut->n_side;
+        table->charge->used += cut->n_side * sizeof *cut->side;
+        int r = region_adopt(&cut->side_region, table->keep, kept->side_offset, kept->side_max * sizeof *cut->side,
+                             cut->n_side * sizeof *cut->side);
+        if (r)
+                cut_close(cut);
+        else
+                cut->side = (struct trace_cell *)(void *)cut->side_region.memory;
+        return r;
+}
+
 static void drop_side(struct cut *cut) {
-        free(cut->side);
+        if (cut->side_region.memory)
+                region_close(&cut->side_region);
+        else
+                free(cut->side);
         charge_give(cut->table->charge, cut->side_capacity * sizeof *cut->side);
         cut->side = NULL;
         cut->n_side = cut->side_capacity = cut->n_side_read = 0;
@@ -30,10 +74,21 @@ static void drop_side(struct cut *cut) {
 
 static bool side_grow(struct cut *cut) {
         size_t capacity = cut->side_capacity ? 2 * cut->side_capacity : SIDE_CAPACITY_MIN;
+        size_t most = cut->side_region.memory ? cut->side_region.reserved / sizeof *cut->side : SIZE_MAX;
+        if (capacity > most)
+                capacity = most;
+        if (capacity <= cut->side_capacity)
+                return false;
         size_t more = (capacity - cut->side_capacity) * sizeof *cut->side;
         if (!charge_take(cut->table->charge, more))
                 return false;
-        struct trace_cell *side = realloc(cut->side, capacity * sizeof *side);
+        struct trace_cell *side;
+        if (cut->side_region.memory) {
+                bool grown = region_grow(&cut->side_region, capacity * sizeof *side) == 0;
+                side = grown ? (struct trace_cell *)(void *)cut->side_region.memory : NULL;
+        } else {
+                side = realloc(cut->side, capacity * sizeof *side);
+        }
         if (!side) {
                 charge_give(cut->table->charge, more);
                 return false;

@@ -30,12 +30,29 @@ struct cut {
         uint64_t cursor; /* hashes below have been read */
         struct trace_cell *side;
         size_t n_side, side_capacity, n_side_read;
+        struct region side_region; /* open: the side list lies there */
 };
 
 /** cut_open() - a cut of the table at this moment; O(1)
  * @cut: caller's memory, must not move until cut_close()
  * Return: 0; CUT_E_FULL. */
 int cut_open(struct cut *cut, struct trace_table *table);
+
+/** cut_open_kept() - the same, one that the next daemon shall find (in a table with a keep)
+ * @n_more: blocks that cut_add() will bring. Return: as cut_open(); -ENOMEM. */
+int cut_open_kept(struct cut *cut, struct trace_table *table, size_t n_more);
+
+/* What a record says about such a cut. */
+struct kept_cut {
+        uint64_t side_offset, n_side, side_max;
+        uint32_t number, broken;
+};
+
+/** cut_keep_record() - for the record. @kept: set. */
+void cut_keep_record(const struct cut *cut, struct kept_cut *kept);
+
+/** cut_adopt() - again from its beginning; the oldest of a table first. Return: 0; -ENOMEM. */
+int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut *kept);
 
 /** cut_add() - put a block on the side list by hand (one that was out of the table when the cut was made)
  * The cell's birth does not matter. A cut without memory for it breaks. */

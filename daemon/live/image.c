@@ -4,6 +4,7 @@
 
 #include "daemon/live/image.h"
 
+#include "daemon/live/image_kept.h"
 #include "proto/record.h"
 
 #include <assert.h>
@@ -16,13 +17,13 @@
 #define INDEX_AHEAD 16
 #define CELL_AHEAD  32
 
-static int open_state(struct image *image) {
+int image_open_state(struct image *image) {
         struct trace_table *table;
         struct traceback_sums *sums;
-        int r = trace_table_new(image->charge, &table);
+        int r = trace_table_new(image->charge, image->keep, &table);
         if (r)
                 return r < 0 ? r : IMAGE_E_FULL;
-        r = traceback_sums_new(image->charge, &sums);
+        r = traceback_sums_new(image->charge, image->keep, &sums);
         if (r) {
                 trace_table_unref(table);
                 return r;
@@ -32,14 +33,14 @@ static int open_state(struct image *image) {
         return 0;
 }
 
-int image_init(struct image *image, uint64_t memory_limit) {
-        *image = (struct image){.tracing = true};
+int image_init(struct image *image, struct keep *keep, uint64_t memory_limit) {
+        *image = (struct image){.keep = keep, .tracing = true};
         image->charge = charge_new(memory_limit ? memory_limit : UINT64_MAX);
         if (!image->charge)
                 return -ENOMEM;
         int r = module_map_new(image->charge, &image->modules);
         if (r == 0)
-                r = open_state(image);
+                r = image_open_state(image);
         if (r) {
                 module_map_unref(image->modules);
                 image->charge = charge_unref(image->charge);
@@ -196,7 +197,7 @@ int image_cut(struct image *image, struct cut *cut) {
 /* The same for a child. Its heap has no thread in realloc any more: such a block is where it was, unless its address
  * is somebody else's already. */
 static int cut_for_child(struct image *image, struct cut *cut) {
-        int r = cut_open(cut, image->table);
+        int r = cut_open_kept(cut, image->table, image->moves.n_moves);
         for (size_t i = 0; r == 0 && i < image->moves.n_moves; i++) {
                 const struct trace_cell *cell = &image->moves.moves[i].cell;
                 unsigned domain = trace_cell_domain(cell);
@@ -362,11 +363,15 @@ int image_apply(struct image *image, struct event *events, size_t n, size_t *don
 
 int image_module_load(struct image *image, uint32_t generation, const void *path, size_t path_length,
                       const uint8_t *build_id, size_t build_id_length) {
+        if (image->keep)
+                image_journal_module(image, generation, path, path_length, build_id, build_id_length);
         int r = module_map_add(image->modules, generation, path, path_length, build_id, build_id_length);
         return r > 0 ? IMAGE_E_FULL : r;
 }
 
 int image_domain(struct image *image, unsigned index, uint32_t number, const void *name, size_t name_length) {
+        if (image->keep)
+                image_journal_domain(image, index, number, name, name_length);
         return domain_map_add(&image->domains, index, number, name, name_length);
 }
 
@@ -394,7 +399,7 @@ bool image_is_exact(const struct image *image) {
 int image_clear(struct image *image) {
         struct trace_table *table = image->table;
         struct traceback_sums *sums = image->sums;
-        int r = open_state(image);
+        int r = image_open_state(image);
         if (r)
                 return r < 0 ? r : -ENOMEM;
         trace_table_unref(table);
@@ -433,6 +438,15 @@ struct image_fork *image_fork_take(struct image *image, uint32_t token) {
         return NULL;
 }
 
+struct image_fork *image_fork_lend(struct image *image, uint32_t token) {
+        struct image_fork *fork = image->forks;
+        while (fork && fork->token != token)
+                fork = fork->next;
+        if (fork)
+                fork->lent = true;
+        return fork;
+}
+
 struct image_fork *image_fork_free(struct image_fork *fork) {
         if (!fork)
                 return NULL;
@@ -446,10 +460,18 @@ struct image_fork *image_fork_free(struct image_fork *fork) {
 int image_fork_begin(struct image *child, struct image_fork *fork) {
         if (!fork->exact)
                 child->begun_inexact = true;
-        int r = module_map_copy(child->modules, fork->modules, fork->n_modules);
-        if (r == 0)
-                r = domain_map_copy(&child->domains, &fork->domains);
-        return r > 0 ? IMAGE_E_FULL : r;
+        int r = 0;
+        for (uint32_t i = 0; r == 0 && i < fork->n_modules && i < fork->modules->n_entries; i++) {
+                const struct module_entry *module = &fork->modules->entries[i];
+                r = image_module_load(child, module->generation, module->file->path, module->file->path_length,
+                                      module->file->build_id, module->file->build_id_length);
+        }
+        for (unsigned i = DOMAIN_INDEX_FIRST_FREE; r == 0 && i <= DOMAIN_INDEX_MAX; i++) {
+                const struct domain_def *def = domain_map_find(&fork->domains, i);
+                if (def)
+                        r = image_domain(child, i, def->number, def->name, def->name_length);
+        }
+        return r;
 }
 
 static void adopt(struct image *child, const struct trace_cell *cell) {

@@ -31,9 +31,11 @@ struct image_fork {
         uint32_t n_modules;
         uint32_t token, pid; /* pid: of the FORK_DONE record, 0 before */
         bool exact;
+        bool lent; /* image_fork_lend() */
 };
 
 struct image {
+        struct keep *keep; /* NULL: it ends with the daemon */
         struct charge *charge;
         struct trace_table *table;
         struct traceback_sums *sums;
@@ -63,8 +65,12 @@ enum {
 };
 
 /** image_init() - empty, exact and tracing
+ * @keep: where it lies, outlives the image; NULL: private memory
  * @memory_limit: bytes; 0: none. The image must not move afterwards. Return: 0; IMAGE_E_FULL; -ENOMEM. */
-int image_init(struct image *image, uint64_t memory_limit);
+int image_init(struct image *image, struct keep *keep, uint64_t memory_limit);
+
+/** image_open_state() - empty tables for an image that has none. Return: as image_init() */
+int image_open_state(struct image *image);
 
 /** image_deinit() - also what forks are unclaimed. Open snapshots keep what they read. */
 void image_deinit(struct image *image);
@@ -114,6 +120,10 @@ int image_cut(struct image *image, struct cut *cut);
 
 /** image_fork_take() - claim a fork's table. Return: owned by the caller; NULL: no such token. */
 struct image_fork *image_fork_take(struct image *image, uint32_t token);
+
+/** image_fork_lend() - the same, but the fork stays in the image, and in its records, until image_fork_take()
+ * Return: borrowed; NULL. */
+struct image_fork *image_fork_lend(struct image *image, uint32_t token);
 
 /** image_fork_free() - drop it; NULL is fine. Return: NULL. */
 struct image_fork *image_fork_free(struct image_fork *fork);

@@ -31,22 +31,32 @@ static char *reserve_space(size_t bytes) {
         return memory + before;
 }
 
-int region_open(struct region *r, size_t reserve, size_t bytes) {
-        *r = (struct region){.reserved = whole_pages(reserve)};
+int region_adopt(struct region *r, struct keep *keep, uint64_t offset, size_t reserve, size_t bytes) {
+        *r = (struct region){.reserved = whole_pages(reserve), .keep = keep, .offset = offset};
         r->memory = reserve_space(r->reserved);
         if (!r->memory)
                 return -ENOMEM;
         int result = region_grow(r, bytes);
-        if (result)
-                region_close(r);
+        if (result) {
+                munmap(r->memory, r->reserved);
+                *r = (struct region){};
+        }
         return result;
+}
+
+int region_open(struct region *r, struct keep *keep, size_t reserve, size_t bytes) {
+        return region_adopt(r, keep, keep ? keep_window(keep, whole_pages(reserve)) : 0, reserve, bytes);
 }
 
 int region_grow(struct region *r, size_t bytes) {
         bytes = whole_pages(bytes);
         if (bytes > r->reserved)
                 return -ENOMEM;
-        if (mprotect(r->memory + r->bytes, bytes - r->bytes, PROT_READ | PROT_WRITE))
+        char *more = r->memory + r->bytes;
+        if (bytes == r->bytes)
+                return 0;
+        if (r->keep ? keep_map(r->keep, more, r->offset + r->bytes, bytes - r->bytes)
+                    : mprotect(more, bytes - r->bytes, PROT_READ | PROT_WRITE))
                 return -ENOMEM;
         if (bytes >= HUGE_PAGES_FROM)
                 (void)madvise(r->memory, bytes, MADV_HUGEPAGE);
@@ -57,12 +67,18 @@ int region_grow(struct region *r, size_t bytes) {
 void region_discard(struct region *r, size_t from, size_t to) {
         from = whole_pages(from);
         to &= ~(size_t)(PAGE_BYTES - 1);
-        if (from < to)
+        if (from >= to)
+                return;
+        if (r->keep)
+                keep_give_later(r->keep, r->offset + from, to - from, NULL, 0);
+        else
                 (void)madvise(r->memory + from, to - from, MADV_DONTNEED);
 }
 
 void region_close(struct region *r) {
-        if (r->memory)
+        if (r->keep)
+                keep_give_later(r->keep, r->offset, r->reserved, r->memory, r->reserved);
+        else if (r->memory)
                 munmap(r->memory, r->reserved);
         *r = (struct region){};
 }

@@ -26,12 +26,17 @@ static size_t array_bytes(const struct trace_array *a) {
         return a->n_cells * sizeof *a->cells;
 }
 
-static int array_open(struct trace_array *a, struct charge *charge, unsigned log2_homes) {
-        struct trace_array made = {.shift = 64 - log2_homes, .n_homes = (size_t)1 << log2_homes};
-        made.n_cells = made.n_homes + (made.n_homes < TRACE_TABLE_TAIL ? made.n_homes : TRACE_TABLE_TAIL);
+static struct trace_array array_shape(unsigned log2_homes) {
+        struct trace_array a = {.shift = 64 - log2_homes, .n_homes = (size_t)1 << log2_homes};
+        a.n_cells = a.n_homes + (a.n_homes < TRACE_TABLE_TAIL ? a.n_homes : TRACE_TABLE_TAIL);
+        return a;
+}
+
+static int array_open(struct trace_array *a, struct charge *charge, struct keep *keep, unsigned log2_homes) {
+        struct trace_array made = array_shape(log2_homes);
         if (!charge_take(charge, array_bytes(&made)))
                 return TRACE_TABLE_E_FULL;
-        int r = region_open(&made.region, array_bytes(&made), array_bytes(&made));
+        int r = region_open(&made.region, keep, array_bytes(&made), array_bytes(&made));
         if (r) {
                 charge_give(charge, array_bytes(&made));
                 return r;
@@ -64,10 +69,12 @@ static void array_erase(const struct trace_table *t, const struct trace_array *a
         struct trace_cell *hole = cell, *end = &a->cells[a->n_cells];
         for (struct trace_cell *next = hole + 1; next < end && next->key; next++) {
                 if (&a->cells[cell_hash(t, next) >> a->shift] <= hole) {
+                        region_save(&a->region, hole, sizeof *hole);
                         *hole = *next;
                         hole = next;
                 }
         }
+        region_save(&a->region, hole, sizeof *hole);
         hole->key = 0;
 }
 
@@ -78,7 +85,7 @@ static void set_thresholds(struct trace_table *t) {
         t->shrink_at = n_homes > (size_t)1 << TRACE_TABLE_LOG2_MIN ? n_homes / 8 : 0;
 }
 
-int trace_table_new(struct charge *charge, struct trace_table **tablep) {
+int trace_table_new(struct charge *charge, struct keep *keep, struct trace_table **tablep) {
         struct trace_table *t = calloc(1, sizeof *t);
         if (!t)
                 return -ENOMEM;
@@ -88,7 +95,7 @@ int trace_table_new(struct charge *charge, struct trace_table **tablep) {
                 return -ENOMEM;
         }
         t->seed[1] |= 1;
-        int r = array_open(&t->current, charge, TRACE_TABLE_LOG2_MIN);
+        int r = array_open(&t->current, charge, keep, TRACE_TABLE_LOG2_MIN);
         if (r) {
                 free(t);
                 return r;
@@ -97,6 +104,61 @@ int trace_table_new(struct charge *charge, struct trace_table **tablep) {
         t->epoch = 1;
         t->refs = 1;
         t->charge = charge_ref(charge);
+        t->keep = keep;
+        *tablep = t;
+        return 0;
+}
+
+static struct kept_array array_keep(const struct trace_array *a) {
+        return (struct kept_array){.offset = a->region.offset, .n_homes = a->cells ? a->n_homes : 0};
+}
+
+void trace_table_keep(const struct trace_table *t, struct kept_table *kept) {
+        *kept = (struct kept_table){.current = array_keep(&t->current),
+                                    .old = array_keep(&t->old),
+                                    .migrated = t->migrated,
+                                    .seed = {t->seed[0], t->seed[1]},
+                                    .count = t->count,
+                                    .grow_at = t->grow_at,
+                                    .shrink_at = t->shrink_at,
+                                    .epoch = t->epoch};
+}
+
+static int array_adopt(struct trace_array *a, struct charge *charge, struct keep *keep, const struct kept_array *kept) {
+        unsigned log2_homes = (unsigned)__builtin_ctzll(kept->n_homes);
+        struct trace_array made = array_shape(log2_homes);
+        if (kept->n_homes & (kept->n_homes - 1) || log2_homes < TRACE_TABLE_LOG2_MIN || log2_homes > 40)
+                return TRACE_TABLE_E_UNKNOWN;
+        int r = region_adopt(&made.region, keep, kept->offset, array_bytes(&made), array_bytes(&made));
+        if (r)
+                return r;
+        charge->used += array_bytes(&made);
+        made.cells = (struct trace_cell *)(void *)made.region.memory;
+        *a = made;
+        return 0;
+}
+
+int trace_table_adopt(struct charge *charge, struct keep *keep, const struct kept_table *kept,
+                      struct trace_table **tablep) {
+        struct trace_table *t = kept->current.n_homes ? calloc(1, sizeof *t) : NULL;
+        if (!t)
+                return kept->current.n_homes ? -ENOMEM : TRACE_TABLE_E_UNKNOWN;
+        *t = (struct trace_table){.migrated = kept->migrated,
+                                  .seed = {kept->seed[0], kept->seed[1]},
+                                  .count = kept->count,
+                                  .grow_at = kept->grow_at,
+                                  .shrink_at = kept->shrink_at,
+                                  .epoch = kept->epoch,
+                                  .refs = 1,
+                                  .charge = charge_ref(charge),
+                                  .keep = keep};
+        int r = array_adopt(&t->current, charge, keep, &kept->current);
+        if (r == 0 && kept->old.n_homes)
+                r = array_adopt(&t->old, charge, keep, &kept->old);
+        if (r) {
+                trace_table_unref(t);
+                return r;
+        }
         *tablep = t;
         return 0;
 }
@@ -120,7 +182,7 @@ struct trace_table *trace_table_unref(struct trace_table *t) {
 /* Begin to move into an array of another size. What is there stays where it is: all hashes are "not migrated". */
 static int start_migration(struct trace_table *t, unsigned log2_homes) {
         struct trace_array array;
-        int r = array_open(&array, t->charge, log2_homes);
+        int r = array_open(&array, t->charge, t->keep, log2_homes);
         if (r)
                 return r;
         t->old = t->current;
@@ -150,7 +212,9 @@ bool trace_table_migrate(struct trace_table *t, size_t n_cells) {
                         struct trace_cell *to =
                                 array_probe(&t->current, cell_hash(t, cell), cell->key, trace_cell_domain(cell));
                         assert(to && !to->key); /* at most half full: no run is as long as the tail */
+                        region_save(&t->current.region, to, sizeof *to);
                         *to = *cell;
+                        region_save(&t->old.region, cell, sizeof *cell);
                         cell->key = 0;
                 } else if (i - first >= n_cells && i + 1 < t->old.n_homes) {
                         t->migrated = (uint64_t)(i + 1) << t->old.shift;
@@ -192,9 +256,11 @@ int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, ui
         if (__builtin_expect(t->old.cells != NULL, 0))
                 trace_table_migrate(t, TRACE_TABLE_STEP);
         uint64_t key = address | TRACE_KEY_BIT;
-        struct trace_cell *cell = array_probe(trace_table_array(t, hash), hash, key, domain);
+        const struct trace_array *a = trace_table_array(t, hash);
+        struct trace_cell *cell = array_probe(a, hash, key, domain);
         if (!cell)
                 return TRACE_TABLE_E_FULL;
+        region_save(&a->region, cell, sizeof *cell); /* before growth makes another array the current one */
         int r = 0;
         if (cell->key) {
                 if (cell->birth <= t->newest_cut)

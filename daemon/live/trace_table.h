@@ -65,6 +65,7 @@ struct trace_table {
         struct cut *cuts;    /* open ones, newest first */
         unsigned refs;
         struct charge *charge;
+        struct keep *keep; /* NULL: in private memory */
 };
 
 #define TRACE_KEY_BIT (UINT64_C(1) << 63)
@@ -88,8 +89,27 @@ static inline unsigned trace_key_space(unsigned domain) {
 
 /** trace_table_new() - an empty table
  * @charge: referenced
+ * @keep: where it lies, outlives it; NULL: private memory
  * Return: 0; TRACE_TABLE_E_FULL when the charge does not allow even that; -ENOMEM. */
-int trace_table_new(struct charge *charge, struct trace_table **tablep);
+int trace_table_new(struct charge *charge, struct keep *keep, struct trace_table **tablep);
+
+/* What a record says about a table. */
+struct kept_array {
+        uint64_t offset, n_homes;
+};
+struct kept_table {
+        struct kept_array current, old; /* n_homes 0: there is none */
+        uint64_t migrated, seed[2], count, grow_at, shrink_at;
+        uint32_t epoch, zero;
+};
+
+/** trace_table_keep() - for the record. @kept: set. */
+void trace_table_keep(const struct trace_table *t, struct kept_table *kept);
+
+/** trace_table_adopt() - the table that a record tells of; charged whatever the limit. Without cuts.
+ * Return: 0; TRACE_TABLE_E_UNKNOWN: the record can't be true; -ENOMEM. */
+int trace_table_adopt(struct charge *charge, struct keep *keep, const struct kept_table *kept,
+                      struct trace_table **tablep);
 
 /** trace_table_ref() - another holder (a cut keeps the table that it reads). Return: @t. */
 struct trace_table *trace_table_ref(struct trace_table *t);

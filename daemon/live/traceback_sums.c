@@ -55,16 +55,58 @@ static void free_sums(struct traceback_sums *s) {
         free(s);
 }
 
-int traceback_sums_new(struct charge *charge, struct traceback_sums **sumsp) {
+int traceback_sums_new(struct charge *charge, struct keep *keep, struct traceback_sums **sumsp) {
         struct traceback_sums *s = calloc(1, sizeof *s);
         if (!s)
                 return -ENOMEM;
         s->charge = charge_ref(charge);
         s->refs = 1;
         s->n_slots = 1;
-        if (region_open(&s->index_region, (size_t)SLOTS_MAX * sizeof *s->index, 0) ||
-            region_open(&s->slots_region, (size_t)SLOTS_MAX * sizeof *s->slots, 0) || !index_grow(s, INDEX_MIN) ||
+        if (region_open(&s->index_region, keep, (size_t)SLOTS_MAX * sizeof *s->index, 0) ||
+            region_open(&s->slots_region, keep, (size_t)SLOTS_MAX * sizeof *s->slots, 0) || !index_grow(s, INDEX_MIN) ||
             !slots_grow(s, SLOTS_MIN)) {
+                free_sums(s);
+                return -ENOMEM;
+        }
+        s->index = (uint32_t *)(void *)s->index_region.memory;
+        s->slots = (struct node_sums *)(void *)s->slots_region.memory;
+        *sumsp = s;
+        return 0;
+}
+
+void traceback_sums_keep(const struct traceback_sums *s, struct kept_sums *kept) {
+        *kept = (struct kept_sums){.index_offset = s->index_region.offset,
+                                   .slots_offset = s->slots_region.offset,
+                                   .peak_epoch = s->peak_epoch,
+                                   .index_capacity = s->index_capacity,
+                                   .n_slots = s->n_slots,
+                                   .slots_capacity = s->slots_capacity,
+                                   .n_domains = s->n_domains,
+                                   .total = s->total};
+}
+
+int traceback_sums_adopt(struct charge *charge, struct keep *keep, const struct kept_sums *kept,
+                         const struct sums_total *domains, struct traceback_sums **sumsp) {
+        if (kept->n_slots == 0 || kept->n_slots > kept->slots_capacity || kept->slots_capacity > SLOTS_MAX ||
+            kept->index_capacity > SLOTS_MAX || kept->n_domains > 256)
+                return 1;
+        struct traceback_sums *s = calloc(1, sizeof *s);
+        if (!s)
+                return -ENOMEM;
+        *s = (struct traceback_sums){.peak_epoch = kept->peak_epoch,
+                                     .index_capacity = kept->index_capacity,
+                                     .n_slots = kept->n_slots,
+                                     .slots_capacity = kept->slots_capacity,
+                                     .n_domains = kept->n_domains,
+                                     .total = kept->total,
+                                     .refs = 1,
+                                     .charge = charge_ref(charge)};
+        memcpy(s->domains, domains, kept->n_domains * sizeof *domains);
+        charge->used += charged_bytes(s);
+        if (region_adopt(&s->index_region, keep, kept->index_offset, (size_t)SLOTS_MAX * sizeof *s->index,
+                         s->index_capacity * sizeof *s->index) ||
+            region_adopt(&s->slots_region, keep, kept->slots_offset, (size_t)SLOTS_MAX * sizeof *s->slots,
+                         s->slots_capacity * sizeof *s->slots)) {
                 free_sums(s);
                 return -ENOMEM;
         }
@@ -127,8 +169,13 @@ static uint32_t new_slot(struct traceback_sums *s, uint32_t node, uint32_t node_
         if (s->n_slots == s->slots_capacity && !slots_grow(s, 2 * s->slots_capacity))
                 return 0;
         uint32_t index = s->n_slots++;
-        s->slots[index].node_domain = node_domain;
-        *(last ? &s->slots[last].next : &s->index[node]) = index;
+        uint32_t *link = last ? &s->slots[last].next : &s->index[node];
+        region_save(last ? &s->slots_region : &s->index_region, link, sizeof *link);
+        *link = index;
+        /* what is behind the committed number of slots need not be zero: somebody may have died here */
+        s->slots[index] = (struct node_sums){.node_domain = node_domain};
+        if (node_domain >> TRACE_NODE_BITS >= s->n_domains)
+                s->n_domains = (node_domain >> TRACE_NODE_BITS) + 1;
         return index;
 }
 
@@ -151,6 +198,7 @@ struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t no
         if (!index)
                 return NULL;
         save_for_cuts(s, index);
+        region_save(&s->slots_region, &s->slots[index], sizeof s->slots[index]);
         return &s->slots[index];
 }
 

@@ -53,10 +53,27 @@ struct traceback_sums {
         struct sums_cut *cuts;
         unsigned refs;
         struct charge *charge;
+        unsigned n_domains; /* 1 + the highest that has slots */
 };
 
-/** traceback_sums_new() - all zero. Return: 0; -ENOMEM (also: the charge does not allow it). */
-int traceback_sums_new(struct charge *charge, struct traceback_sums **sumsp);
+/** traceback_sums_new() - all zero
+ * @keep: as trace_table_new(). Return: 0; -ENOMEM (also: the charge does not allow it). */
+int traceback_sums_new(struct charge *charge, struct keep *keep, struct traceback_sums **sumsp);
+
+/* What a record says about sums; the totals of each domain follow it there. */
+struct kept_sums {
+        uint64_t index_offset, slots_offset, peak_epoch;
+        uint32_t index_capacity, n_slots, slots_capacity, n_domains;
+        struct sums_total total;
+};
+
+/** traceback_sums_keep() - for the record. @kept: set. */
+void traceback_sums_keep(const struct traceback_sums *s, struct kept_sums *kept);
+
+/** traceback_sums_adopt() - as trace_table_adopt(); @domains: [kept->n_domains]. Return: 0; 1: can't be true; -ENOMEM.
+ */
+int traceback_sums_adopt(struct charge *charge, struct keep *keep, const struct kept_sums *kept,
+                         const struct sums_total *domains, struct traceback_sums **sumsp);
 
 /** traceback_sums_ref(), traceback_sums_unref() - as trace_table_ref() */
 struct traceback_sums *traceback_sums_ref(struct traceback_sums *s);
@@ -74,15 +91,18 @@ static inline void traceback_sums_prefetch_slot(const struct traceback_sums *s, 
                 __builtin_prefetch(&s->slots[s->index[node]], 1);
 }
 
-/** traceback_sums_slot() - found or made; valid until the next call of this function
+/** traceback_sums_slot() - found or made, and saved: the caller may change it; valid until the next call of this
+ * function
  * @node: below 2**TRACE_NODE_BITS. Return: the slot; NULL when there is no memory or charge for it. */
 struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t node, unsigned domain);
 static inline struct node_sums *traceback_sums_slot(struct traceback_sums *s, uint32_t node, unsigned domain) {
         if (__builtin_expect(node < s->index_capacity && !s->cuts, 1)) {
                 struct node_sums *slot = &s->slots[s->index[node]];
                 if (__builtin_expect(slot->node_domain == (node | domain << SUMS_NODE_BITS), 1) &&
-                    __builtin_expect(slot != s->slots, 1))
+                    __builtin_expect(slot != s->slots, 1)) {
+                        region_save(&s->slots_region, slot, sizeof *slot);
                         return slot;
+                }
         }
         return traceback_sums_slot_slow(s, node, domain);
 }

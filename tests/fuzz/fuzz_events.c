@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         definitions_open_socket(&definitions);
         int r = definitions_append(&definitions, data, nodes, data + nodes, items);
         assert(r == 0);
-        r = image_init(&image, IMAGE_BYTES);
+        r = image_init(&image, NULL, IMAGE_BYTES);
         assert(r == 0);
         read_records(&image, &definitions, data + nodes + items, size - nodes - items);
         image_check(&image);

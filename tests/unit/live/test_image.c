@@ -15,7 +15,7 @@ static struct image image;
 static uint64_t position;
 
 static void open_image(void) {
-        ck_assert_int_eq(image_init(&image, 0), 0);
+        ck_assert_int_eq(image_init(&image, NULL, 0), 0);
         position = 0;
 }
 
@@ -163,7 +163,7 @@ END_TEST
 START_TEST(full_image_loses_events_and_says_so)
 {
         image_deinit(&image);
-        ck_assert_int_eq(image_init(&image, 64 * 1024), 0);
+        ck_assert_int_eq(image_init(&image, NULL, 64 * 1024), 0);
         for (uint64_t i = 0; i < 10000; i++)
                 apply(RECORD_ALLOC, 0, 1, 16 * i, 1, 0);
         ck_assert(!image_is_exact(&image));
@@ -176,7 +176,7 @@ END_TEST
 START_TEST(too_small_a_limit_is_refused_at_once)
 {
         struct image small;
-        ck_assert_int_ne(image_init(&small, 100), 0);
+        ck_assert_int_ne(image_init(&small, NULL, 100), 0);
 }
 END_TEST
 
@@ -231,7 +231,7 @@ START_TEST(child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_par
         struct image_fork *fork = image_fork_take(&image, 77);
         ck_assert_ptr_nonnull(fork);
         image_deinit(&image);
-        ck_assert_int_eq(image_init(&image, 0), 0);
+        ck_assert_int_eq(image_init(&image, NULL, 0), 0);
         ck_assert_int_eq(image_fork_begin(&image, fork), 0);
         while (image_fork_step(&image, fork, 1) == IMAGE_MORE)
                 ;
@@ -615,7 +615,7 @@ static void step_fork(struct fork_expectation *f) {
         struct image child;
         struct image_fork *fork = image_fork_take(&image, f->token);
         ck_assert_ptr_nonnull(fork);
-        ck_assert_int_eq(image_init(&child, 0), 0);
+        ck_assert_int_eq(image_init(&child, NULL, 0), 0);
         ck_assert_int_eq(image_fork_begin(&child, fork), 0);
         while (image_fork_step(&child, fork, 1) == IMAGE_MORE) {
                 step_alloc_or_free(50);

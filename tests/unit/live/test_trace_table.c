@@ -15,7 +15,7 @@ static struct trace_table *table;
 
 static void open_table(void) {
         charge = charge_new(UINT64_MAX);
-        ck_assert_int_eq(trace_table_new(charge, &table), 0);
+        ck_assert_int_eq(trace_table_new(charge, NULL, &table), 0);
 }
 
 static void close_table(void) {
@@ -255,7 +255,7 @@ START_TEST(cut_outlives_the_table_of_its_image)
         ck_assert_int_eq(insert(0, 16, 1, 1, &cell), 0);
         ck_assert_int_eq(cut_open(&cut, table), 0);
         struct trace_table *old = table;
-        ck_assert_int_eq(trace_table_new(charge, &table), 0);
+        ck_assert_int_eq(trace_table_new(charge, NULL, &table), 0);
         trace_table_unref(old);
         size_t n = 0, total = 0;
         while (cut_read(&cut, cells, CUT_READ_MIN, &n) == 0)
@@ -293,7 +293,7 @@ START_TEST(no_charge_for_even_the_first_cells_is_refused)
 {
         struct charge *small = charge_new(1000);
         struct trace_table *other;
-        ck_assert_int_eq(trace_table_new(small, &other), TRACE_TABLE_E_FULL);
+        ck_assert_int_eq(trace_table_new(small, NULL, &other), TRACE_TABLE_E_FULL);
         ck_assert_uint_eq(small->used, 0);
         charge_unref(small);
 }
