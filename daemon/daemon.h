@@ -27,8 +27,10 @@ struct daemon {
         size_t n_workers;
         struct process *processes;      /* daemon/process.h, newest first */
         struct run *runs;               /* daemon/run.h */
+        struct fd_store *fd_store;      /* what outlives this process */
         struct agents *agents;          /* agent.sock */
         struct control_server *control; /* control.sock */
         struct late_symbols *late_symbols;
         bool stopping;
+        bool for_good; /* the service is stopped, not restarted: nobody will want what is kept */
 };

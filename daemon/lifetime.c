@@ -32,7 +32,7 @@
 
 struct lifetime {
         struct daemon *daemon;
-        uv_signal_t signals[2];
+        uv_signal_t signals[3];
         uv_timer_t sweep, idle, watchdog, drain;
         uint64_t idle_since_ms;
         /* watchdog: the threads that have not answered since the last ping */
@@ -45,6 +45,11 @@ static void stop(struct lifetime *l);
 static void on_signal(uv_signal_t *handle, int number) {
         log_info("ending by signal %d", number);
         stop(handle->data);
+}
+
+/* The unit's ExecStop=: no daemon comes after this one. */
+static void on_stop_for_good(uv_signal_t *handle, int number) {
+        ((struct lifetime *)handle->data)->daemon->for_good = true;
 }
 
 static void on_sweep(uv_timer_t *timer) {
@@ -147,11 +152,11 @@ static void stop(struct lifetime *l) {
 
 static void start(struct lifetime *l) {
         struct daemon *d = l->daemon;
-        static const int numbers[] = {SIGTERM, SIGINT};
+        static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
                 uv_signal_init(d->loop, &l->signals[i]);
                 l->signals[i].data = l;
-                uv_signal_start(&l->signals[i], on_signal, numbers[i]);
+                uv_signal_start(&l->signals[i], numbers[i] == SIGUSR1 ? on_stop_for_good : on_signal, numbers[i]);
         }
         uv_timer_t *timers[] = {&l->sweep, &l->idle, &l->watchdog, &l->drain};
         for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "daemon/agents.h"
@@ -22,7 +21,9 @@
 #include "daemon/base/listener.h"
 #include "daemon/control/control_server.h"
 #include "daemon/daemon.h"
+#include "daemon/fd_store.h"
 #include "daemon/ingest/worker.h"
+#include "daemon/kept_processes.h"
 #include "daemon/late_symbols.h"
 #include "daemon/lifetime.h"
 #include "daemon/process.h"
@@ -144,16 +145,15 @@ static int fail(const char *what, int error) {
 }
 
 /* Sockets that systemd holds for us are taken over, others are made. */
-static int listening_socket(const struct daemon *d, char **names, int n_names, const char *name, const char *file) {
+static int listening_socket(const struct daemon *d, const char *name, const char *file) {
         AUTO_FREE char *path = NULL;
-        for (int i = 0; i < n_names; i++) {
-                if (strcmp(names[i], name) == 0)
-                        return SD_LISTEN_FDS_START + i;
-        }
+        int fd = fd_store_take(d->fd_store, name);
+        if (fd >= 0)
+                return fd;
         if (asprintf(&path, "%s/%s", d->places.runtime_dir, file) < 0)
                 return -ENOMEM;
         /* who may do what is decided by SO_PEERCRED; a private daemon's directory is its user's alone */
-        int fd = listener_bind(path, d->places.system ? 0666 : 0600);
+        fd = listener_bind(path, d->places.system ? 0666 : 0600);
         if (fd == -ENAMETOOLONG)
                 log_error("%s is too long for a socket: 107 bytes at most; choose a shorter --runtime-dir", path);
         else if (fd < 0)
@@ -162,24 +162,20 @@ static int listening_socket(const struct daemon *d, char **names, int n_names, c
 }
 
 static int open_sockets(struct daemon *d) {
-        char **names = NULL;
-        int n = sd_listen_fds_with_names(1, &names);
-        if (n < 0)
-                return fail("cannot take over systemd's sockets", n);
-        int r = -1;
-        int agent = listening_socket(d, names, n, "agent", "agent.sock");
-        int control = agent < 0 ? -1 : listening_socket(d, names, n, "control", "control.sock");
-        if (agent >= 0 && control >= 0) {
-                r = agents_open(d, agent, &d->agents);
-                if (r == 0)
-                        r = control_server_open(d, control, &d->control);
-                if (r < 0)
-                        fail("cannot serve the sockets", r);
-        }
-        for (int i = 0; i < n; i++)
-                free(names[i]);
-        free(names);
-        return r;
+        int agent = listening_socket(d, "agent", "agent.sock");
+        int control = agent < 0 ? -1 : listening_socket(d, "control", "control.sock");
+        if (agent < 0 || control < 0)
+                return -1;
+        int r = agents_open(d, agent, &d->agents);
+        if (r == 0)
+                r = control_server_open(d, control, &d->control);
+        return r < 0 ? fail("cannot serve the sockets", r) : 0;
+}
+
+/* What systemd hands over. A private daemon has no unit that would hand anything on. */
+static int open_fd_store(struct daemon *d) {
+        int r = fd_store_new(d->places.system, &d->fd_store);
+        return r < 0 ? fail("cannot take over systemd's descriptors", r) : 0;
 }
 
 static int open_store(struct daemon *d) {
@@ -216,14 +212,20 @@ static int open_symbols(struct daemon *d) {
         return r < 0 ? fail("cannot prepare symbols", r) : 0;
 }
 
+/* As many as configured, and one for each doorbell that agents already have. */
 static int open_workers(struct daemon *d) {
-        while (d->n_workers < d->config.workers) {
-                int r = worker_new(d->loop, &d->workers[d->n_workers]);
+        for (;;) {
+                unsigned i = (unsigned)d->n_workers;
+                int doorbell = i < WORKERS_MAX ? kept_doorbell(d, i) : -1;
+                if (doorbell < 0 && i >= d->config.workers)
+                        return 0;
+                int r = worker_new(d->loop, doorbell, &d->workers[i]);
                 if (r < 0)
                         return fail("cannot start an ingest thread", r);
                 d->n_workers++;
+                if (doorbell < 0)
+                        kept_doorbell_put(d, i, worker_doorbell_fd(d->workers[i]));
         }
-        return 0;
 }
 
 static int run(struct daemon *d) {
@@ -236,8 +238,11 @@ static int run(struct daemon *d) {
                 log_error("cannot use %s: %s", d->places.runtime_dir, strerror(-lock));
                 return EXIT_FAILURE;
         }
-        if (open_store(d) < 0 || open_symbols(d) < 0 || open_workers(d) < 0 || open_sockets(d) < 0)
+        if (open_fd_store(d) < 0 || open_store(d) < 0 || open_symbols(d) < 0 || open_workers(d) < 0)
                 return EXIT_FAILURE; /* the process ends: nothing that was begun outlives it */
+        kept_processes_adopt(d);
+        if (open_sockets(d) < 0)
+                return EXIT_FAILURE;
         log_info("ready: %s, snapshots in %s", d->places.runtime_dir, store_path(d->store));
         return lifetime_run(d) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

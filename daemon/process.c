@@ -18,6 +18,8 @@
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/exit_status.h"
+#include "daemon/fd_store.h"
+#include "daemon/kept_processes.h"
 #include "daemon/late_symbols.h"
 #include "daemon/run.h"
 #include "daemon/store/store.h"
@@ -147,6 +149,8 @@ static void on_feed_closed(void *data) {
 
 static void close_feed(struct process *p) {
         unlink_process(p);
+        if (!p->left)
+                kept_process_remove(p);
         if (p->feed)
                 feed_free(p->feed, on_feed_closed, p);
         else
@@ -163,6 +167,8 @@ static void process_settle(struct process *p) {
 static void process_stored(struct process *p) {
         struct run *run = p->run;
         log_info("process %d (%s), image %u ended: %s", (int)p->proc.pid, p->name, p->image, p->ended_by);
+        p->stored = true;
+        kept_process_update(p);
         p->state = PROCESS_LINGERING; /* run_remove() tells a client that looks at the states */
         p->run = NULL;
         if (run)
@@ -256,6 +262,8 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
 
 static bool wants_last_snapshots(const struct process *p) {
         struct timespec now;
+        if (p->stored)
+                return false; /* by the daemon before this one */
         if (p->run)
                 return p->run->exit_snapshot;
         clock_gettime(CLOCK_REALTIME, &now);
@@ -286,6 +294,7 @@ void process_end(struct process *p, const char *replaced_by) {
                 return;
         p->state = PROCESS_ENDING;
         p->replaced_by = replaced_by;
+        kept_process_update(p);
         stop_watching(p, on_pidfd_closed);
 }
 
@@ -300,12 +309,14 @@ static void on_discarded(uv_handle_t *handle) {
 }
 
 void process_discard(struct process *p) {
+        if (p->state == PROCESS_ENDING)
+                return; /* its last snapshots are on their way; process_stored() frees it */
+        p->left = p->kept && !p->daemon->for_good;
         if (p->state == PROCESS_LINGERING)
                 return close_feed(p);
-        if (p->state != PROCESS_ALIVE)
-                return; /* its last snapshots are on their way; process_stored() frees it */
         p->state = PROCESS_ENDING;
-        feed_end(p->feed);
+        if (!p->left)
+                feed_end(p->feed);
         stop_watching(p, on_discarded);
 }
 
@@ -327,7 +338,7 @@ void process_sweep(struct daemon *d) {
 
 /* ---- birth ---- */
 
-static void on_notice(void *data, struct feed *feed, const struct feed_notice *notice) {
+void process_on_notice(void *data, struct feed *feed, const struct feed_notice *notice) {
         struct process *p = data;
         switch (notice->kind) {
         case FEED_NOTICE_MALFORMED:
@@ -384,12 +395,14 @@ static int fill_identity(struct process *p, const Tracemallocd__Agent__Hello *he
                 return -ENOMEM;
         if (getrandom(p->secret, sizeof p->secret, 0) != sizeof p->secret)
                 return -errno;
+        memcpy(&p->id, p->secret, sizeof p->id);
+        p->kept = fd_store_keeps(p->daemon->fd_store) &&
+                  hello->transport != TRACEMALLOCD__AGENT__HELLO__TRANSPORT__SOCKET;
         return copy_layers(p, hello);
 }
 
-static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello, int fds[2], const char **reasonp) {
-        struct daemon *d = p->daemon;
-        struct snapshot_info info = {
+static struct snapshot_info info_of(const struct process *p) {
+        return (struct snapshot_info){
                 .pid = (uint32_t)p->proc.pid,
                 .uid = p->uid,
                 .ppid = (uint32_t)p->proc.ppid,
@@ -403,6 +416,16 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
                 .label = p->label,
                 .ended_by = (char *)"",
         };
+}
+
+int process_identify(struct process *p) {
+        struct snapshot_info info = info_of(p);
+        return feed_set_info(p->feed, &info);
+}
+
+static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello, int fds[2], const char **reasonp) {
+        struct daemon *d = p->daemon;
+        struct snapshot_info info = info_of(p);
         bool child = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
         struct process *parent = child ? process_find_secret(d, hello->secret.data, hello->secret.len) : NULL;
         struct feed_options options = {
@@ -411,12 +434,14 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
                 .domains = p->domains,
                 .stall_limit_us = d->config.stall_limit_ms * 1000,
                 .memory_limit = d->config.table_bytes_per_process,
+                .kept = p->kept,
+                .id = p->id,
                 .inexact = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT || (child && !parent),
                 .lost_before = hello->lost_before,
                 .parent = parent && parent->uid == p->uid ? parent->feed : NULL,
                 .fork_token = hello->fork_token,
                 .info = &info,
-                .notify = on_notice,
+                .notify = process_on_notice,
                 .data = p,
         };
         p->stopped = options.mode == TRACE_OFF;
@@ -487,7 +512,60 @@ int process_new(struct daemon *d, const struct credentials *who, const Tracemall
         p->peer = hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__SOCKET ? peer : NULL;
         if (p->run)
                 run_add(p->run, p);
+        kept_process_put(p);
         log_debug("process %d (%s), image %u, uid %u is traced", (int)p->proc.pid, p->name, p->image, (unsigned)p->uid);
         *processp = p;
         return 0;
+}
+
+/* ---- from the daemon before ---- */
+
+void process_adopt(struct process *p) {
+        link_process(p);
+}
+
+void process_abandon(struct process *p) {
+        feed_abandon(p->feed);
+        p->feed = NULL;
+        on_feed_closed(p);
+}
+
+/* The pidfd first, then who it is: if it is the right one now, it was the right one when the pidfd was opened. */
+static bool watch_again(struct process *p) {
+        struct proc_info now;
+        if (p->replaced_by || p->stored || watch(p) < 0)
+                return false;
+        bool same = proc_info_read(p->proc.pid, &now) == 0;
+        if (same)
+                proc_info_deinit(&now);
+        return same && now.start_ticks == p->proc.start_ticks;
+}
+
+static void adopt_forks(struct process *p) {
+        uint32_t tokens[FEED_FORKS_MAX], pids[FEED_FORKS_MAX];
+        size_t n = feed_adopt_forks(p->feed, tokens, pids);
+        feed_adopt_start(p->feed);
+        for (size_t i = 0; i < n; i++) {
+                size_t before = p->n_forks;
+                if (pids[i] == 0)
+                        continue; /* its FORK_DONE is still to be read */
+                note_fork(p, tokens[i], (pid_t)pids[i]);
+                if (p->n_forks == before)
+                        feed_drop_fork(p->feed, tokens[i]);
+        }
+}
+
+void process_adopt_start(struct process *p) {
+        p->stopped = !atomic_load_explicit(&feed_gauges(p->feed)->tracing, memory_order_relaxed);
+        adopt_forks(p);
+        bool watched = watch_again(p);
+        log_debug("process %d (%s), image %u, uid %u is traced on", (int)p->proc.pid, p->name, p->image,
+                  (unsigned)p->uid);
+        if (watched)
+                return;
+        p->state = PROCESS_ENDING;
+        if (p->pidfd >= 0)
+                uv_close((uv_handle_t *)&p->pidfd_poll, on_pidfd_closed);
+        else
+                finish(p);
 }

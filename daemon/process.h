@@ -58,6 +58,10 @@ struct process {
         uv_poll_t pidfd_poll;
         struct process_fork *forks;
         size_t n_forks;
+        uint64_t id;             /* of kept ones: the names of their descriptors in the store begin with it */
+        bool kept;               /* the next daemon goes on with it */
+        bool left;               /* to that one: it stays in the store */
+        bool stored;             /* its last snapshots are */
         const char *replaced_by; /* "exec" where the process lives on as another image; NULL: it died */
         char *ended_by;
         int64_t exit_snapshot, peak_snapshot; /* ids, 0 until stored */
@@ -83,6 +87,22 @@ void process_notice_end(struct process *p);
 
 /** process_discard() - the daemon leaves: stop reading at once, keep nothing */
 void process_discard(struct process *p);
+
+/** process_identify() - tell the feed whose snapshots it makes. Return: 0; -ENOMEM. */
+int process_identify(struct process *p);
+
+/** process_adopt() - take one that an earlier daemon left
+ * @p: on the heap, from calloc(); id, identity and feed are set (daemon/kept_processes.c); taken */
+void process_adopt(struct process *p);
+
+/** process_adopt_start() - go on with it, or end it where it died meanwhile; after all were taken and linked */
+void process_adopt_start(struct process *p);
+
+/** process_abandon() - free one that could not be made whole, before process_adopt() */
+void process_abandon(struct process *p);
+
+/** process_on_notice() - options.notify of its feed */
+void process_on_notice(void *data, struct feed *feed, const struct feed_notice *notice);
 
 /** process_find() - the living image of a pid. Return: NULL where there is none. */
 struct process *process_find(struct daemon *d, pid_t pid);

@@ -6,6 +6,7 @@
 
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
+#include "daemon/ingest/feed_gauges.h"
 #include "daemon/ingest/feed_private.h"
 #include "daemon/ingest/feed_reader.h"
 #include "daemon/ingest/snapshot_identity.h"
@@ -15,8 +16,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+static void close_fd(int *fdp) {
+        if (*fdp >= 0)
+                close(*fdp);
+        *fdp = -1;
+}
 
 static void destroy(struct feed *feed) {
+        close_fd(&feed->fds.ring);
+        close_fd(&feed->fds.definitions);
+        close_fd(&feed->fds.control);
         ring_reader_close(&feed->ring);
         snapshot_identity_deinit(&feed->info);
         free(feed->broken_notice);
@@ -49,13 +60,22 @@ void feed_notice_done(struct worker_job *job) {
         free(notice);
 }
 
-/* What both ways have in common. Return: 0; -errno. */
-static int new_feed(struct worker *worker, const struct feed_options *options, struct feed **feedp) {
+/* The image of a feed that cannot be: with what it lies in. */
+static void discard_image(struct feed *feed) {
+        struct keep *keep = feed->image.keep;
+        image_deinit(&feed->image);
+        keep_free(keep);
+}
+
+/* What all ways have in common; the image is missing. Return: 0; -errno. */
+static int new_handle(struct worker *worker, const struct feed_options *options, struct feed **feedp) {
         struct feed *feed = calloc(1, sizeof *feed);
         if (!feed)
                 return -ENOMEM;
         feed->worker = options->parent ? options->parent->worker : worker;
         feed->ring.control_fd = -1;
+        feed->fds = (struct feed_fds){-1, -1, -1, -1};
+        feed->id = options->id;
         feed->ops_end = &feed->ops;
         feed->pushes_end = &feed->pushes;
         feed->notify = options->notify;
@@ -69,15 +89,32 @@ static int new_feed(struct worker *worker, const struct feed_options *options, s
         feed->detach_job.done = on_detached;
         feed->broken_notice = calloc(1, sizeof *feed->broken_notice);
         int r = feed->broken_notice ? snapshot_identity_copy(&feed->info, options->info) : -ENOMEM;
-        if (r == 0) {
-                feed->broken_notice->job.done = feed_notice_done;
-                feed->broken_notice->feed = feed;
-                r = image_init(&feed->image, NULL, options->memory_limit);
-        }
         if (r) {
+                destroy(feed);
+                return r;
+        }
+        feed->broken_notice->job.done = feed_notice_done;
+        feed->broken_notice->feed = feed;
+        *feedp = feed;
+        return 0;
+}
+
+static int new_feed(struct worker *worker, const struct feed_options *options, bool kept, struct feed **feedp) {
+        struct feed *feed;
+        struct keep *keep = NULL;
+        int r = new_handle(worker, options, &feed);
+        if (r)
+                return r;
+        if (kept)
+                r = keep_new(&keep);
+        if (r == 0)
+                r = image_init(&feed->image, keep, options->memory_limit);
+        if (r) {
+                keep_free(keep);
                 destroy(feed);
                 return r < 0 ? r : -ENOMEM;
         }
+        feed->keep = keep;
         feed->image.begun_inexact = options->inexact;
         feed->image.lost = options->lost_before;
         feed->image.tracing = options->mode != TRACE_OFF;
@@ -92,8 +129,10 @@ static void attach(struct feed *feed, const struct feed_options *options) {
                 feed->phase = FEED_WAITS_FOR_PARENT;
                 feed->parent = options->parent;
                 feed->fork_token = options->fork_token;
+                feed->parent_id = options->parent->id;
                 feed->parent_position = feed_position(options->parent);
         }
+        feed_commit(feed);
         atomic_store(&feed->gauges.exact, image_is_exact(&feed->image) && !options->parent);
         atomic_store(&feed->gauges.tracing, feed->image.tracing);
         feed->worker->n_feeds++;
@@ -105,27 +144,159 @@ int feed_new_ring(struct worker *worker, int ring_fd, int definitions_fd, const 
         AUTO_CLOSE int ring = ring_fd;
         AUTO_CLOSE int definitions = definitions_fd;
         struct feed *feed;
-        int r = new_feed(worker, options, &feed);
+        int r = new_feed(worker, options, options->kept, &feed);
         if (r)
                 return r;
         feed->by_ring = true;
-        r = ring_reader_open(&feed->ring, ring, options->mode, options->traceback_limit, options->domains,
-                             options->stall_limit_us, reasonp);
+        r = options->kept
+                    ? ring_reader_open_kept(&feed->ring, ring, options->mode, options->traceback_limit,
+                                            options->domains, options->stall_limit_us, &feed->fds.control, reasonp)
+                    : ring_reader_open(&feed->ring, ring, options->mode, options->traceback_limit, options->domains,
+                                       options->stall_limit_us, reasonp);
         if (r == 0)
                 r = definitions_open_ring(&feed->definitions, definitions, reasonp);
         if (r) {
-                image_deinit(&feed->image);
+                discard_image(feed);
                 destroy(feed);
                 return r < 0 ? r : FEED_E_REFUSED;
+        }
+        if (options->kept) {
+                feed->fds.ring = fd_steal(&ring);
+                feed->fds.definitions = fd_steal(&definitions);
+                feed->fds.table = keep_fd(feed->image.keep);
         }
         attach(feed, options);
         *feedp = feed;
         return 0;
 }
 
+struct feed_fds feed_fds(const struct feed *feed) {
+        return feed->fds;
+}
+
+void feed_fds_stored(struct feed *feed) {
+        close_fd(&feed->fds.ring);
+        close_fd(&feed->fds.definitions);
+        close_fd(&feed->fds.control);
+        feed->fds.table = -1; /* the keep's */
+}
+
+/* The image is the worker's, but its keep and where the identity lies never change. */
+int feed_set_identity(struct feed *feed, const void *bytes, size_t length) {
+        return feed->keep ? keep_set_identity(feed->keep, bytes, length) : 0;
+}
+
+static const char *reason_of_keep(int r) {
+        switch (r) {
+        case KEEP_E_LAYOUT:
+                return "another version of tracemallocd made its table";
+        case KEEP_E_ASIDE:
+                return "two daemons ended while they read its ring: set aside";
+        default:
+                return "its table is damaged";
+        }
+}
+
+static int adopt_parts(struct feed *feed, const struct feed_fds *fds, struct keep *keep,
+                       const struct feed_options *options, const char **reasonp) {
+        struct kept_reader reader;
+        int r = image_adopt(&feed->image, keep, options->memory_limit, &reader);
+        if (r > 0)
+                *reasonp = reason_of_keep(KEEP_E_BROKEN);
+        if (r)
+                return r;
+        feed->by_ring = true;
+        feed->mode = feed->image.tracing ? TRACE_EXACT : TRACE_OFF;
+        feed->fork_token = reader.fork_token;
+        feed->parent_id = reader.parent;
+        feed->parent_position = reader.parent_position;
+        feed->phase = reader.waits_for_parent ? FEED_WAITS_FOR_PARENT : reader.broken ? FEED_BROKEN : FEED_RUNS;
+        feed->forks_dropped_told = feed->image.forks_dropped;
+        r = ring_reader_adopt(&feed->ring, fds->ring, fds->control, reader.position, reasonp);
+        feed->ring.late_writers = reader.late_writers;
+        if (r == 0)
+                r = definitions_open_ring(&feed->definitions, fds->definitions, reasonp);
+        if (r)
+                image_deinit(&feed->image);
+        return r;
+}
+
+int feed_adopt(struct worker *worker, const struct feed_fds *fds, const struct feed_options *options,
+               struct feed **feedp, const void **identityp, size_t *identity_lengthp, const char **reasonp) {
+        AUTO_CLOSE int ring = fds->ring;
+        AUTO_CLOSE int definitions = fds->definitions;
+        AUTO_CLOSE int control = fds->control;
+        struct keep *keep;
+        struct feed *feed;
+        int r = keep_adopt(fds->table, &keep);
+        if (r > 0)
+                *reasonp = reason_of_keep(r);
+        if (r)
+                return r < 0 ? r : FEED_E_REFUSED;
+        r = new_handle(worker, options, &feed);
+        if (r == 0) {
+                r = adopt_parts(feed, fds, keep, options, reasonp);
+                if (r)
+                        destroy(feed);
+        }
+        if (r) {
+                keep_free(keep);
+                return r < 0 ? r : FEED_E_REFUSED;
+        }
+        feed->keep = keep;
+        *identityp = keep_identity(keep, identity_lengthp);
+        *feedp = feed;
+        return 0;
+}
+
+uint64_t feed_adopt_parent(const struct feed *feed) {
+        return feed->parent_id;
+}
+
+size_t feed_adopt_forks(const struct feed *feed, uint32_t *tokens, uint32_t *pids) {
+        size_t n = 0;
+        for (const struct image_fork *fork = feed->image.forks; fork; fork = fork->next) {
+                tokens[n] = fork->token;
+                pids[n++] = fork->pid;
+        }
+        return n;
+}
+
+void feed_adopt_link(struct feed *feed, struct feed *parent) {
+        if (feed->phase == FEED_WAITS_FOR_PARENT) {
+                feed->parent = parent;
+        } else if (parent) {
+                /* the child has its table; the daemon died before the parent let go of it */
+                image_fork_free(image_fork_take(&parent->image, feed->fork_token));
+                feed_commit(parent);
+        }
+        feed_gauges_update(feed);
+}
+
+void feed_adopt_start(struct feed *feed) {
+        feed->worker->n_feeds++;
+        worker_call(feed->worker, &feed->attach_job);
+}
+
+void feed_adopt_worker(struct feed *feed, struct worker *worker) {
+        feed->worker = worker;
+}
+
+void feed_abandon(struct feed *feed) {
+        if (!feed)
+                return;
+        discard_image(feed);
+        definitions_close(&feed->definitions);
+        destroy(feed);
+}
+
+void feed_dismiss(const struct feed_fds *fds) {
+        ring_reader_dismiss(fds->control);
+}
+
 int feed_new_socket(struct worker *worker, const struct feed_options *options, struct feed **feedp) {
         struct feed *feed;
-        int r = new_feed(worker, options, &feed);
+        int r = new_feed(worker, options, false, &feed);
         if (r)
                 return r;
         definitions_open_socket(&feed->definitions);

@@ -65,6 +65,8 @@ struct feed_options {
         uint32_t stall_limit_us;
         uint64_t memory_limit;    /* bytes the live state may take; 0: no limit */
         uint64_t hole_timeout_ms; /* how long a hole of a living process may stay; 0: FEED_HOLE_TIMEOUT_MS */
+        bool kept;                /* ring way: what it becomes lies in a memfd, for the next daemon (feed_fds()) */
+        uint64_t id;              /* with kept: who this is to feeds of its children, also in the next daemon */
         bool inexact;             /* RECONNECT: earlier blocks are unknown */
         uint64_t lost_before;     /* counted as lost from the start */
         /* Hello.kind FORK: the feed whose secret the child showed, else NULL. The table starts as the
@@ -90,6 +92,52 @@ struct feed_options {
  * Return: 0; FEED_E_REFUSED; -errno of mmap, memfd_create... (ours, not the peer's). */
 int feed_new_ring(struct worker *worker, int ring_fd, int definitions_fd, const struct feed_options *options,
                   struct feed **feedp, const char **reasonp);
+
+/* Descriptors of a kept feed, for the store: with all four another daemon can go on. */
+struct feed_fds {
+        int ring, definitions, control, table;
+};
+
+/** feed_fds() - borrowed until feed_fds_stored(); of a feed that is not kept: all -1 */
+struct feed_fds feed_fds(const struct feed *feed);
+
+/** feed_fds_stored() - somebody else holds them now: close what is not needed any more */
+void feed_fds_stored(struct feed *feed);
+
+/** feed_set_identity() - bytes for the next daemon's feed_identity(). Return: 0; -ENOMEM. */
+int feed_set_identity(struct feed *feed, const void *bytes, size_t length);
+
+/** feed_adopt() - what another daemon left, up to the point where it reads: feed_adopt_link() and feed_adopt_start()
+ * follow
+ * @fds: taken, also on failure
+ * @options: mode, traceback_limit, domains, stall_limit_us and parent do not matter: they are what they were
+ * @identity, @identity_lengthp: what feed_set_identity() left, borrowed until the next call of it
+ * Return: 0; FEED_E_REFUSED with @reasonp; -errno. */
+int feed_adopt(struct worker *worker, const struct feed_fds *fds, const struct feed_options *options,
+               struct feed **feedp, const void **identityp, size_t *identity_lengthp, const char **reasonp);
+
+/** feed_adopt_parent() - whose fork it is. Return: options.id of the parent; 0: nobody's. */
+uint64_t feed_adopt_parent(const struct feed *feed);
+
+/** feed_adopt_forks() - fork tables that wait for their children: tokens and pids of the FORK_DONE records
+ * @tokens, @pids: [FEED_FORKS_MAX]. Return: how many. */
+size_t feed_adopt_forks(const struct feed *feed, uint32_t *tokens, uint32_t *pids);
+
+/** feed_adopt_link() - all adopted feeds are linked before the first one is started
+ * @parent: with feed_adopt_parent(), of the same worker; NULL: it is not there */
+void feed_adopt_link(struct feed *feed, struct feed *parent);
+
+/** feed_adopt_start() - hand it to its worker */
+void feed_adopt_start(struct feed *feed);
+
+/** feed_adopt_worker() - another worker than that of feed_adopt(), before it is linked */
+void feed_adopt_worker(struct feed *feed, struct worker *worker);
+
+/** feed_abandon() - free one that was adopted and not started. NULL is fine. */
+void feed_abandon(struct feed *feed);
+
+/** feed_dismiss() - the descriptors can't be adopted: tell the agent to greet anew. @fds: borrowed. */
+void feed_dismiss(const struct feed_fds *fds);
 
 /** feed_new_socket() - begin a feed by pushes; else as feed_new_ring() */
 int feed_new_socket(struct worker *worker, const struct feed_options *options, struct feed **feedp);

@@ -7,6 +7,7 @@
 
 #include "daemon/ingest/feed_gauges.h"
 #include "daemon/ingest/feed_private.h"
+#include "daemon/ingest/feed_reader.h"
 
 #include <errno.h>
 
@@ -56,6 +57,7 @@ void feed_op_start(struct feed *feed, struct feed_op *op) {
                 image_fork_free(image_fork_take(&feed->image, op->token));
                 break;
         }
+        feed_commit(feed); /* what is answered is in force */
         finish_op(feed, op);
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/ingest/ring_reader.h"
 #include "daemon/ingest/worker_private.h"
 #include "daemon/live/image.h"
+#include "daemon/live/image_kept.h"
 #include "daemon/live/image_snapshot.h"
 
 enum feed_op_kind {
@@ -87,6 +88,9 @@ struct feed {
         unsigned n_ops; /* that have not called back */
         void (*closed)(void *data);
         void *closed_data;
+        struct keep *keep;   /* of the image; its identity is the main loop's. NULL: none */
+        struct feed_fds fds; /* until feed_fds_stored(); -1 each: none */
+        uint64_t id;
 
         /* worker's */
         struct feed *next; /* worker->feeds */
@@ -109,7 +113,7 @@ struct feed {
         struct feed *parent;
         struct image_fork *fork;
         uint32_t fork_token;
-        uint64_t parent_position;
+        uint64_t parent_id, parent_position;
         struct feed_notice_job *broken_notice; /* made beforehand: it must not fail */
 };
 

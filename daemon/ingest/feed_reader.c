@@ -28,6 +28,19 @@ static void notify(struct feed *feed, const struct feed_notice *notice) {
         worker_post(feed->worker, &job->job);
 }
 
+void feed_commit(struct feed *feed) {
+        if (!feed->keep)
+                return;
+        struct kept_reader reader = {.position = feed->ring.position,
+                                     .parent = feed->parent_id,
+                                     .parent_position = feed->parent_position,
+                                     .fork_token = feed->fork_token,
+                                     .waits_for_parent = feed->phase == FEED_WAITS_FOR_PARENT,
+                                     .late_writers = feed->ring.late_writers,
+                                     .broken = feed->phase == FEED_BROKEN};
+        image_commit(&feed->image, &reader);
+}
+
 static void break_feed(struct feed *feed, const char *reason) {
         if (feed->phase >= FEED_BROKEN)
                 return;
@@ -133,6 +146,8 @@ static bool pass_hole(struct feed *feed, uint64_t head, uint64_t now_ns) {
 /* One batch from the ring, up to @limit. Return: whether the next one may follow. */
 static bool read_ring(struct feed *feed, uint64_t limit, uint64_t head, uint64_t now_ns, size_t *np) {
         struct event events[EVENT_BATCH_MAX];
+        if (feed->keep)
+                keep_busy(feed->keep, true);
         int r = ring_reader_read(&feed->ring, &feed->definitions, limit, events, EVENT_BATCH_MAX, np);
         apply(feed, events, *np);
         bool go_on = true;
@@ -143,6 +158,11 @@ static bool read_ring(struct feed *feed, uint64_t limit, uint64_t head, uint64_t
                 break_feed(feed, "malformed record in the ring");
         else if (r == RING_READER_HOLE)
                 go_on = pass_hole(feed, head, now_ns);
+        if (feed->keep) {
+                feed_commit(feed);
+                keep_busy(feed->keep, false);
+        }
+        /* not before the commit: until then the next daemon would have to read it again */
         ring_reader_release(&feed->ring);
         return go_on;
 }
@@ -228,19 +248,37 @@ static bool read_all(struct feed *feed, uint64_t now_ns, size_t *n_readp) {
         }
 }
 
+/* In one go and before the parent is read on, so that a daemon that dies in between leaves the fork as it was: only
+ * the commit makes what was taken over count, and only then the parent lets go of it. */
+static void adopt_kept(struct feed *feed, struct feed *parent, struct image_fork *fork) {
+        feed->keep->unlogged = true;
+        if (image_fork_begin(&feed->image, fork))
+                image_lose(&feed->image, 1); /* some module names */
+        while (image_fork_step(&feed->image, fork, ADOPT_BLOCKS) == IMAGE_MORE)
+                ;
+        feed->phase = FEED_RUNS;
+        feed_commit(feed);
+        image_fork_free(image_fork_take(&parent->image, feed->fork_token));
+        feed_commit(parent);
+}
+
 /* The parent's table at the fork, when the parent has come that far. */
 static void find_fork(struct feed *feed) {
         struct feed *parent = feed->parent;
         if (parent) {
-                feed->fork = image_fork_take(&parent->image, feed->fork_token);
+                struct image_fork *fork = image_fork_find(&parent->image, feed->fork_token);
                 bool may_come = parent->phase < FEED_BROKEN && position_of(parent) < feed->parent_position;
-                if (!feed->fork && may_come)
+                if (!fork && may_come)
                         return;
                 feed->parent = NULL;
+                if (fork && feed->keep)
+                        return adopt_kept(feed, parent, fork);
+                feed->fork = image_fork_take(&parent->image, feed->fork_token);
         }
         if (!feed->fork) {
                 feed->image.begun_inexact = true;
                 feed->phase = FEED_RUNS;
+                feed_commit(feed);
                 return;
         }
         feed->phase = FEED_ADOPTS;
@@ -290,6 +328,8 @@ static bool round_of_runner(struct feed *feed, uint64_t now_ns, bool *workedp) {
                 ring_reader_wake(&feed->ring);
         if (n_read == 0 && feed->image.table && trace_table_migrate(feed->image.table, IDLE_MIGRATION_CELLS))
                 more = true;
+        if (feed->keep && feed->keep->dirty)
+                feed_commit(feed);
         set_due(feed, position_of(feed) - before, now_ns);
         if (feed->phase == FEED_RUNS && feed->by_ring && !more && !ring_reader_arm(&feed->ring) &&
             !feed->ring.hole_since_ns)
@@ -382,6 +422,7 @@ enum worker_job_state feed_detach_run(struct worker_job *job) {
         }
         feed->fork = image_fork_free(feed->fork);
         image_deinit(&feed->image);
+        feed->keep = keep_free(feed->keep);
         definitions_close(&feed->definitions);
         free(feed->broken_notice);
         feed->broken_notice = NULL;

@@ -25,3 +25,6 @@ enum worker_job_state feed_attach_run(struct worker_job *job);
 enum worker_job_state feed_detach_run(struct worker_job *job);
 enum worker_job_state feed_op_run(struct worker_job *job);
 enum worker_job_state feed_push_run(struct worker_job *job);
+
+/** feed_commit() - with a keep: all that was done is in force, also for the next daemon */
+void feed_commit(struct feed *feed);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -73,4 +74,24 @@ int memfd_make(const char *name, size_t bytes, int seals, int *fdp, void **memor
         *fdp = fd_steal(&fd);
         *memoryp = memory;
         return 0;
+}
+
+int memfd_reader(int fd, int *readerp) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        if (fchmod(fd, 0400) < 0)
+                return -errno;
+        int reader = open(path, O_RDONLY | O_CLOEXEC);
+        if (reader < 0)
+                return -errno;
+        *readerp = reader;
+        return 0;
+}
+
+void *memfd_map_own(int fd, size_t bytes) {
+        struct stat st;
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != bytes)
+                return NULL;
+        void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        return memory == MAP_FAILED ? NULL : memory;
 }

@@ -22,3 +22,11 @@ int memfd_map_peer(int fd, uint64_t bytes_min, uint64_t bytes_max, const void **
  * @seals: more seals, put on after the mapping (F_SEAL_FUTURE_WRITE: nobody else will write to it)
  * @fdp, @memoryp: set on 0. Return: 0; -errno. */
 int memfd_make(const char *name, size_t bytes, int seals, int *fdp, void **memoryp);
+
+/** memfd_reader() - a descriptor of one of ours through which nobody can write, nor open it again to do so: the file's
+ * mode becomes 0400. @fd: borrowed; @readerp: set on 0. Return: 0; -errno. */
+int memfd_reader(int fd, int *readerp);
+
+/** memfd_map_own() - map one that an earlier daemon made, read-write
+ * @fd: borrowed. Return: the mapping; NULL: not a file of that size, or no memory. */
+void *memfd_map_own(int fd, size_t bytes);

@@ -4,6 +4,7 @@
 
 #include "daemon/ingest/ring_reader.h"
 
+#include "daemon/base/cleanup.h"
 #include "daemon/ingest/memfd.h"
 #include "daemon/ingest/record_decoder.h"
 
@@ -21,12 +22,8 @@
 
 #define HOLE_RECORD_BYTES 24 /* an allocation: what a hole most likely was */
 
-static int open_control(struct ring_reader *r, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
-                        uint32_t stall_limit_us) {
-        void *memory;
-        int error = memfd_make("tracemallocd-control", CONTROL_BYTES, F_SEAL_FUTURE_WRITE, &r->control_fd, &memory);
-        if (error)
-                return error;
+static void init_control(struct ring_reader *r, void *memory, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
+                         uint32_t stall_limit_us) {
         struct ring_control *control = memory;
         control->magic = CONTROL_MAGIC;
         control->version = RING_VERSION;
@@ -36,11 +33,10 @@ static int open_control(struct ring_reader *r, uint32_t mode, uint32_t traceback
         atomic_store(&control->stall_limit_us, stall_limit_us);
         atomic_store(&control->fill_mark, ring_reader_size(r) / 2);
         r->control = control;
-        return 0;
 }
 
-int ring_reader_open(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
-                     uint32_t stall_limit_us, const char **reasonp) {
+/* The ring itself: checked, mapped. */
+static int open_ring(struct ring_reader *r, int ring_fd, const char **reasonp) {
         const void *memory;
         uint64_t bytes;
         *r = (struct ring_reader){.control_fd = -1};
@@ -64,10 +60,73 @@ int ring_reader_open(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t
         r->data = (const _Atomic uint64_t *)((const char *)memory + RING_HEADER_BYTES);
         r->log2_size = log2_size;
         r->mapped_bytes = bytes;
-        error = open_control(r, mode, traceback_limit, domains, stall_limit_us);
+        return 0;
+}
+
+int ring_reader_open(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
+                     uint32_t stall_limit_us, const char **reasonp) {
+        void *memory;
+        int error = open_ring(r, ring_fd, reasonp);
+        if (error)
+                return error;
+        error = memfd_make("tracemallocd-control", CONTROL_BYTES, F_SEAL_FUTURE_WRITE, &r->control_fd, &memory);
         if (error)
                 ring_reader_close(r);
+        else
+                init_control(r, memory, mode, traceback_limit, domains, stall_limit_us);
         return error;
+}
+
+int ring_reader_open_kept(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
+                          uint32_t stall_limit_us, int *own_fdp, const char **reasonp) {
+        void *memory;
+        AUTO_CLOSE int own = -1;
+        int error = open_ring(r, ring_fd, reasonp);
+        if (error)
+                return error;
+        error = memfd_make("tracemallocd-control", CONTROL_BYTES, 0, &own, &memory);
+        if (error == 0) {
+                init_control(r, memory, mode, traceback_limit, domains, stall_limit_us);
+                error = memfd_reader(own, &r->control_fd);
+        }
+        if (error)
+                ring_reader_close(r);
+        else
+                *own_fdp = fd_steal(&own);
+        return error;
+}
+
+static struct ring_control *map_control(int control_fd) {
+        struct ring_control *control = memfd_map_own(control_fd, CONTROL_BYTES);
+        if (control && (control->magic != CONTROL_MAGIC || control->version != RING_VERSION)) {
+                munmap(control, CONTROL_BYTES);
+                return NULL;
+        }
+        return control;
+}
+
+int ring_reader_adopt(struct ring_reader *r, int ring_fd, int control_fd, uint64_t position, const char **reasonp) {
+        int error = open_ring(r, ring_fd, reasonp);
+        if (error)
+                return error;
+        r->control = map_control(control_fd);
+        if (!r->control || position % 8) {
+                *reasonp = "its control page is none";
+                ring_reader_close(r);
+                return RING_READER_E_REFUSED;
+        }
+        r->position = r->woken_at = position;
+        /* what was committed and not released yet */
+        atomic_store(&r->control->tail, position);
+        return 0;
+}
+
+void ring_reader_dismiss(int control_fd) {
+        struct ring_reader r = {.control = map_control(control_fd)};
+        if (!r.control)
+                return;
+        ring_reader_set_mode(&r, TRACE_ENDED);
+        munmap(r.control, CONTROL_BYTES);
 }
 
 void ring_reader_close(struct ring_reader *r) {

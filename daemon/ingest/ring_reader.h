@@ -19,7 +19,7 @@ struct ring_reader {
         const struct ring_header *header;
         const _Atomic uint64_t *data;
         struct ring_control *control;
-        int control_fd;
+        int control_fd; /* for the agent, who can't write through it; -1: adopted */
         unsigned log2_size;
         uint64_t mapped_bytes;
         uint64_t position;      /* everything before it was read */
@@ -40,6 +40,20 @@ enum {
  * Return: 0; RING_READER_E_REFUSED with @reasonp; -errno. */
 int ring_reader_open(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
                      uint32_t stall_limit_us, const char **reasonp);
+
+/** ring_reader_open_kept() - as ring_reader_open(), with a control page that another daemon can take over: not sealed
+ * against writing, but its file's mode lets nobody else open it for that, and @control_fd is read-only
+ * @own_fdp: set on 0: the control memfd itself, for the store of descriptors; the caller closes it */
+int ring_reader_open_kept(struct ring_reader *r, int ring_fd, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
+                          uint32_t stall_limit_us, int *own_fdp, const char **reasonp);
+
+/** ring_reader_adopt() - go on where another daemon ended
+ * @ring_fd, @control_fd: borrowed; @position: everything before it was read. Return: as ring_reader_open(). */
+int ring_reader_adopt(struct ring_reader *r, int ring_fd, int control_fd, uint64_t position, const char **reasonp);
+
+/** ring_reader_dismiss() - tell the agent behind a control memfd of ours that the daemon has left it
+ * @control_fd: borrowed; anything else is left alone */
+void ring_reader_dismiss(int control_fd);
 
 /** ring_reader_close() - zeroed memory and closed ones are fine */
 void ring_reader_close(struct ring_reader *r);

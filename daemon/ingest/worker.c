@@ -168,15 +168,30 @@ static void on_failed_async_closed(uv_handle_t *handle) {
         free_memory(handle->data);
 }
 
-int worker_new(uv_loop_t *loop, struct worker **workerp) {
+static int open_doorbell(struct worker *worker, int doorbell_fd, void **doorbellp) {
+        if (doorbell_fd < 0)
+                return memfd_make("tracemallocd-doorbell", DOORBELL_BYTES, 0, &worker->doorbell_fd, doorbellp);
+        *doorbellp = memfd_map_own(doorbell_fd, DOORBELL_BYTES);
+        if (!*doorbellp) {
+                close(doorbell_fd);
+                return -EINVAL;
+        }
+        worker->doorbell_fd = doorbell_fd;
+        return 0;
+}
+
+int worker_new(uv_loop_t *loop, int doorbell_fd, struct worker **workerp) {
         struct worker *worker = calloc(1, sizeof *worker);
-        if (!worker)
+        if (!worker) {
+                if (doorbell_fd >= 0)
+                        close(doorbell_fd);
                 return -ENOMEM;
+        }
         worker->loop = loop;
         worker->inbox_end = &worker->inbox;
         worker->outbox_end = &worker->outbox;
         void *doorbell;
-        int r = memfd_make("tracemallocd-doorbell", DOORBELL_BYTES, 0, &worker->doorbell_fd, &doorbell);
+        int r = open_doorbell(worker, doorbell_fd, &doorbell);
         if (r) {
                 free(worker);
                 return r;

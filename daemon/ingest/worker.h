@@ -38,10 +38,11 @@ struct worker_job {
 };
 
 /** worker_new() - start the thread, make its doorbell
+ * @doorbell_fd: of a daemon before this one, taken, also on failure; -1: make one
  * @loop: where done() is called; borrowed until the closed callback of worker_free()
  * @workerp: set on 0 only
  * Return: 0; -errno of memfd_create, mmap, thread or loop. */
-int worker_new(uv_loop_t *loop, struct worker **workerp);
+int worker_new(uv_loop_t *loop, int doorbell_fd, struct worker **workerp);
 
 /** worker_free() - end the thread, then everything else
  * @worker: taken; every feed on it has been given to feed_free() before

@@ -438,12 +438,10 @@ struct image_fork *image_fork_take(struct image *image, uint32_t token) {
         return NULL;
 }
 
-struct image_fork *image_fork_lend(struct image *image, uint32_t token) {
+struct image_fork *image_fork_find(struct image *image, uint32_t token) {
         struct image_fork *fork = image->forks;
         while (fork && fork->token != token)
                 fork = fork->next;
-        if (fork)
-                fork->lent = true;
         return fork;
 }
 

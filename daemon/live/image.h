@@ -31,7 +31,6 @@ struct image_fork {
         uint32_t n_modules;
         uint32_t token, pid; /* pid: of the FORK_DONE record, 0 before */
         bool exact;
-        bool lent; /* image_fork_lend() */
 };
 
 struct image {
@@ -121,9 +120,8 @@ int image_cut(struct image *image, struct cut *cut);
 /** image_fork_take() - claim a fork's table. Return: owned by the caller; NULL: no such token. */
 struct image_fork *image_fork_take(struct image *image, uint32_t token);
 
-/** image_fork_lend() - the same, but the fork stays in the image, and in its records, until image_fork_take()
- * Return: borrowed; NULL. */
-struct image_fork *image_fork_lend(struct image *image, uint32_t token);
+/** image_fork_find() - look. Return: borrowed, it stays in the image and in its records; NULL: no such token. */
+struct image_fork *image_fork_find(struct image *image, uint32_t token);
 
 /** image_fork_free() - drop it; NULL is fine. Return: NULL. */
 struct image_fork *image_fork_free(struct image_fork *fork);

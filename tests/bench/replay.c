@@ -261,7 +261,7 @@ static void run_ours(const struct stream *s) {
         uv_timer_t timer;
         make_shared(&shared, s->n_nodes);
         uv_loop_init(&o.loop);
-        if (worker_new(&o.loop, &o.worker) < 0)
+        if (worker_new(&o.loop, -1, &o.worker) < 0)
                 die("worker");
         static char name[] = "replay", label[] = "";
         struct snapshot_info info = {.pid = 1, .name = name, .label = label};

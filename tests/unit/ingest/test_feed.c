@@ -40,7 +40,7 @@ static void run_until(const bool *flag) {
 static void open_worker(void) {
         ck_assert_int_eq(uv_loop_init(&loop), 0);
         descriptors_before = count_descriptors();
-        ck_assert_int_eq(worker_new(&loop, &worker), 0);
+        ck_assert_int_eq(worker_new(&loop, -1, &worker), 0);
         n_notices = 0;
 }
 

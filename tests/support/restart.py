@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon dies under full load, by all the ways it can, and nothing is lost: under a real systemd, programs that count
+their own blocks are held against `tmctl ps` before and after. Run by tests/system/test_systemd_restart.sh, inside a private systemd."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+AGENT = "/usr/lib/tracemallocd/libtracemalloc-agent.so"
+KILLS = 10
+n_claims = n_failed = 0
+
+
+def claim(text, holds, *details):
+    global n_claims, n_failed
+    n_claims += 1
+    n_failed += not holds
+    print(f"{'ok' if holds else 'not ok'} {n_claims} - {text}", flush=True)
+    if not holds:
+        for detail in details:
+            print(f"    {detail}", flush=True)
+    return holds
+
+
+def wait_until(seconds, condition):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    return None
+
+
+def service(name):
+    return subprocess.run(["systemctl", "show", "--value", "-p", name, "tracemallocd.service"], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+def processes():
+    done = subprocess.run(["tmctl", "ps", "--json"], capture_output=True, text=True, timeout=60)
+    return {p["pid"]: p for p in json.loads(done.stdout)} if done.returncode == 0 else {}
+
+
+class Load:
+    """A traced program that says what it holds."""
+
+    def __init__(self, program, *arguments):
+        self.process = subprocess.Popen([program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env=dict(os.environ, LD_PRELOAD=AGENT))
+        self.pid = self.process.pid
+        self.process.stdout.readline()
+        self.overhead = None
+
+    def say(self, command):
+        self.process.stdin.write(command)
+        self.process.stdin.flush()
+
+    def pause(self):
+        self.say(b"p")
+        return tuple(int(n) for n in self.process.stdout.readline().split())
+
+    def seen(self):
+        p = processes().get(self.pid)
+        return (p["live_count"], p["live_size"]) if p else None
+
+    def quiet(self):
+        """What the daemon sees once it has read everything: the same twice."""
+        last = None
+        for _ in range(600):
+            now = self.seen()
+            if now and now == last:
+                return now
+            last = now
+            time.sleep(0.15)
+        return last
+
+    def difference(self):
+        count, size = self.pause()
+        seen = self.quiet() or (-1, -1)
+        return seen[0] - count, seen[1] - size
+
+    def first(self):
+        """What a process has besides its own blocks, when it has run for a moment."""
+        self.say(b"g")
+        time.sleep(0.3)
+        self.overhead = self.difference()
+        self.say(b"g")
+
+
+def check_all(what, loads, images=1):
+    for i, load in enumerate(loads):
+        difference = load.difference()
+        claim(f"{what}: table {i} is that of its program", difference == load.overhead, f"{difference}, before {load.overhead}")
+        p = processes().get(load.pid, {})
+        claim(f"{what}: nothing of table {i} is lost, and it is exact", p.get("lost") == 0 and p.get("exact"), p)
+        claim(f"{what}: it is still the same image of program {i}", p.get("image") == images, p)
+        load.say(b"g")
+
+
+def wait_for_next_daemon(old):
+    def is_there():
+        pid = service("MainPID")
+        return pid if pid not in ("0", old) and service("ActiveState") == "active" and processes() else None
+
+    return wait_until(60, is_there)
+
+
+def kill(number):
+    old = service("MainPID")
+    os.kill(int(old), number)
+    return wait_for_next_daemon(old)
+
+
+def progress(loads):
+    return {load.pid: processes().get(load.pid, {}).get("events", 0) for load in loads}
+
+
+def main():
+    program = sys.argv[1]
+    loads = [Load(program, "2", "1"), Load(program, "1", "2"), Load(program, "1", "3", "fork")]
+    if not claim("all programs are traced", wait_until(30, lambda: all(load.pid in processes() for load in loads))):
+        sys.exit(1)
+    for load in loads:
+        load.first()
+
+    old = service("MainPID")
+    claim("the service restarts", subprocess.run(["systemctl", "restart", "tracemallocd"]).returncode == 0)
+    claim("another daemon serves", wait_for_next_daemon(old))
+    check_all("after systemctl restart", loads)
+
+    claim(f"the service comes back after each of {KILLS} SIGKILLs", all([kill(signal.SIGKILL) for _ in range(KILLS)]))
+    check_all("after SIGKILL", loads)
+
+    claim("the watchdog ends a daemon that is stopped, and another one comes", kill(signal.SIGSTOP))
+    check_all("after the watchdog", loads)
+
+    # a program that ends while no daemon runs
+    last, loads = loads[1], loads[:1] + loads[2:]
+    count, size = last.pause()
+    old = service("MainPID")
+    os.kill(int(old), signal.SIGSTOP)
+    last.say(b"q")
+    last.process.wait()
+    os.kill(int(old), signal.SIGKILL)
+    wait_for_next_daemon(old)
+    found = wait_until(30, lambda: [s for s in json.loads(subprocess.run(["tmctl", "list", "--json"], capture_output=True,
+                                                                           text=True).stdout or "[]")
+                                    if s["pid"] == last.pid and s["kind"] == "exit"])
+    claim("a program that ended while the daemon was dead has its exit snapshot", found)
+    if found:
+        claim("with the blocks that it held", abs(found[0]["count"] - count - last.overhead[0]) <= 4,
+              found[0], count, last.overhead)
+
+    # another layout: as if a new version had been installed
+    for load in loads:
+        load.pause()
+    claim("a stop ends tracing, a start takes it up as a new epoch",
+          subprocess.run(["systemctl", "stop", "tracemallocd.service"]).returncode == 0)
+    subprocess.run(["systemctl", "start", "tracemallocd.service"], check=True)
+    for load in loads:
+        load.say(b"g")
+    again = wait_until(60, lambda: [p for p in processes().values() if p["pid"] == loads[0].pid])
+    claim("the new epoch says that earlier blocks are unknown", again and not again[0]["exact"], again)
+    stored = int(service("NFileDescriptorStore"))
+    for load in loads:
+        load.pause()
+        load.say(b"q")
+        status = load.process.wait()
+        claim("the program ends as it would untraced", status == 0, status)
+    claim("what a process had in the store goes with it",
+          wait_until(30, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
+    sys.exit(1 if n_failed else 0)
+
+
+main()

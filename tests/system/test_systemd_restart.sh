@@ -1,0 +1,18 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# systemctl restart, SIGKILL and the watchdog under full load: tests/support/restart.py holds the tables against what programs say that
+# they hold.
+. "$(dirname "$0")/../support/test.sh"
+enter_systemd "$0" "$@"
+
+install_system
+mkdir -p /run/systemd/system/tracemallocd.service.d
+printf '[Service]\nWatchdogSec=3s\n' >/run/systemd/system/tracemallocd.service.d/watchdog.conf
+mkdir -p /etc/tracemallocd
+# longer than a dead daemon takes to be noticed and started again on a slow machine
+printf '[agent]\nstall_limit_ms = 20000\n[snapshots]\nexit_min_age = 0\n' >/etc/tracemallocd/tracemallocd.conf
+systemctl daemon-reload
+gcc -O1 -pthread -o "$scratch/load" "$source_dir/tests/support/load.c" || give_up "the program compiles"
+systemctl start tracemallocd || give_up "the service starts"
+"$source_dir/tests/support/restart.py" "$scratch/load" || n_failed=1
