@@ -207,26 +207,19 @@ static int adopt_forks(struct image *image, const struct kept_fork *kept, uint32
         return 0;
 }
 
-static int adopt_array_mappings(struct image *image, const struct trace_array *a) {
-        for (size_t i = 0; i < a->n_cells; i++) {
-                const struct trace_cell *cell = &a->cells[i];
-                if (!cell->key || trace_cell_domain(cell) != DOMAIN_INDEX_MMAP || cell->size == 0)
-                        continue;
-                struct interval piece = {
-                        .start = trace_cell_address(cell), .length = cell->size, .node = trace_cell_node(cell)};
-                if (interval_map_insert(&image->mappings, &piece))
-                        return -ENOMEM;
-        }
-        return 0;
+static int adopt_mapping(void *data, const struct trace_cell *cell) {
+        struct image *image = data;
+        if (trace_cell_domain(cell) != DOMAIN_INDEX_MMAP || cell->size == 0)
+                return 0;
+        struct interval piece = {
+                .start = trace_cell_address(cell), .length = cell->size, .node = trace_cell_node(cell)};
+        return interval_map_insert(&image->mappings, &piece) ? -ENOMEM : 0;
 }
 
 static int adopt_mappings(struct image *image) {
         if (image->sums->domains[DOMAIN_INDEX_MMAP].live_count == 0)
                 return 0;
-        int r = adopt_array_mappings(image, &image->table->current);
-        if (r == 0 && image->table->old.cells)
-                r = adopt_array_mappings(image, &image->table->old);
-        return r;
+        return trace_table_each(image->table, adopt_mapping, image);
 }
 
 static int compare_ranges(const void *a, const void *b) {

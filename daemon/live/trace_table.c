@@ -138,6 +138,16 @@ static int array_adopt(struct trace_array *a, struct charge *charge, struct keep
         return 0;
 }
 
+/* Copies of a migration that did not come to count. The undo log has brought back all else, and where such a copy lies
+ * the record's table has an empty cell. */
+static void take_out_copies(struct trace_table *t) {
+        for (size_t i = 0; i < t->current.n_cells; i++) {
+                struct trace_cell *cell = &t->current.cells[i];
+                if (cell->key && cell_hash(t, cell) >= t->migrated)
+                        cell->key = 0;
+        }
+}
+
 int trace_table_adopt(struct charge *charge, struct keep *keep, const struct kept_table *kept,
                       struct trace_table **tablep) {
         struct trace_table *t = kept->current.n_homes ? calloc(1, sizeof *t) : NULL;
@@ -159,6 +169,8 @@ int trace_table_adopt(struct charge *charge, struct keep *keep, const struct kep
                 trace_table_unref(t);
                 return r;
         }
+        if (t->old.cells)
+                take_out_copies(t);
         *tablep = t;
         return 0;
 }
@@ -201,21 +213,25 @@ static void release_behind(struct trace_table *t, size_t index) {
         t->released = to;
 }
 
+/* Cells of the old array behind the border are copies of what is in the current one. */
+static size_t first_in_old(const struct trace_table *t) {
+        return t->migrated >> t->old.shift;
+}
+
 /* Stops only at an empty cell: then no run crosses the border, and every key with a home before it is behind it. */
 bool trace_table_migrate(struct trace_table *t, size_t n_cells) {
         if (!t->old.cells)
                 return false;
-        size_t first = t->migrated >> t->old.shift, i = first;
+        size_t first = first_in_old(t), i = first;
         for (; i < t->old.n_cells; i++) {
                 struct trace_cell *cell = &t->old.cells[i];
                 if (cell->key) {
                         struct trace_cell *to =
                                 array_probe(&t->current, cell_hash(t, cell), cell->key, trace_cell_domain(cell));
                         assert(to && !to->key); /* at most half full: no run is as long as the tail */
-                        region_save(&t->current.region, to, sizeof *to);
+                        /* Not saved: a copy that no commit made count is behind the border of the record, and
+                         * trace_table_adopt() takes it out. The original stays: nobody looks behind the border. */
                         *to = *cell;
-                        region_save(&t->old.region, cell, sizeof *cell);
-                        cell->key = 0;
                 } else if (i - first >= n_cells && i + 1 < t->old.n_homes) {
                         t->migrated = (uint64_t)(i + 1) << t->old.shift;
                         release_behind(t, i);
@@ -350,7 +366,7 @@ size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t las
 
 static size_t array_check(const struct trace_table *t, const struct trace_array *a) {
         size_t n = 0;
-        for (size_t i = 0; i < a->n_cells; i++) {
+        for (size_t i = a == &t->old ? first_in_old(t) : 0; i < a->n_cells; i++) {
                 const struct trace_cell *cell = &a->cells[i];
                 if (!cell->key)
                         continue;
@@ -376,4 +392,17 @@ void trace_table_check(const struct trace_table *t) {
                 assert(!cut->next || cut->next->number < cut->number);
         }
         assert(t->newest_cut == (t->cuts ? t->cuts->number : 0));
+}
+
+int trace_table_each(const struct trace_table *t, int (*cb)(void *data, const struct trace_cell *cell), void *data) {
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < t->current.n_cells; i++) {
+                if (t->current.cells[i].key)
+                        r = cb(data, &t->current.cells[i]);
+        }
+        for (size_t i = t->old.cells ? first_in_old(t) : SIZE_MAX; r == 0 && i < t->old.n_cells; i++) {
+                if (t->old.cells[i].key)
+                        r = cb(data, &t->old.cells[i]);
+        }
+        return r;
 }

@@ -150,6 +150,10 @@ int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, ui
 int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
                        struct trace_cell *removedp);
 
+/** trace_table_each() - every cell of a table that has no cut, in no order
+ * @cb: may not change the table. Return: 0, or what @cb returned, which ends it. */
+int trace_table_each(const struct trace_table *t, int (*cb)(void *data, const struct trace_cell *cell), void *data);
+
 /** trace_table_migrate() - work on a migration ahead of time, for an idle moment
  * @n_cells: how many to look at. Return: whether there is more to do. */
 bool trace_table_migrate(struct trace_table *t, size_t n_cells);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * replay FILE | --live N EVENTS: what one record costs the daemon. A child process writes the records of a stream
- * (tests/support/event_stream.h), or those of a made-up program with N live blocks, into a ring; this process reads
- * them as tracemallocd does, with a worker and a feed, and says what it needed. Beside it --plain, the least that any
- * reader has to do: words out of the ring, one table that is large enough from the start, sums for each traceback; no
- * check, no peak, no growth, no cuts.
+ * replay [--kept] FILE | --live N EVENTS: what one record costs the daemon; --kept: with tables that outlive it. A
+ * child process writes the records of a stream (tests/support/event_stream.h), or those of a made-up program with N
+ * live blocks, into a ring; this process reads them as tracemallocd does, with a worker and a feed, and says what it
+ * needed. Beside it --plain, the least that any reader has to do: words out of the ring, one table that is large enough
+ * from the start, sums for each traceback; no check, no peak, no growth, no cuts.
  */
 
 #include <errno.h>
@@ -219,10 +219,11 @@ static void print_cpu(const char *who, struct cpu used, size_t n_records) {
                used.user / n, used.system / n);
 }
 
-/* Resident memory of ours alone: without files and without the rings. */
-static uint64_t own_bytes(void) {
+/* Memory of ours alone: resident without files and without the rings, and the keep's memfd, whoever has it mapped. */
+static uint64_t own_bytes(int table_fd) {
         char line[256];
         uint64_t kib = 0;
+        struct stat st = {};
         FILE *file = fopen("/proc/self/status", "re");
         while (file && fgets(line, sizeof line, file)) {
                 if (sscanf(line, "RssAnon: %" SCNu64, &kib) == 1)
@@ -230,7 +231,9 @@ static uint64_t own_bytes(void) {
         }
         if (file)
                 fclose(file);
-        return kib * 1024;
+        if (table_fd >= 0)
+                fstat(table_fd, &st);
+        return kib * 1024 + (uint64_t)st.st_blocks * 512;
 }
 
 /* ---- ours ---- */
@@ -249,13 +252,13 @@ static void on_tick(uv_timer_t *timer) {
         uint64_t live = atomic_load(&gauges->live_count);
         if (live > o->most_live) {
                 o->most_live = live;
-                o->bytes_at_most = own_bytes();
+                o->bytes_at_most = own_bytes(feed_fds(o->feed).table);
         }
         if (atomic_load(&gauges->position) >= o->end)
                 uv_stop(&o->loop);
 }
 
-static void run_ours(const struct stream *s) {
+static void run_ours(const struct stream *s, bool kept) {
         struct ours o = {.end = s->n_words * 8};
         struct shared shared;
         uv_timer_t timer;
@@ -265,9 +268,10 @@ static void run_ours(const struct stream *s) {
                 die("worker");
         static char name[] = "replay", label[] = "";
         struct snapshot_info info = {.pid = 1, .name = name, .label = label};
-        struct feed_options options = {.mode = TRACE_EXACT, .traceback_limit = 64, .domains = 1, .info = &info};
+        struct feed_options options = {
+                .mode = TRACE_EXACT, .traceback_limit = 64, .domains = 1, .kept = kept, .info = &info};
         const char *reason = "";
-        o.bytes_before = own_bytes();
+        o.bytes_before = own_bytes(-1);
         if (feed_new_ring(o.worker, shared.ring_fd, shared.definitions_fd, &options, &o.feed, &reason) != 0) {
                 fprintf(stderr, "replay: %s\n", reason);
                 exit(1);
@@ -283,7 +287,7 @@ static void run_ours(const struct stream *s) {
         uint64_t live = atomic_load(&gauges->live_count);
         if (o.most_live < live)
                 o.most_live = live;
-        print_cpu("ours", used, s->n_records);
+        print_cpu(kept ? "kept" : "ours", used, s->n_records);
         printf(" live %" PRIu64 " peak %" PRIu64 " nodes %u", live, (uint64_t)atomic_load(&gauges->peak_size),
                s->n_nodes);
         if (o.most_live >= 10000)
@@ -425,18 +429,19 @@ static void run_plain(const struct stream *s) {
 
 int main(int argc, char **argv) {
         bool plain = argc > 1 && strcmp(argv[1], "--plain") == 0;
-        argc -= plain;
-        argv += plain;
+        bool kept = argc > 1 && strcmp(argv[1], "--kept") == 0;
+        argc -= plain || kept;
+        argv += plain || kept;
         struct stream s;
         if (argc == 2)
                 s = open_stream(argv[1]);
         else if (argc == 4 && strcmp(argv[1], "--live") == 0 && atol(argv[2]) > 0)
                 s = make_stream((size_t)atol(argv[2]), (size_t)atol(argv[3]));
         else {
-                fprintf(stderr, "usage: replay [--plain] FILE | --live BLOCKS EVENTS\n");
+                fprintf(stderr, "usage: replay [--plain | --kept] FILE | --live BLOCKS EVENTS\n");
                 return 2;
         }
-        plain ? run_plain(&s) : run_ours(&s);
+        plain ? run_plain(&s) : run_ours(&s, kept);
         fflush(stdout);
         _exit(0); /* the worker's thread is of no more interest */
 }
