@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
 # symbols.sh LIBRARY: the agent must load wherever it is preloaded. So it needs
