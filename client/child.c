@@ -43,13 +43,19 @@ static void handled_set(sigset_t *set) {
 
 /* In the parent, once the child has its own copy of the dispositions. A signal that tmctl was told to ignore
  * (nohup) stays ignored: the child ignores it too. */
-static void install_handlers(pid_t pid) {
-        struct sigaction action = {.sa_handler = forward, .sa_flags = SA_RESTART}, old;
-        forward_to = pid;
+static void handle_forwarded(int flags) {
+        struct sigaction action = {.sa_handler = forward, .sa_flags = flags}, old;
         for (size_t i = 0; i < N_FORWARDED; i++) {
                 if (sigaction(forwarded[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
                         sigaction(forwarded[i], &action, NULL);
         }
+}
+
+/* While the child lives, a signal interrupts the wait for it: under TSan handlers run when a call returns, and a
+ * restarted one would not. */
+static void install_handlers(pid_t pid) {
+        forward_to = pid;
+        handle_forwarded(0);
         signal(SIGINT, SIG_IGN);
         signal(SIGQUIT, SIG_IGN);
         signal(SIGPIPE,
@@ -154,6 +160,7 @@ void child_wait(struct child *child) {
         while (waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR)
                 ;
         forward_to = 0;
+        handle_forwarded(SA_RESTART);
         child->ran_ns = now_ns() - child->started_ns;
 }
 

@@ -114,7 +114,7 @@ enum node_unit {
          * 1..0x7fffffff           module generation; value is the pc less the load bias,
          *                         that is an address as the ELF file has it
          * 0x80000000 | code       Python code object; value is the instruction offset in bytes + 1,
-         *                         0 where it is unknown
+         *                         0 where it has run none yet: its first line
          * 0xffffffff              no frame: value is the total_nframe of a traceback
          *                         that was cut at the traceback limit; only as a leaf
          * pcs are return addresses: the call is at value - 1. A pc that is none (interrupted

@@ -5,12 +5,20 @@
 
 #include "daemon/ingest/definitions.h"
 
+#include "daemon/base/python_text.h"
 #include "daemon/ingest/memfd.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* what the protobuf encoding has before a field: number << 3 | wire type */
+#define TAG_OF_ITEM_CODE   (3 << 3 | 2)
+#define TAG_OF_CODE_NUMBER (1 << 3 | 0)
+
+#define CODES_MAX (UINT32_C(1) << 22) /* of one image, 100 MiB of ours; those beyond are <unknown> */
 
 static uint32_t source_n_nodes(const struct node_source *source) {
         return definitions_n_nodes((struct definitions *)source);
@@ -50,7 +58,19 @@ int definitions_item(const struct definitions *d, uint64_t offset, Tracemallocd_
         return *itemp ? 0 : DEFINITIONS_E_UNKNOWN;
 }
 
+static const struct definitions_code *find_code(const struct definitions *d, uint32_t code) {
+        uint32_t hash = index_hash_words(code, 0), cursor = hash, index;
+        while ((index = index_table_next(&d->code_index, hash, &cursor)) != INDEX_TABLE_NONE) {
+                if (d->codes[index].code == code)
+                        return &d->codes[index];
+        }
+        return NULL;
+}
+
+/* What was said first of a code object stays. */
 static int add_code(struct definitions *d, uint32_t code, uint64_t offset) {
+        if (d->n_codes == CODES_MAX || find_code(d, code))
+                return 0;
         if (d->n_codes == d->codes_capacity) {
                 uint32_t capacity = d->codes_capacity ? 2 * d->codes_capacity : 64;
                 struct definitions_code *codes = realloc(d->codes, capacity * sizeof *codes);
@@ -67,56 +87,111 @@ static int add_code(struct definitions *d, uint32_t code, uint64_t offset) {
         return 0;
 }
 
+static bool read_varint(const uint8_t **bytesp, const uint8_t *end, uint64_t *numberp) {
+        *numberp = 0;
+        for (unsigned shift = 0; *bytesp < end && shift < 64; shift += 7) {
+                uint8_t byte = *(const volatile uint8_t *)(*bytesp)++;
+                *numberp |= (uint64_t)(byte & 127) << shift;
+                if (!(byte & 128))
+                        return true;
+        }
+        return false;
+}
+
+/* Whether the item at @offset is a CodeDef, and of which code object. Unpacked is only the rare one whose number does
+ * not come first: there may be millions, and the other kinds are many, too. Return: 0; DEFINITIONS_E_UNKNOWN; -ENOMEM.
+ */
+static int item_code(const struct definitions *d, uint64_t offset, uint32_t length, uint32_t *codep) {
+        const uint8_t *bytes = (const uint8_t *)d->items + offset + sizeof length, *end = bytes + length;
+        uint64_t tag, size, code_tag, code;
+        if (!read_varint(&bytes, end, &tag) || tag != TAG_OF_ITEM_CODE || !read_varint(&bytes, end, &size))
+                return DEFINITIONS_E_UNKNOWN;
+        if (read_varint(&bytes, end, &code_tag) && code_tag == TAG_OF_CODE_NUMBER && read_varint(&bytes, end, &code)) {
+                *codep = (uint32_t)code;
+                return 0;
+        }
+        Tracemallocd__Agent__Item *item;
+        int r = definitions_item(d, offset, &item);
+        if (r)
+                return r;
+        if (item->body_case == TRACEMALLOCD__AGENT__ITEM__BODY_CODE)
+                *codep = item->code->code;
+        else
+                r = DEFINITIONS_E_UNKNOWN;
+        tracemallocd__agent__item__free_unpacked(item, NULL);
+        return r;
+}
+
 /* Items that came since the last time. One whose length is not written yet ends the walk: the next call comes back. */
 static int scan_items(struct definitions *d) {
-        uint32_t length;
+        uint32_t length, code;
         while ((length = item_length(d, d->scanned)) != 0) {
-                Tracemallocd__Agent__Item *item;
-                int r = definitions_item(d, d->scanned, &item);
+                int r = item_code(d, d->scanned, length, &code);
+                if (r == 0)
+                        r = add_code(d, code, d->scanned);
                 if (r < 0)
                         return r;
-                if (r == 0) {
-                        if (item->body_case == TRACEMALLOCD__AGENT__ITEM__BODY_CODE)
-                                r = add_code(d, item->code->code, d->scanned);
-                        tracemallocd__agent__item__free_unpacked(item, NULL);
-                        if (r)
-                                return r;
-                }
                 d->scanned += (sizeof length + length + 7) & ~UINT64_C(7);
         }
         return 0;
 }
 
-static const struct definitions_code *find_code(const struct definitions *d, uint32_t code) {
-        uint32_t hash = index_hash_words(code, 0), cursor = hash, index;
-        while ((index = index_table_next(&d->code_index, hash, &cursor)) != INDEX_TABLE_NONE) {
-                if (d->codes[index].code == code)
-                        return &d->codes[index];
-        }
-        return NULL;
+/* A name as the operating system has it, in place. */
+static int undo_escapes(ProtobufCBinaryData *name) {
+        const char *text = (const char *)name->data;
+        /* escapes begin with that byte; nearly no name has one */
+        if (name->len == 0 || !memchr(text, 0xed, name->len) || !python_text_valid(text, name->len))
+                return 0;
+        char *copy = malloc(name->len);
+        if (!copy)
+                return -ENOMEM;
+        size_t length = python_text_name(text, name->len, copy);
+        memcpy(name->data, copy, length);
+        name->len = length;
+        free(copy);
+        return 0;
 }
 
-/* The code object's file and name. Its line table is not read here: the line of the frame stays unknown. */
-static int source_code(const struct node_source *source, uint32_t code, uint64_t instruction, struct code_text *textp) {
-        struct definitions *d = (struct definitions *)source;
+/* The item that describes a code object. */
+static int code_item(struct definitions *d, uint32_t code, Tracemallocd__Agent__Item **itemp) {
         const struct definitions_code *found = find_code(d, code);
-        if (!found && scan_items(d) == 0)
+        int r = found ? 0 : scan_items(d);
+        if (r == 0 && !found)
                 found = find_code(d, code);
+        if (r == 0)
+                r = found ? definitions_item(d, found->item, itemp) : DEFINITIONS_E_UNKNOWN;
+        if (r)
+                return r;
+        const Tracemallocd__Agent__Item *item = *itemp;
+        if (item->body_case != TRACEMALLOCD__AGENT__ITEM__BODY_CODE || item->code->code != code)
+                r = DEFINITIONS_E_UNKNOWN; /* rewritten since */
+        if (r == 0)
+                r = undo_escapes(&item->code->filename);
+        if (r == 0)
+                r = undo_escapes(&item->code->qualname);
+        if (r)
+                tracemallocd__agent__item__free_unpacked(*itemp, NULL);
+        return r;
+}
+
+static int source_code(const struct node_source *source, uint32_t code, struct code_text *textp) {
+        struct definitions *d = (struct definitions *)source;
         Tracemallocd__Agent__Item *item;
-        if (!found || definitions_item(d, found->item, &item))
-                return DEFINITIONS_E_UNKNOWN;
-        if (item->body_case != TRACEMALLOCD__AGENT__ITEM__BODY_CODE) {
-                tracemallocd__agent__item__free_unpacked(item, NULL); /* rewritten since */
-                return DEFINITIONS_E_UNKNOWN;
-        }
+        int r = code_item(d, code, &item);
+        if (r)
+                return r;
         if (d->code_item)
                 tracemallocd__agent__item__free_unpacked(d->code_item, NULL);
         d->code_item = item;
-        const ProtobufCBinaryData *filename = &item->code->filename, *function = &item->code->qualname;
-        *textp = (struct code_text){.filename = filename->len ? (const char *)filename->data : "",
-                                    .filename_length = filename->len,
-                                    .function = function->len ? (const char *)function->data : NULL,
-                                    .function_length = function->len};
+        const Tracemallocd__Agent__CodeDef *def = item->code;
+        *textp = (struct code_text){.filename = def->filename.len ? (const char *)def->filename.data : "",
+                                    .filename_length = def->filename.len,
+                                    .function = def->qualname.len ? (const char *)def->qualname.data : NULL,
+                                    .function_length = def->qualname.len,
+                                    .first_line = def->first_line,
+                                    .table_format = def->table_format,
+                                    .table = def->table.data,
+                                    .table_length = def->table.len};
         return 0;
 }
 

@@ -8,10 +8,14 @@
 
 struct node_def;
 
+/* A Python code object. The pointers are borrowed until the next call. */
 struct code_text {
-        const char *filename, *function; /* borrowed until the next call; function NULL: unknown */
+        const char *filename, *function; /* function NULL: unknown */
         size_t filename_length, function_length;
-        uint32_t lineno; /* 0: unknown */
+        int32_t first_line;
+        uint32_t table_format; /* enum line_table_format, or what nobody knows */
+        const void *table;
+        size_t table_length;
 };
 
 struct node_source {
@@ -19,6 +23,6 @@ struct node_source {
         uint32_t (*n_nodes)(const struct node_source *source);
         /* a copy, with parent < node. Return: 0; above 0: there is no such node. */
         int (*node)(const struct node_source *source, uint32_t node, struct node_def *defp);
-        /* a Python frame. Return: 0; above 0: unknown. */
-        int (*code)(const struct node_source *source, uint32_t code, uint64_t instruction, struct code_text *textp);
+        /* a code object. Return: 0; above 0: unknown; -ENOMEM. */
+        int (*code)(const struct node_source *source, uint32_t code, struct code_text *textp);
 };

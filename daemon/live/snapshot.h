@@ -96,14 +96,15 @@ struct snapshot_info {
         uint32_t pid, uid, ppid, image;
         uint32_t kind; /* enum snapshot_kind */
         uint32_t traceback_limit;
-        int64_t taken_at_ns;   /* CLOCK_REALTIME */
-        int64_t started_at_ns; /* of the process, CLOCK_REALTIME */
-        uint64_t size, count;  /* totals over all groups */
-        uint64_t traces;       /* distinct (domain, traceback, size, total_nframe) */
-        uint64_t lost;         /* events that are missing */
-        bool exact;            /* false: events are missing, or blocks from before tracing */
-        bool sizes_known;      /* false: peak */
-        bool allocated_known;  /* allocated_* of the groups mean something */
+        int64_t taken_at_ns;    /* CLOCK_REALTIME */
+        int64_t started_at_ns;  /* of the process, CLOCK_REALTIME */
+        uint64_t size, count;   /* totals over all groups */
+        uint64_t traces;        /* distinct (domain, traceback, size, total_nframe) */
+        uint64_t block_address; /* of the one block that a live table was asked for; else 0 */
+        uint64_t lost;          /* events that are missing */
+        bool exact;             /* false: events are missing, or blocks from before tracing */
+        bool sizes_known;       /* false: peak */
+        bool allocated_known;   /* allocated_* of the groups mean something */
         /* heap strings owned by the snapshot, never NULL, "" where unknown */
         char *name, *exe, *unit, *cgroup, *label, *ended_by;
 };

@@ -9,7 +9,7 @@
  */
 
 #include "daemon/query/pattern.h"
-#include "daemon/query/text.h"
+#include "daemon/base/python_text.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -147,7 +147,7 @@ int pattern_new(enum pattern_kind kind, const char *bytes, size_t length, struct
         p->kind = kind;
         p->ranges = (struct pattern_range *)(p->items + length);
         for (size_t i = 0; i < length;)
-                i += text_decode(bytes + i, length - i, &text[n++]);
+                i += python_text_decode(bytes + i, length - i, &text[n++]);
         compile(p, text, n);
         free(text);
         *patternp = p;
@@ -186,7 +186,7 @@ bool pattern_match(const struct pattern *p, const char *bytes, size_t length) {
                 if (i == length && item == p->n_items)
                         return true;
                 if (i < length && item < p->n_items) {
-                        taken = text_decode(bytes + i, length - i, &code_point);
+                        taken = python_text_decode(bytes + i, length - i, &code_point);
                         if (item_match(p, &p->items[item], code_point)) {
                                 i += taken;
                                 item++;
@@ -197,7 +197,7 @@ bool pattern_match(const struct pattern *p, const char *bytes, size_t length) {
                         return false;
                 if (after_star == p->n_items)
                         return true;
-                retry += text_decode(bytes + retry, length - retry, &code_point);
+                retry += python_text_decode(bytes + retry, length - retry, &code_point);
                 i = retry;
                 item = after_star;
         }

@@ -3,8 +3,8 @@
 /* What each opcode does to the stack. The thread of the reader, which calls it for one opcode after the other. */
 
 #include "daemon/query/pickle_machine.h"
+#include "daemon/base/python_text.h"
 #include "daemon/query/pickle_opcode.h"
-#include "daemon/query/pickle_text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -80,7 +80,7 @@ static int push_text(struct pickle_machine *m, const uint8_t *bytes, size_t leng
         uint32_t text;
         int result;
 
-        if (!pickle_text_valid((const char *)bytes, length))
+        if (!python_text_valid((const char *)bytes, length))
                 return pickle_machine_refuse(m, m->offset, "text that is not UTF-8");
         result = pickle_tables_text(&m->tables, bytes, length, &text);
         return result != 0 ? result : push(m, PICKLE_KIND_TEXT, text);

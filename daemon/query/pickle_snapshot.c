@@ -3,7 +3,7 @@
 /* Checks what a pickle was, and makes the snapshot of it. The thread of the reader. */
 
 #include "daemon/query/pickle_snapshot.h"
-#include "daemon/query/pickle_text.h"
+#include "daemon/base/python_text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -38,7 +38,7 @@ static int map_string(struct filling *f, uint32_t text_id, uint32_t *stringp) {
         name = malloc((size_t)text->length + 1);
         if (!name)
                 return -ENOMEM;
-        r = snapshot_builder_string(f->builder, name, pickle_text_name(text->bytes, text->length, name), stringp);
+        r = snapshot_builder_string(f->builder, name, python_text_name(text->bytes, text->length, name), stringp);
         free(name);
         if (r == 0)
                 text->string = *stringp;

@@ -3,53 +3,14 @@
 /* Interned names in Python's order; see text.h. Used by the model, in the thread of its query. */
 
 #include "daemon/query/text.h"
+#include "daemon/base/python_text.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TEXTS_MIN        64
-#define ESCAPE_BASE      0xdc00 /* surrogateescape, PEP 383 */
-#define ESCAPE_KEY_BYTES 3      /* U+DC80..U+DCFF in UTF-8 */
-
-static bool continues(const char *bytes, size_t n) {
-        for (size_t i = 1; i <= n; i++)
-                if (((uint8_t)bytes[i] & 0xc0) != 0x80)
-                        return false;
-        return true;
-}
-
-/* Surrogates written as three bytes are taken as they are: pickles hold them so. */
-size_t text_decode(const char *bytes, size_t length, uint32_t *code_pointp) {
-        uint8_t lead = (uint8_t)bytes[0];
-        uint32_t code_point;
-
-        if (lead < 0x80) {
-                *code_pointp = lead;
-                return 1;
-        }
-        if (lead >= 0xc2 && lead <= 0xdf && length >= 2 && continues(bytes, 1)) {
-                *code_pointp = (uint32_t)(lead & 0x1f) << 6 | (bytes[1] & 0x3f);
-                return 2;
-        }
-        if (lead >= 0xe0 && lead <= 0xef && length >= 3 && continues(bytes, 2)) {
-                code_point = (uint32_t)(lead & 0x0f) << 12 | (uint32_t)(bytes[1] & 0x3f) << 6 | (bytes[2] & 0x3f);
-                if (code_point >= 0x800) {
-                        *code_pointp = code_point;
-                        return 3;
-                }
-        }
-        if (lead >= 0xf0 && lead <= 0xf4 && length >= 4 && continues(bytes, 3)) {
-                code_point = (uint32_t)(lead & 0x07) << 18 | (uint32_t)(bytes[1] & 0x3f) << 12 |
-                             (uint32_t)(bytes[2] & 0x3f) << 6 | (bytes[3] & 0x3f);
-                if (code_point >= 0x10000 && code_point <= 0x10ffff) {
-                        *code_pointp = code_point;
-                        return 4;
-                }
-        }
-        *code_pointp = ESCAPE_BASE + lead;
-        return 1;
-}
+#define ESCAPE_KEY_BYTES 3 /* U+DC80..U+DCFF in UTF-8 */
 
 /* Number of bytes that no valid sequence holds. */
 static size_t count_escaped(const char *bytes, size_t length) {
@@ -57,8 +18,8 @@ static size_t count_escaped(const char *bytes, size_t length) {
         size_t n_escaped = 0, taken;
 
         for (size_t i = 0; i < length; i += taken) {
-                taken = text_decode(bytes + i, length - i, &code_point);
-                n_escaped += taken == 1 && code_point >= ESCAPE_BASE;
+                taken = python_text_decode(bytes + i, length - i, &code_point);
+                n_escaped += taken == 1 && code_point >= PYTHON_TEXT_ESCAPE_BASE;
         }
         return n_escaped;
 }
@@ -77,8 +38,8 @@ static int make_key(const char *bytes, size_t length, char **keyp, size_t *key_l
         if (!key)
                 return -ENOMEM;
         for (size_t i = 0; i < length; i += taken) {
-                taken = text_decode(bytes + i, length - i, &code_point);
-                if (taken == 1 && code_point >= ESCAPE_BASE) {
+                taken = python_text_decode(bytes + i, length - i, &code_point);
+                if (taken == 1 && code_point >= PYTHON_TEXT_ESCAPE_BASE) {
                         *end++ = (char)(0xe0 | code_point >> 12);
                         *end++ = (char)(0x80 | (code_point >> 6 & 0x3f));
                         *end++ = (char)(0x80 | (code_point & 0x3f));

@@ -4,11 +4,10 @@
 /*
  * File names and functions as numbers, with Python's order of str.
  *
- * Python decodes names by UTF-8 with surrogateescape: a byte that is part of no
- * valid sequence becomes U+DC00 + byte. Bytes therefore compare as Python
- * compares the names if each such byte is written as the three bytes of that
- * surrogate; that form is the key of a text. Names that are UTF-8 (surrogates
- * allowed, as in pickles) are their own keys.
+ * Python decodes names by UTF-8 with surrogateescape (daemon/base/python_text.h).
+ * Bytes therefore compare as Python compares the names if each byte of no valid
+ * sequence is written as the three bytes of its surrogate; that form is the key of a text. Names that are UTF-8
+ * (surrogates allowed, as in pickles) are their own keys.
  */
 
 #include "daemon/query/intern.h"
@@ -31,12 +30,6 @@ struct text_table {
         uint32_t n_texts, size;
         struct intern index;
 };
-
-/** text_decode() - the first code point of some bytes; O(1)
- * @length: >= 1
- * @code_pointp: U+DC80..U+DCFF for a byte of no valid sequence
- * Return: bytes that it took, 1..4. */
-size_t text_decode(const char *bytes, size_t length, uint32_t *code_pointp);
 
 void text_table_init(struct text_table *t);
 void text_table_deinit(struct text_table *t);

@@ -5,6 +5,7 @@
 It shares no code with ours: messages come from protoc, records are packed here as the .proto's prose says.
 """
 
+import dis
 import os
 import signal
 import socket
@@ -183,6 +184,58 @@ def many_events(claims, daemon, agent):
     claims.check("losses that it reports are shown, and that it is inexact", (process["lost"], process["exact"]) == (5, False))
 
 
+def sample(things):
+    total = 0
+    for thing in things:
+        total += [len(part)
+                  for part in thing.split(",")][0]
+    return total
+
+
+def table_format():
+    return 309 if sys.version_info < (3, 10) else 310 if sys.version_info < (3, 11) else 311
+
+
+def lines_of(code):
+    """{offset of an instruction: its line}"""
+    lines, line = {}, 0
+    starts = dict(dis.findlinestarts(code))
+    for instruction in dis.get_instructions(code):
+        line = starts.get(instruction.offset, line)
+        lines[instruction.offset] = line
+    return lines
+
+
+def describes_code(claims, daemon, agent):
+    """Frames of code objects: here of a function of this file, in the line table of the Python that runs this."""
+    code = sample.__code__
+    lines = lines_of(code)
+    first = agent.n_nodes
+    name = "caf\udce9.py".encode("utf-8", "surrogatepass")
+    agent.define(
+        nodes=[(0, 1 << 31 | 7, offset + 1) for offset in lines] + [(0, 1 << 31 | 7, 0), (0, 1 << 31 | 8, 1)],
+        items=[pb.Item(code=pb.CodeDef(code=7, filename=name, qualname=b"Class.sample", first_line=code.co_firstlineno,
+                                       table_format=table_format(),
+                                       table=code.co_linetable if table_format() > 309 else code.co_lnotab))])
+    wanted = {}
+    for i, line in enumerate(list(lines.values()) + [code.co_firstlineno]):
+        agent.record(ALLOC, first + i, 0x50000000 + 1024 * i, i + 1, domain=1)
+        size, count = wanted.get(line, (0, 0))
+        wanted[line] = size + i + 1, count + 1
+    agent.record(ALLOC, agent.n_nodes - 1, 0x60000000, 99999, domain=1)
+    agent.settle()
+    stats = daemon.json("stats", f"@{os.getpid()}", "--domain", "python")["statistics"]
+    got = {s["traceback"][0]["lineno"]: (s["size"], s["count"]) for s in stats
+           if s["traceback"][0]["filename"] == "caf\udce9.py"}
+    claims.check("frames of a code object have the lines of its table", got == wanted, got, wanted)
+    claims.check("a code object that was not described is <unknown>:0", any(
+        s["traceback"][0] == {"filename": "<unknown>", "lineno": 0, "function": None, "module": None}
+        and s["size"] == 99999 for s in stats), stats)
+    (row,) = daemon.json("stats", f"@{os.getpid()}", "--group-by", "function", "--include", "caf*")["statistics"]
+    claims.check("its name is the function", row["traceback"][0] == {
+        "filename": "caf\udce9.py", "lineno": 0, "function": "Class.sample", "module": None}, row)
+
+
 def ends(claims, daemon):
     """A child streams and dies of SIGKILL; what it sent is kept."""
     child = os.fork()
@@ -235,6 +288,7 @@ def main():
         agent = streams_events(claims, daemon)
         is_accounted(claims, daemon, agent)
         many_events(claims, daemon, agent)
+        describes_code(claims, daemon, agent)
         ends(claims, daemon)
         refusals(claims, daemon)
 

@@ -313,12 +313,12 @@ START_TEST(code_objects_are_found_among_the_items)
         struct code_text text;
         for (code.code = 1; code.code <= 100; code.code++)
                 writer_item(&writer, &item);
-        ck_assert_int_eq(definitions.source.code(&definitions.source, 50, 3, &text), 0);
+        ck_assert_int_eq(definitions.source.code(&definitions.source, 50, &text), 0);
         ck_assert_uint_eq(text.filename_length, 4);
-        ck_assert_int_eq(definitions.source.code(&definitions.source, 101, 3, &text), DEFINITIONS_E_UNKNOWN);
+        ck_assert_int_eq(definitions.source.code(&definitions.source, 101, &text), DEFINITIONS_E_UNKNOWN);
         code.code = 101;
         writer_item(&writer, &item);
-        ck_assert_int_eq(definitions.source.code(&definitions.source, 101, 3, &text), 0);
+        ck_assert_int_eq(definitions.source.code(&definitions.source, 101, &text), 0);
         ck_assert_int_eq(memcmp(text.function, "f", 1), 0);
 }
 END_TEST

@@ -24,12 +24,18 @@ static inline int fake_node(const struct node_source *source, uint32_t node, str
         return 0;
 }
 
-static inline int fake_code(const struct node_source *source, uint32_t code, uint64_t instruction,
-                            struct code_text *textp) {
+/* Line 100 for the first 10 bytes of instructions, line 103 for the next 4. */
+static inline int fake_code(const struct node_source *source, uint32_t code, struct code_text *textp) {
         if (code != 7)
                 return 1;
-        *textp = (struct code_text){
-                .filename = "a.py", .filename_length = 4, .function = "f", .function_length = 1, .lineno = 0};
+        *textp = (struct code_text){.filename = "a.py",
+                                    .filename_length = 4,
+                                    .function = "f",
+                                    .function_length = 1,
+                                    .first_line = 99,
+                                    .table_format = 310,
+                                    .table = "\x0a\x01\x04\x03",
+                                    .table_length = 4};
         return 0;
 }
 

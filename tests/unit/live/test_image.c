@@ -257,6 +257,10 @@ START_TEST(frames_become_what_their_unit_says)
                 {.parent = 9, .unit = 1, .value = 1},                   /* 9: its own parent: hostile */
                 {.parent = 0, .unit = 99, .value = 5},                  /* 10: module never told of */
                 {.parent = 0, .unit = NODE_UNIT_CODE | 8, .value = 0},  /* 11: code never told of */
+                {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 13}, /* 12: another instruction of 6's line */
+                {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 10}, /* 13: another line */
+                {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 0},  /* 14: no instruction yet */
+                {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 99}, /* 15: behind the code */
         };
         struct fake_nodes nodes = fake_nodes(defs, sizeof defs / sizeof defs[0]);
         image_module_load(&image, 1, "/lib/x", 6, (const uint8_t *)"xx", 2);
@@ -267,12 +271,12 @@ START_TEST(frames_become_what_their_unit_says)
                 apply(RECORD_ALLOC, 0, node, 0x1000 + 16 * node, node + 1, 0);
         apply(RECORD_ALLOC, 9, 2, 0x1000, 5, 0);
         struct snapshot *s = take_snapshot(SNAPSHOT_REQUEST, &nodes);
-        ck_assert_uint_eq(s->info.count, 13);
+        ck_assert_uint_eq(s->info.count, 17);
         ck_assert_uint_eq(s->n_modules, 2);
         ck_assert_uint_eq(s->n_domains, 1);
         ck_assert_uint_eq(s->domains[0].number, 389047);
-        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6; 7; 8; 10; the numpy one */
-        ck_assert_uint_eq(s->n_groups, 9);
+        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6 and 12; 7; 8; 10; 13; 14; 15; the numpy one */
+        ck_assert_uint_eq(s->n_groups, 12);
         unsigned seen = 0;
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 const struct snapshot_group *g = &s->groups[i];
@@ -306,6 +310,8 @@ START_TEST(frames_become_what_their_unit_says)
                         ck_assert_uint_eq(l->kind, LOCATION_SOURCE);
                         ck_assert_str_eq(text(s, l->filename), "a.py");
                         ck_assert_str_eq(text(s, l->function), "f");
+                        ck_assert_uint_eq(l->lineno, 103);
+                        ck_assert_uint_eq(g->count, 2);
                         seen |= 16;
                 } else if (size == 8) {
                         ck_assert_uint_eq(l->module, SNAPSHOT_NONE);
@@ -315,9 +321,14 @@ START_TEST(frames_become_what_their_unit_says)
                         ck_assert_str_eq(text(s, l->filename), "<unknown>");
                         ck_assert_uint_eq(g->total_nframe, 9);
                         seen |= 64;
+                } else if (size >= 14 && size <= 16) {
+                        static const uint32_t lines[] = {100, 99, 0};
+                        ck_assert_str_eq(text(s, l->filename), "a.py");
+                        ck_assert_uint_eq(l->lineno, lines[size - 14]);
+                        seen |= 128 << (size - 14);
                 }
         }
-        ck_assert_uint_eq(seen, 127);
+        ck_assert_uint_eq(seen, 1023);
         snapshot_unref(s);
 }
 END_TEST

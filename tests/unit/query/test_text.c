@@ -17,49 +17,12 @@ static void teardown(void) {
         text_table_deinit(&table);
 }
 
-static uint32_t decode(const char *bytes, size_t length, size_t taken) {
-        uint32_t code_point;
-
-        ck_assert_uint_eq(text_decode(bytes, length, &code_point), taken);
-        return code_point;
-}
-
 static uint32_t intern(const char *bytes, size_t length) {
         uint32_t id;
 
         ck_assert_int_eq(text_table_intern(&table, bytes, length, &id), 0);
         return id;
 }
-
-START_TEST(each_length_of_a_code_point_is_decoded)
-{
-        ck_assert_uint_eq(decode("a", 1, 1), 'a');
-        ck_assert_uint_eq(decode("\xc2\x80", 2, 2), 0x80);
-        ck_assert_uint_eq(decode("\xdf\xbf", 2, 2), 0x7ff);
-        ck_assert_uint_eq(decode("\xe0\xa0\x80", 3, 3), 0x800);
-        ck_assert_uint_eq(decode("\xef\xbf\xbf", 3, 3), 0xffff);
-        ck_assert_uint_eq(decode("\xf0\x90\x80\x80", 4, 4), 0x10000);
-        ck_assert_uint_eq(decode("\xf4\x8f\xbf\xbf", 4, 4), 0x10ffff);
-}
-END_TEST
-
-START_TEST(a_surrogate_in_three_bytes_is_itself)
-{ ck_assert_uint_eq(decode("\xed\xa0\x80", 3, 3), 0xd800); }
-END_TEST
-
-START_TEST(bytes_of_no_valid_sequence_are_escaped_one_by_one)
-{
-        ck_assert_uint_eq(decode("\x80", 1, 1), 0xdc80);
-        ck_assert_uint_eq(decode("\xff", 1, 1), 0xdcff);
-        ck_assert_uint_eq(decode("\xc1\x80", 2, 1), 0xdcc1);         /* overlong */
-        ck_assert_uint_eq(decode("\xe0\x9f\xbf", 3, 1), 0xdce0);     /* overlong */
-        ck_assert_uint_eq(decode("\xf0\x8f\xbf\xbf", 4, 1), 0xdcf0); /* overlong */
-        ck_assert_uint_eq(decode("\xf4\x90\x80\x80", 4, 1), 0xdcf4); /* above U+10FFFF */
-        ck_assert_uint_eq(decode("\xf5\x80\x80\x80", 4, 1), 0xdcf5);
-        ck_assert_uint_eq(decode("\xe2\x82", 2, 1), 0xdce2); /* cut off */
-        ck_assert_uint_eq(decode("\xc3(", 2, 1), 0xdcc3);
-}
-END_TEST
 
 START_TEST(equal_texts_have_one_number)
 {
@@ -115,9 +78,6 @@ int main(void) {
         int failed;
 
         tcase_add_checked_fixture(cases, setup, teardown);
-        tcase_add_test(cases, each_length_of_a_code_point_is_decoded);
-        tcase_add_test(cases, a_surrogate_in_three_bytes_is_itself);
-        tcase_add_test(cases, bytes_of_no_valid_sequence_are_escaped_one_by_one);
         tcase_add_test(cases, equal_texts_have_one_number);
         tcase_add_test(cases, an_escaped_byte_is_its_surrogate);
         tcase_add_test(cases, order_is_by_code_point);
