@@ -113,13 +113,20 @@ static int add_source(struct view_job *v, struct side *side, struct snapshot *sn
         return 0;
 }
 
+static enum store_load what_to_load(const struct view_job *v) {
+        return v->request->body_case == TRACEMALLOCD__CONTROL__REQUEST__BODY_STATS ||
+                               v->request->body_case == TRACEMALLOCD__CONTROL__REQUEST__BODY_COMPARE
+                       ? STORE_LOAD_SUMS
+                       : STORE_LOAD_WHOLE;
+}
+
 static int load_stored(struct view_job *v, struct store_reader *reader, struct side *side,
                        const struct reference_item *item) {
         struct id_list list = {0};
         int r = resolve_item(&v->job, reader, item, &list);
         for (size_t i = 0; r == 0 && i < list.n_ids; i++) {
                 struct snapshot *snapshot;
-                r = store_reader_load(reader, list.ids[i], &snapshot);
+                r = store_reader_load(reader, list.ids[i], what_to_load(v), &snapshot);
                 if (r == 0)
                         r = add_source(v, side, snapshot);
                 if (r != 0)

@@ -171,6 +171,12 @@ int snapshot_builder_group(struct snapshot_builder *b, uint32_t domain, uint32_t
 /** snapshot_builder_group_block() - as snapshot_builder_block(), to a group that snapshot_builder_group() gave */
 int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
 
+/** snapshot_builder_group_sizes() - all blocks of a group that has none yet, in one piece
+ * @sizes: [n_sizes] ascending, each once, each count above 0; copied. No other block may be added to the group.
+ * Without a look-up for each size. */
+int snapshot_builder_group_sizes(struct snapshot_builder *b, uint32_t group, const struct snapshot_size *sizes,
+                                 uint32_t n_sizes);
+
 /** snapshot_builder_group_sum(), snapshot_builder_group_allocated() - the same for sums; cannot fail */
 void snapshot_builder_group_sum(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
 void snapshot_builder_group_allocated(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
