@@ -12,7 +12,7 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/user_name.h"
+#include "client/names.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static void add_row(struct list *list, const Tracemallocd__Control__SnapshotInfo
         table_cell(list->table, memory_copy("yes", s->exact ? 0 : 3));
         bytes_cell(list, &s->label);
         bytes_cell(list, &s->ended_by);
-        bytes_cell(list, &s->unit);
+        table_cell(list->table, unit_name(s->unit.data, s->unit.len));
         number_cell(list, s->image);
         number_cell(list, s->ppid);
         text_cell(list, s->started_at_unix_ns != 0 ? time_format_short(text, s->started_at_unix_ns) : "");

@@ -13,7 +13,7 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/user_name.h"
+#include "client/names.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -77,7 +77,7 @@ static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
         text_cell(ps, time_format_short(time, p->started_at_unix_ns));
         text_cell(ps, time_format_span(time, time_format_now() - p->started_at_unix_ns));
         table_cell(ps->table, memory_format("%u", p->image));
-        bytes_cell(ps, &p->unit);
+        table_cell(ps->table, unit_name(p->unit.data, p->unit.len));
         bytes_cell(ps, &p->cgroup);
         ps->inexact |= !p->exact;
 }
