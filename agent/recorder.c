@@ -100,6 +100,17 @@ void recorder_move_back(struct epoch *epoch, uint64_t position, uintptr_t cfa) {
         end(epoch, recording);
 }
 
+void recorder_track(struct epoch *epoch, unsigned domain, uintptr_t address, size_t size, uintptr_t cfa) {
+        recorder_alloc(epoch, domain, (const void *)address, size, cfa);
+}
+
+void recorder_untrack(struct epoch *epoch, unsigned domain, uintptr_t address, uintptr_t cfa) {
+        struct recording recording = begin(cfa);
+
+        ring_put(&epoch->ring, recording.room, 2, record_header(RECORD_FREE, 0, domain, 0), address, 0, 0);
+        end(epoch, recording);
+}
+
 void recorder_map(struct epoch *epoch, const void *address, size_t length, uintptr_t cfa) {
         struct recording recording = begin(cfa);
         uint32_t node = capture(epoch, recording, cfa);
@@ -120,19 +131,20 @@ void recorder_unmap(struct epoch *epoch, const void *address, size_t length, uin
         end(epoch, recording);
 }
 
-void recorder_note(struct epoch *epoch, unsigned type, uint32_t argument, uint64_t payload, uintptr_t cfa) {
+bool recorder_note(struct epoch *epoch, unsigned type, uint32_t argument, uint64_t payload, uintptr_t cfa) {
         struct recording recording = begin(cfa);
-        uint64_t header = record_header(type, 0, 0, argument);
+        uint64_t header = record_header(type, 0, 0, argument), position;
 
         if (record_words(type) == 1)
-                ring_put(&epoch->ring, recording.room, 1, header, 0, 0, 0);
+                position = ring_put(&epoch->ring, recording.room, 1, header, 0, 0, 0);
         else
-                ring_put(&epoch->ring, recording.room, 2, header, payload, 0, 0);
+                position = ring_put(&epoch->ring, recording.room, 2, header, payload, 0, 0);
         if (recording.room && type != RECORD_FORK_DONE)
                 agent_bring_files(epoch, type == RECORD_EXIT);
         if (recording.room && epoch->socket)
                 agent_drain(epoch, true);
         thread_guard_leave(recording.previous);
+        return position != RING_NO_POSITION;
 }
 
 void recorder_check_modules(struct epoch *epoch, uintptr_t cfa) {

@@ -13,6 +13,7 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
+#include "daemon/base/cleanup.h"
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -51,12 +52,20 @@ static char *lost_cell(const Tracemallocd__Control__Process *p) {
         return p->lost > 0 ? memory_format("%" PRIu64, p->lost) : memory_copy("some", 4);
 }
 
+static char *state_cell(const Tracemallocd__Control__Process *p) {
+        AUTO_FREE char *state = text_display(p->state, strlen(p->state));
+        if (p->phase.len == 0)
+                return memory_copy(state, strlen(state));
+        AUTO_FREE char *phase = text_display(p->phase.data, p->phase.len);
+        return memory_format("%s (%s)", state, phase);
+}
+
 static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
         char span[TIME_FORMAT_MAX];
         table_cell(ps->table, memory_format("%u", p->pid));
         table_cell(ps->table, user_name(p->uid));
         table_cell(ps->table, text_display(p->name.data, p->name.len));
-        table_cell(ps->table, text_display(p->state, strlen(p->state)));
+        table_cell(ps->table, state_cell(p));
         table_cell(ps->table, size_cell(p->live_size));
         table_cell(ps->table, memory_format("%" PRIu64, p->live_count));
         table_cell(ps->table, size_cell(p->peak_size));

@@ -95,6 +95,9 @@ int image_snapshot_begin(struct image *image, enum snapshot_kind kind, const str
                 return r;
         }
         struct snapshot_info *info = snapshot_builder_info(s->builder);
+        const struct image_phase *phase = s->peak ? image_peak_phase(image) : &image->phase;
+        if (phase->length)
+                info->label = strndup(phase->label, phase->length); /* without memory it has none */
         info->kind = kind;
         info->lost = image_lost(image);
         info->exact = image_is_exact(image);
