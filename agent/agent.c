@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The agent's life: armed at the first hooked call, connected, ended by the
- * daemon, armed again. All of it runs inside of some thread's hook, one thread at a time
- * (process_page.arming), while the others record or pass through.
+ * The agent's life: armed at the first hooked call (or by its constructor, where nothing
+ * allocated before that), connected, ended by the daemon, armed again. All of it runs inside of some thread's hook, one
+ * thread at a time (process_page.arming), while the others record or pass through.
  */
 
 #include <errno.h>
@@ -126,7 +126,7 @@ static bool ring_stalled(void *context) {
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
 
 /* Before main and before any vfork: whose process this is. */
-static __attribute__((constructor)) void claim_process(void) {
+static void claim_process(void) {
         if (atomic_load(&process_page.pid))
                 return;
         sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
@@ -361,6 +361,14 @@ struct epoch *agent_closed(uint32_t domain_bit) {
                 return NULL;
         }
         return atomic_load(&process_page.gate) == GATE_RECORDING ? agent_epoch(domain_bit) : NULL;
+}
+
+/* Other libraries' constructors may have allocated and armed us long before. A program that never allocates is
+ * a traced one too, of no blocks. */
+static __attribute__((constructor)) void start(void) {
+        claim_process();
+        if (atomic_load(&process_page.gate) == GATE_NEW)
+                agent_closed(DOMAIN_BIT_MALLOC);
 }
 
 void agent_not_exact(struct epoch *epoch, uint32_t mode) {

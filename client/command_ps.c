@@ -13,10 +13,9 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "daemon/base/cleanup.h"
+#include "client/user_name.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,17 +27,22 @@ struct ps {
 };
 
 static const struct table_column columns[] = {
-        {.heading = "PID", .right = 1},      {.heading = "USER"},
-        {.heading = "NAME", .stretches = 1}, {.heading = "STATE"},
-        {.heading = "SIZE", .right = 1},     {.heading = "COUNT", .right = 1},
-        {.heading = "PEAK", .right = 1},     {.heading = "RUNS FOR", .right = 1},
-        {.heading = "LOST", .right = 1},     {.heading = "UNIT", .stretches = 1},
+        {.heading = "PID", .right = 1},
+        {.heading = "PPID", .right = 1, .rank = 6},
+        {.heading = "USER", .rank = 3},
+        {.heading = "NAME", .stretches = 1},
+        {.heading = "STATE"}, /* empty while it is traced */
+        {.heading = "PHASE", .stretches = 1},
+        {.heading = "SIZE", .right = 1},
+        {.heading = "COUNT", .right = 1, .rank = 2},
+        {.heading = "PEAK", .right = 1},
+        {.heading = "LOST", .right = 1},
+        {.heading = "STARTED", .rank = 4},
+        {.heading = "RUNS FOR", .right = 1, .rank = 5},
+        {.heading = "IMAGE", .right = 1, .rank = 7},
+        {.heading = "UNIT", .stretches = 1, .rank = 1},
+        {.heading = "CGROUP", .stretches = 1, .rank = 8},
 };
-
-static char *user_name(uint32_t uid) {
-        const struct passwd *entry = getpwuid(uid);
-        return entry ? memory_copy(entry->pw_name, strlen(entry->pw_name)) : memory_format("%u", uid);
-}
 
 static char *size_cell(uint64_t size) {
         char text[SIZE_FORMAT_MAX];
@@ -52,27 +56,31 @@ static char *lost_cell(const Tracemallocd__Control__Process *p) {
         return p->lost > 0 ? memory_format("%" PRIu64, p->lost) : memory_copy("some", 4);
 }
 
-static char *state_cell(const Tracemallocd__Control__Process *p) {
-        AUTO_FREE char *state = text_display(p->state, strlen(p->state));
-        if (p->phase.len == 0)
-                return memory_copy(state, strlen(state));
-        AUTO_FREE char *phase = text_display(p->phase.data, p->phase.len);
-        return memory_format("%s (%s)", state, phase);
+static void text_cell(struct ps *ps, const char *text) {
+        table_cell(ps->table, text_display(text, strlen(text)));
+}
+
+static void bytes_cell(struct ps *ps, const ProtobufCBinaryData *bytes) {
+        table_cell(ps->table, text_display(bytes->data, bytes->len));
 }
 
 static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
-        char span[TIME_FORMAT_MAX];
+        char time[TIME_FORMAT_MAX];
         table_cell(ps->table, memory_format("%u", p->pid));
+        table_cell(ps->table, memory_format("%u", p->ppid));
         table_cell(ps->table, user_name(p->uid));
-        table_cell(ps->table, text_display(p->name.data, p->name.len));
-        table_cell(ps->table, state_cell(p));
+        bytes_cell(ps, &p->name);
+        text_cell(ps, strcmp(p->state, "tracing") == 0 ? "" : p->state);
+        bytes_cell(ps, &p->phase);
         table_cell(ps->table, size_cell(p->live_size));
         table_cell(ps->table, memory_format("%" PRIu64, p->live_count));
         table_cell(ps->table, size_cell(p->peak_size));
-        time_format_span(span, time_format_now() - p->started_at_unix_ns);
-        table_cell(ps->table, memory_copy(span, strlen(span)));
         table_cell(ps->table, lost_cell(p));
-        table_cell(ps->table, text_display(p->unit.data, p->unit.len));
+        text_cell(ps, time_format_short(time, p->started_at_unix_ns));
+        text_cell(ps, time_format_span(time, time_format_now() - p->started_at_unix_ns));
+        table_cell(ps->table, memory_format("%u", p->image));
+        bytes_cell(ps, &p->unit);
+        bytes_cell(ps, &p->cgroup);
         ps->inexact |= !p->exact;
 }
 
@@ -96,7 +104,7 @@ static void finish(const struct ps *ps) {
                 return;
         }
         if (ps->n == 0) {
-                puts("No traced processes. 'tmctl run COMMAND' runs one.");
+                puts("No traced processes. 'tmctl run COMMAND' starts one, 'tmctl unit trace UNIT' traces a service.");
                 return;
         }
         struct terminal terminal;

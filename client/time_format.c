@@ -5,6 +5,7 @@
 #include "client/time_format.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -41,6 +42,17 @@ const char *time_format_local(char text[TIME_FORMAT_MAX], int64_t unix_ns) {
         struct tm tm;
         localtime_r(&seconds, &tm);
         strftime(text, TIME_FORMAT_MAX, "%Y-%m-%d %H:%M:%S", &tm);
+        return text;
+}
+
+const char *time_format_short(char text[TIME_FORMAT_MAX], int64_t unix_ns) {
+        int64_t rest;
+        time_t seconds = split(unix_ns, &rest), now = split(time_format_now(), &rest);
+        struct tm tm, today;
+        localtime_r(&seconds, &tm);
+        localtime_r(&now, &today);
+        bool same = tm.tm_year == today.tm_year && tm.tm_yday == today.tm_yday;
+        strftime(text, TIME_FORMAT_MAX, same ? "%H:%M:%S" : "%Y-%m-%d %H:%M", &tm);
         return text;
 }
 

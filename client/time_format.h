@@ -11,6 +11,9 @@ const char *time_format_rfc3339(char text[TIME_FORMAT_MAX], int64_t unix_ns);
 /** time_format_local() - for people, in their time zone: "2026-11-22 11:02:48". Return: @text. */
 const char *time_format_local(char text[TIME_FORMAT_MAX], int64_t unix_ns);
 
+/** time_format_short() - an instant of today as "10:30:00", else "2026-11-22 10:30"; local. Return: @text. */
+const char *time_format_short(char text[TIME_FORMAT_MAX], int64_t unix_ns);
+
 /** time_format_span() - "350 ms", "12.3 s", "4 min 10 s", "3 h 5 min", "2 d 4 h"; negative counts as 0. Return: @text.
  */
 const char *time_format_span(char text[TIME_FORMAT_MAX], int64_t ns);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,6 +288,12 @@ void process_end(struct process *p, const char *replaced_by) {
         p->state = PROCESS_ENDING;
         p->replaced_by = replaced_by;
         stop_watching(p, on_pidfd_closed);
+}
+
+void process_notice_end(struct process *p) {
+        struct pollfd pidfd = {.fd = p->pidfd, .events = POLLIN};
+        if (p->state == PROCESS_ALIVE && p->pidfd >= 0 && poll(&pidfd, 1, 0) > 0)
+                process_end(p, NULL);
 }
 
 static void on_discarded(uv_handle_t *handle) {

@@ -79,6 +79,9 @@ int process_new(struct daemon *d, const struct credentials *who, const Tracemall
  * @replaced_by: "exec" or "reconnect" if the process itself lives on; static; NULL: dead */
 void process_end(struct process *p, const char *replaced_by);
 
+/** process_notice_end() - process_end() if it has died and the loop has not come to that yet */
+void process_notice_end(struct process *p);
+
 /** process_discard() - the daemon leaves: stop reading at once, keep nothing */
 void process_discard(struct process *p);
 

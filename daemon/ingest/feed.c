@@ -337,6 +337,8 @@ int feed_snapshot(struct feed *feed, const struct feed_snapshot_options *options
         }
         op->kinds[0] = options->kind;
         op->wanted[0] = true;
+        op->one_block = options->one_block;
+        op->address = options->address;
         op->taken_at_ns = options->taken_at_ns ? options->taken_at_ns : realtime_ns();
         op->snapshot_cb = cb;
         op->data = data;

@@ -128,6 +128,8 @@ struct feed_snapshot_options {
         uint64_t position;       /* of feed_position(), or FEED_POSITION_NOW */
         int64_t taken_at_ns;     /* 0: now */
         const char *label;       /* NULL: that of options.info */
+        bool one_block;          /* only the block that contains address: info.block_address, or nothing */
+        uint64_t address;
 };
 
 /* @snapshot: one reference, the callee's; NULL with @error < 0: -ECANCELED (feed_free()), -ENOMEM. */

@@ -20,7 +20,10 @@ static void finish_op(struct feed *feed, struct feed_op *op) {
 /* Cut what the op wants; it is read out in later rounds. */
 static void begin_reading(struct feed *feed, struct feed_op *op) {
         for (size_t i = 0; i < 2 && op->error == 0; i++) {
-                if (op->wanted[i])
+                if (op->one_block && op->wanted[i])
+                        op->error = image_snapshot_begin_block(&feed->image, op->address, &feed->definitions.source,
+                                                               &op->reading[i]);
+                else if (op->wanted[i])
                         op->error = image_snapshot_begin(&feed->image, op->kinds[i], &feed->definitions.source,
                                                          &op->reading[i]);
         }

@@ -39,6 +39,8 @@ struct feed_op {
         struct snapshot *snapshots[2];
         enum snapshot_kind kinds[2];
         bool wanted[2];
+        bool one_block;
+        uint64_t address; /* with one_block */
         int64_t taken_at_ns;
         char *label, *ended_by; /* NULL: those of the feed's info */
         feed_snapshot_cb snapshot_cb;

@@ -78,6 +78,10 @@ static void add_info(const struct snapshot_info *info, Tracemallocd__Control__Sn
         clear_unless_equal(&message->label, info->label);
         clear_unless_equal(&message->ended_by, info->ended_by);
         clear_unless_equal(&message->exe, info->exe);
+        clear_unless_equal(&message->cgroup, info->cgroup);
+        message->ppid = message->ppid == info->ppid ? message->ppid : 0;
+        if (message->started_at_unix_ns != info->started_at_ns)
+                message->started_at_unix_ns = 0;
         message->size += info->size;
         message->count += info->count;
         message->traces += info->traces;
@@ -108,6 +112,10 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
         message->exact = first->exact;
         message->lost = first->lost;
         message->exe = string_binary(first->exe);
+        message->ppid = first->ppid;
+        message->cgroup = string_binary(first->cgroup);
+        message->started_at_unix_ns = first->started_at_ns;
+        message->members = n > 1 ? (uint32_t)n : 0;
         for (size_t i = 1; i < n; i++)
                 add_info(infos[i], message);
 }

@@ -486,7 +486,8 @@ START_TEST(help_fits_a_screen)
         has(out, "tmctl ");
         ck_assert_int_eq(
                 sh("for c in run ps snapshot compare stats traces list show label delete export import start stop "
-                   "clear reset-peak env; do $T $c --help >%s/help || exit; grep -q Example: %s/help || exit 9; "
+                   "clear reset-peak env block unit; do $T $c --help >%s/help || exit; grep -q Example: %s/help || "
+                   "exit 9; "
                    "[ $(wc -L <%s/help) -le 80 ] || { echo $c; exit 8; }; done",
                    dir, dir, dir),
                 0);
