@@ -275,10 +275,12 @@ static bool apply_rare(struct image *image, const struct event *event) {
         case RECORD_EXIT:
                 image->exit_seen = true;
                 image->exit_status = event->word[0];
+                image->farewell = event->argument == 0;
                 return true;
         case RECORD_EXEC:
         case RECORD_EXEC_BACK:
                 image->exec_pending = event->type == RECORD_EXEC;
+                image->farewell = image->exec_pending && event->argument == 0;
                 return true;
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:
@@ -385,6 +387,11 @@ void image_begin_phase(struct image *image, const void *label, size_t length) {
                 memcpy(image->phase.label, label, image->phase.length);
 }
 
+void image_cut_off(struct image *image) {
+        if (!image->farewell)
+                image->cut_off = true;
+}
+
 void image_lost_told(struct image *image, uint64_t lost_events) {
         image->lost_told = lost_events;
 }
@@ -403,7 +410,7 @@ uint64_t image_lost(const struct image *image) {
 }
 
 bool image_is_exact(const struct image *image) {
-        return !image->begun_inexact && image_lost(image) == 0;
+        return !image->begun_inexact && !image->cut_off && image_lost(image) == 0;
 }
 
 int image_clear(struct image *image) {

@@ -65,6 +65,8 @@ struct image {
         bool tracing;
         bool begun_inexact; /* there are blocks that nobody told us of */
         bool exit_seen, exec_pending;
+        bool farewell; /* EXIT or EXEC said that nobody goes on */
+        bool cut_off;  /* events after the last one may not have come */
 };
 
 enum {
@@ -104,6 +106,9 @@ void image_begin_phase(struct image *image, const void *label, size_t length);
 
 /** image_peak_phase() - the phase in which the peak was reached. Return: borrowed until the next event. */
 const struct image_phase *image_peak_phase(const struct image *image);
+
+/** image_cut_off() - no event comes any more; where the process did not say farewell, some may be missing */
+void image_cut_off(struct image *image);
 
 /** image_lost_told() - the ring header's lost_events */
 void image_lost_told(struct image *image, uint64_t lost_events);
