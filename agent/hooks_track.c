@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/hooks.h"
+#include "agent/python.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/state.h"
@@ -171,25 +172,27 @@ int tm_agent_untrack_1(unsigned int domain, uintptr_t address) {
         return untrack(domain, address, HOOK_CFA);
 }
 
-/* Python's own, and then ours. Its answer counts: callers know that they are not traced by it. */
+/* Python's own comes first, and its answer counts: callers know that they are not traced by it. The
+ * interpreter that is here is asked itself; it may be a library that others do not see. */
 int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size) {
-        static int (*cached)(unsigned int, uintptr_t, size_t);
-        int (*real_track)(unsigned int, uintptr_t, size_t) =
-                cached ? cached
-                       : (cached = (int (*)(unsigned int, uintptr_t, size_t))real_symbol("PyTraceMalloc_Track"));
-        int r = real_track ? real_track(domain, address, size) : NOT_TRACING;
+        int (*own)(unsigned int, uintptr_t, size_t) = python.api.track;
+        int r = NOT_TRACING;
 
+        if (!own)
+                own = (int (*)(unsigned int, uintptr_t, size_t))real_symbol("PyTraceMalloc_Track");
+        if (own)
+                r = own(domain, address, size);
         track(domain, address, size, HOOK_CFA);
         return r;
 }
 
 int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address) {
-        static int (*cached)(unsigned int, uintptr_t);
-        int (*real_untrack)(unsigned int, uintptr_t) =
-                cached ? cached : (cached = (int (*)(unsigned int, uintptr_t))real_symbol("PyTraceMalloc_Untrack"));
+        int (*own)(unsigned int, uintptr_t) = python.api.untrack;
 
         untrack(domain, address, HOOK_CFA);
-        return real_untrack ? real_untrack(domain, address) : NOT_TRACING;
+        if (!own)
+                own = (int (*)(unsigned int, uintptr_t))real_symbol("PyTraceMalloc_Untrack");
+        return own ? own(domain, address) : NOT_TRACING;
 }
 
 static bool is_name(const char *name, size_t length) {

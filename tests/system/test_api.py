@@ -181,10 +181,14 @@ def from_python(claims, daemon):
             said = run.stdout.readline().split()
             claims.check(f"from Python, {how}: all is taken", said == ["1"] + ["0"] * 13, said)
             (process,) = daemon.json("ps")
-            claims.check(f"from Python, {how}: the blocks are there",
-                         sums(daemon, process["pid"]).get("arrays") == (900, 9), sums(daemon, process["pid"]))
+            found = sums(daemon, process["pid"])
+            claims.check(f"from Python, {how}: the blocks are there", found.get("arrays") == (900, 9), found)
+            (row,) = daemon.json("stats", f"@{process['pid']}", "--domain", "arrays")["statistics"]
+            claims.check(f"from Python, {how}: the place is " + ("native" if domains else "a line of Python"),
+                         (row["traceback"][0]["filename"] == program) != bool(domains), row)
+            (process,) = daemon.json("ps")  # once more: what was before that cut is counted now
             claims.check(f"from Python, {how}: and no others" if domains else "its phase is shown",
-                         set(sums(daemon, process["pid"])) == {"arrays"} if domains else process.get("phase") == "loading")
+                         set(found) == {"arrays"} if domains else process.get("phase") == "loading")
     with traced(daemon, sys.executable, program, LIBRARY, options=["--domains", "python"]) as run:
         said = run.stdout.readline().split()
         claims.check("--domains python leaves them out, and the program is told", said[0] == "0" and set(said[3:]) == {"-2"},
