@@ -107,7 +107,9 @@ static void greet_modules(struct agents *a, const struct credentials *who, const
                 return refuse(welcome, "no such process");
         *associatep = associate(a, p->secret, peer);
         if (!*associatep)
-                refuse(welcome, "the daemon is out of memory");
+                return refuse(welcome, "the daemon is out of memory");
+        if (process_set_layers(p, hello))
+                log_error("process %d (%s): layers not noted: out of memory", (int)p->proc.pid, p->name);
 }
 
 static void on_hello(void *user, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
@@ -156,8 +158,10 @@ static int on_events(void *associate, const Tracemallocd__Agent__EventBatch *m) 
 static void on_peer_closed(void *associate) {
         struct association *s = associate;
         struct process *p = process_of(s);
-        if (p && p->peer == s->peer)
+        if (p && p->peer == s->peer) {
                 p->peer = NULL;
+                feed_cut_off(p->feed);
+        }
         free(s);
 }
 

@@ -59,7 +59,7 @@ static uint32_t worker_of(const struct process *p) {
 
 void kept_process_update(struct process *p) {
         Tracemallocd__Kept__Process m = TRACEMALLOCD__KEPT__PROCESS__INIT;
-        if (!p->kept)
+        if (!p->kept || !p->feed)
                 return;
         m.pid = (uint32_t)p->proc.pid;
         m.start_ticks = p->proc.start_ticks;
@@ -75,6 +75,7 @@ void kept_process_update(struct process *p) {
         m.cgroup = bytes_of(p->proc.cgroup);
         m.layers = p->layers;
         m.n_layers = p->n_layers;
+        m.layer_note = bytes_of(p->layer_note);
         m.secret = (ProtobufCBinaryData){.len = sizeof p->secret, .data = p->secret};
         m.traceback_limit = p->traceback_limit;
         m.domains = p->domains;
@@ -145,6 +146,7 @@ static int take_identity(struct process *p, const Tracemallocd__Kept__Process *m
         p->traceback_limit = m->traceback_limit;
         p->domains = m->domains;
         p->stored = m->stored;
+        p->layer_note = m->layer_note.len ? text_of(&m->layer_note) : NULL;
         if (m->replaced != TRACEMALLOCD__KEPT__PROCESS__REPLACED__NO)
                 p->replaced_by = m->replaced == TRACEMALLOCD__KEPT__PROCESS__REPLACED__EXEC ? "exec" : "reconnect";
         p->layers = calloc(m->n_layers + 1, sizeof *p->layers);
@@ -158,7 +160,7 @@ static int take_identity(struct process *p, const Tracemallocd__Kept__Process *m
         return 0;
 }
 
-/* The worker of a feed must be known before who it is can be read: it is asked twice. */
+/* Whose doorbell its agent has stands in the identity, which is read when the feed is there. */
 static int open_process(struct process *p, struct feed_fds *fds, const char **reasonp) {
         struct daemon *d = p->daemon;
         const void *identity;

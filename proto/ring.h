@@ -7,8 +7,10 @@
  *
  *   ring         made by the agent; the daemon maps it read-only
  *   definitions  made by the agent; the daemon maps it read-only
- *   control      made by the daemon (one an image), sealed F_SEAL_FUTURE_WRITE
- *                after its own mapping, so that no agent can write to it
+ *   control      made by the daemon (one an image). No agent can write to it: it
+ *                is sealed F_SEAL_FUTURE_WRITE after the daemon's own mapping or,
+ *                where another daemon shall be able to go on with it, of mode 0400 and
+ *                handed over by a read-only descriptor
  *   doorbell     made by the daemon (one an ingest worker), written by both;
  *                garbage in it costs the daemon a wake-up, nothing else
  *
@@ -114,7 +116,9 @@ enum node_unit {
          * 1..0x7fffffff           module generation; value is the pc less the load bias,
          *                         that is an address as the ELF file has it
          * 0x80000000 | code       Python code object; value is the instruction offset in bytes + 1,
-         *                         0 where it has run none yet: its first line
+         *                         0 where it has run none yet (its first line), or
+         *                         NODE_VALUE_LINE | line where the interpreter
+         *                         itself keeps a line for the frame (a trace function is set)
          * 0xffffffff              no frame: value is the total_nframe of a traceback
          *                         that was cut at the traceback limit; only as a leaf
          * pcs are return addresses: the call is at value - 1. A pc that is none (interrupted
@@ -123,6 +127,7 @@ enum node_unit {
 };
 #define NODE_UNIT_CODE  UINT32_C(0x80000000)
 #define NODE_UNIT_DEPTH UINT32_C(0xffffffff)
+#define NODE_VALUE_LINE (UINT64_C(1) << 32)
 
 struct node_def {
         uint32_t parent;

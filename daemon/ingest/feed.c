@@ -262,6 +262,10 @@ size_t feed_adopt_forks(const struct feed *feed, uint32_t *tokens, uint32_t *pid
         return n;
 }
 
+const struct image_phase *feed_adopt_phase(const struct feed *feed) {
+        return &feed->image.phase;
+}
+
 void feed_adopt_link(struct feed *feed, struct feed *parent) {
         if (feed->phase == FEED_WAITS_FOR_PARENT) {
                 feed->parent = parent;
@@ -581,6 +585,11 @@ int feed_set_info(struct feed *feed, const struct snapshot_info *info) {
 void feed_end(struct feed *feed) {
         if (feed->by_ring && !feed->finishing)
                 ring_reader_set_mode(&feed->ring, TRACE_ENDED);
+}
+
+void feed_cut_off(struct feed *feed) {
+        if (!feed->finishing && !feed->by_ring)
+                send_simple_op(feed, FEED_OP_CUT_OFF, feed_position(feed));
 }
 
 void feed_drop_fork(struct feed *feed, uint32_t token) {

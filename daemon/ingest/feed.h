@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "daemon/ingest/worker.h"
+#include "daemon/live/image.h"
 #include "daemon/live/snapshot.h"
 
 struct feed;
@@ -45,6 +46,7 @@ enum feed_notice_kind {
         FEED_NOTICE_EXIT,      /* EXIT was read; status */
         FEED_NOTICE_EXEC,      /* EXEC was read; the process may become another image now */
         FEED_NOTICE_EXEC_BACK, /* it did not */
+        FEED_NOTICE_PHASE,     /* PHASE was read: phase */
 };
 
 struct feed_notice {
@@ -53,6 +55,7 @@ struct feed_notice {
         uint64_t position;
         uint32_t token, pid;
         uint64_t status;
+        struct image_phase phase;
 };
 
 /* @data: feed_options.data. May call feed functions, also feed_free(). */
@@ -122,6 +125,9 @@ uint64_t feed_adopt_parent(const struct feed *feed);
 /** feed_adopt_forks() - fork tables that wait for their children: tokens and pids of the FORK_DONE records
  * @tokens, @pids: [FEED_FORKS_MAX]. Return: how many. */
 size_t feed_adopt_forks(const struct feed *feed, uint32_t *tokens, uint32_t *pids);
+
+/** feed_adopt_phase() - what the program said last that it is doing. Return: borrowed until feed_adopt_start(). */
+const struct image_phase *feed_adopt_phase(const struct feed *feed);
 
 /** feed_adopt_link() - all adopted feeds are linked before the first one is started
  * @parent: with feed_adopt_parent(), of the same worker; NULL: it is not there */
@@ -223,6 +229,10 @@ int feed_set_info(struct feed *feed, const struct snapshot_info *info);
 
 /** feed_end() - the daemon leaves: TRACE_ENDED; the agent stops and greets the next daemon later */
 void feed_end(struct feed *feed);
+
+/** feed_cut_off() - socket way: the connection is gone; unless the process has said that it ends, its table is
+ * inexact from here on. Main loop. Nothing happens without memory: the end of the feed says it again. */
+void feed_cut_off(struct feed *feed);
 
 /** feed_drop_fork() - nobody will claim that fork's table (its child did an exec, or is dead). Unknown tokens are fine.
  */

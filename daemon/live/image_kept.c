@@ -15,7 +15,9 @@
 struct kept_counters {
         uint64_t forks_dropped, events, unknown_frees, lost, lost_told, lost_records, lost_forgotten, exit_status;
         uint32_t fork_dropped_token;
-        uint8_t tracing, begun_inexact, exit_seen, exec_pending;
+        uint8_t tracing, begun_inexact, exit_seen, exec_pending, farewell, cut_off;
+        struct image_phase phase, old_peak;
+        uint64_t phase_peak_size;
 };
 
 /* Followed by n_domains struct sums_total, n_moves struct move, n_forks struct kept_fork. */
@@ -33,6 +35,7 @@ struct kept_image {
 struct kept_fork {
         struct kept_cut cut;
         uint32_t token, pid, n_modules, exact;
+        struct image_phase phase;
 };
 
 /* Followed by the path, or the name, and padding to 8. */
@@ -116,7 +119,12 @@ static void keep_counters(const struct image *image, struct kept_counters *c) {
                                     .tracing = image->tracing,
                                     .begun_inexact = image->begun_inexact,
                                     .exit_seen = image->exit_seen,
-                                    .exec_pending = image->exec_pending};
+                                    .exec_pending = image->exec_pending,
+                                    .farewell = image->farewell,
+                                    .cut_off = image->cut_off,
+                                    .phase = image->phase,
+                                    .old_peak = image->old_peak,
+                                    .phase_peak_size = image->phase_peak_size};
 }
 
 /* A fork of a table that was cleared since is not kept: its child will begin inexact. */
@@ -125,8 +133,11 @@ static uint32_t keep_forks(const struct image *image, struct kept_fork *kept) {
         for (const struct image_fork *fork = image->forks; fork; fork = fork->next) {
                 if (fork->cut.table != image->table || !fork->cut.side_region.memory)
                         continue;
-                kept[n] = (struct kept_fork){
-                        .token = fork->token, .pid = fork->pid, .n_modules = fork->n_modules, .exact = fork->exact};
+                kept[n] = (struct kept_fork){.token = fork->token,
+                                             .pid = fork->pid,
+                                             .n_modules = fork->n_modules,
+                                             .exact = fork->exact,
+                                             .phase = fork->phase};
                 cut_keep_record(&fork->cut, &kept[n++].cut);
         }
         return n;
@@ -175,6 +186,11 @@ static void adopt_counters(struct image *image, const struct kept_counters *c) {
         image->begun_inexact = c->begun_inexact;
         image->exit_seen = c->exit_seen;
         image->exec_pending = c->exec_pending;
+        image->farewell = c->farewell;
+        image->cut_off = c->cut_off;
+        image->phase = c->phase;
+        image->old_peak = c->old_peak;
+        image->phase_peak_size = c->phase_peak_size;
 }
 
 static int adopt_moves(struct image *image, const struct move *moves, uint64_t n) {
@@ -200,6 +216,7 @@ static int adopt_forks(struct image *image, const struct kept_fork *kept, uint32
                 fork->token = kept[n].token;
                 fork->pid = kept[n].pid;
                 fork->exact = kept[n].exact;
+                fork->phase = kept[n].phase;
                 fork->next = image->forks;
                 image->forks = fork;
                 image->n_forks++;
