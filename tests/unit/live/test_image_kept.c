@@ -22,9 +22,13 @@
 
 #include "proto/record.h"
 
-#define BATCH_MAX     32
-#define ADDRESSES     4096
-#define DEATHS        120
+#define BATCH_MAX 32
+#define ADDRESSES 4096
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DEATHS 15 /* instructions are many, and slow */
+#else
+#define DEATHS 120
+#endif
 #define STEPS_A_EVENT 300 /* instructions, about: the child dies anywhere in its batch or a little behind it */
 
 static uint64_t random_state;
