@@ -265,6 +265,7 @@ START_TEST(frames_become_what_their_unit_says)
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 10}, /* 13: another line */
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 0},  /* 14: no instruction yet */
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 99}, /* 15: behind the code */
+                {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = NODE_VALUE_LINE | 55}, /* 16: the line itself */
         };
         struct fake_nodes nodes = fake_nodes(defs, sizeof defs / sizeof defs[0]);
         image_module_load(&image, 1, "/lib/x", 6, (const uint8_t *)"xx", 2);
@@ -275,12 +276,12 @@ START_TEST(frames_become_what_their_unit_says)
                 apply(RECORD_ALLOC, 0, node, 0x1000 + 16 * node, node + 1, 0);
         apply(RECORD_ALLOC, 9, 2, 0x1000, 5, 0);
         struct snapshot *s = take_snapshot(SNAPSHOT_REQUEST, &nodes);
-        ck_assert_uint_eq(s->info.count, 17);
+        ck_assert_uint_eq(s->info.count, 18);
         ck_assert_uint_eq(s->n_modules, 2);
         ck_assert_uint_eq(s->n_domains, 1);
         ck_assert_uint_eq(s->domains[0].number, 389047);
-        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6 and 12; 7; 8; 10; 13; 14; 15; the numpy one */
-        ck_assert_uint_eq(s->n_groups, 12);
+        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6 and 12; 7; 8; 10; 13; 14; 15; 16; the numpy one */
+        ck_assert_uint_eq(s->n_groups, 13);
         unsigned seen = 0;
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 const struct snapshot_group *g = &s->groups[i];
@@ -325,14 +326,14 @@ START_TEST(frames_become_what_their_unit_says)
                         ck_assert_str_eq(text(s, l->filename), "<unknown>");
                         ck_assert_uint_eq(g->total_nframe, 9);
                         seen |= 64;
-                } else if (size >= 14 && size <= 16) {
-                        static const uint32_t lines[] = {100, 99, 0};
+                } else if (size >= 14 && size <= 17) {
+                        static const uint32_t lines[] = {100, 99, 0, 55};
                         ck_assert_str_eq(text(s, l->filename), "a.py");
                         ck_assert_uint_eq(l->lineno, lines[size - 14]);
                         seen |= 128 << (size - 14);
                 }
         }
-        ck_assert_uint_eq(seen, 1023);
+        ck_assert_uint_eq(seen, 2047);
         snapshot_unref(s);
 }
 END_TEST
