@@ -279,6 +279,8 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         set_gate(GATE_RECORDING);
         r = greet(epoch, fd, kind, scratch);
         sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+        if (r == 0 && kind == TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT)
+                hooks_track_reconnected(epoch, (uintptr_t)__builtin_dwarf_cfa());
         retire(old, forked, nested);
         if (r < 0)
                 epoch_discard_pages(epoch);

@@ -25,7 +25,7 @@ test_packages=(
         # an agent in another language
         protobuf-compiler python3-protobuf
         # programs that are traced, and those that cannot be
-        "${demo_packages[@]}" sqlite3 git perl python3 busybox-static musl-tools cppcheck
+        "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed

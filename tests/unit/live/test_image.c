@@ -338,6 +338,44 @@ START_TEST(frames_become_what_their_unit_says)
 }
 END_TEST
 
+static void check_label(enum snapshot_kind kind, const char *label) {
+        static const struct node_def defs[] = {{}};
+        struct fake_nodes nodes = fake_nodes(defs, 1);
+        struct snapshot *s = take_snapshot(kind, &nodes);
+        ck_assert_str_eq(s->info.label, label);
+        snapshot_unref(s);
+}
+
+START_TEST(a_peak_has_the_phase_it_was_reached_in)
+{
+        char longest[IMAGE_PHASE_BYTES_MAX + 2];
+        memset(longest, 'x', sizeof longest);
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, "one", 3);
+        check_label(SNAPSHOT_REQUEST, "one");
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 100, 0);
+        image_begin_phase(&image, "two", 3);
+        check_label(SNAPSHOT_PEAK, "one");
+        check_label(SNAPSHOT_REQUEST, "two");
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0);
+        apply(RECORD_FREE, 0, 0, 0x2000, 0, 0);
+        check_label(SNAPSHOT_PEAK, "two");
+        image_begin_phase(&image, NULL, 0);
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0); /* as high, no higher */
+        check_label(SNAPSHOT_PEAK, "two");
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, longest, sizeof longest);
+        ck_assert_uint_eq(image.phase.length, IMAGE_PHASE_BYTES_MAX);
+        image_begin_phase(&image, "three", 5);
+        image_reset_peak(&image);
+        check_label(SNAPSHOT_PEAK, "three");
+        image_begin_phase(&image, "four", 4);
+        ck_assert_int_eq(image_clear(&image), 0);
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 1, 0);
+        check_label(SNAPSHOT_PEAK, "four");
+}
+END_TEST
+
 /* ---- model: every number against brute force ---- */
 
 #define N_NODES     40
@@ -697,6 +735,7 @@ int main(void) {
         tcase_add_test(tcase, failed_fork_leaves_nothing);
         tcase_add_test(tcase, child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_parent);
         tcase_add_test(tcase, frames_become_what_their_unit_says);
+        tcase_add_test(tcase, a_peak_has_the_phase_it_was_reached_in);
         tcase_add_test(tcase, image_agrees_with_brute_force);
         suite_add_tcase(suite, tcase);
         SRunner *runner = srunner_create(suite);
