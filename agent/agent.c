@@ -28,8 +28,8 @@
 #define RETRY_FIRST_NS UINT64_C(1000000000)
 #define RETRY_MAX_NS   UINT64_C(30000000000)
 #define REFUSED_MAX_NS UINT64_C(3600000000000) /* each refusal costs an epoch's address space, which stays */
-#define TICKS_IDLE     65536 /* calls of a thread between two looks at the clock without a daemon */
-#define TICKS_PAUSED   1024  /* the same for looks at the socket while paused */
+#define TICKS_IDLE     65536                   /* calls of a thread between two looks at the clock without a daemon */
+#define TICKS_PAUSED   1024                    /* the same for looks at the socket while paused */
 #define FILES_EVERY_NS UINT64_C(1000000000)
 #define ASK_EVERY_NS   UINT64_C(1000000000)
 #define ASK_STOPPED_NS UINT64_C(10000000000) /* the same where no answer came: each try costs HANDSHAKE_FILES_NS */
