@@ -41,6 +41,7 @@ static struct {
         struct config config;
         bool set_up; /* config and functions are known */
         bool inert;
+        bool foreign_malloc; /* what the program calls is not our hook */
         bool traced; /* a daemon has greeted us and is not known to be gone; unlike the gate, a fork leaves it */
         int pid;
         uint8_t secret[HANDSHAKE_SECRET_BYTES];
@@ -81,12 +82,15 @@ static void end_epoch(struct epoch *epoch) {
 }
 
 static void describe_layers(struct handshake *handshake) {
-        handshake->layers[handshake->n_layers++] = "malloc";
+        if (agent.foreign_malloc)
+                handshake->layer_note = "malloc is not traced: the program has one of its own linked in";
+        else
+                handshake->layers[handshake->n_layers++] = "malloc";
         if (agent.config.domains & DOMAIN_BIT_MMAP)
                 handshake->layers[handshake->n_layers++] = "mmap";
         if (atomic_load(&python.state) == PYTHON_ON)
                 handshake->layers[handshake->n_layers++] = "python";
-        if (atomic_load(&python.state) == PYTHON_OFF)
+        if (atomic_load(&python.state) == PYTHON_OFF && !handshake->layer_note)
                 handshake->layer_note = python.note;
 }
 
@@ -162,6 +166,7 @@ static bool set_up(void) {
                       (!agent.config.children && agent.config.pid && agent.config.pid != sys_getpid());
         if (!agent.inert) {
                 object_setup();
+                agent.foreign_malloc = real_malloc_is_foreign();
                 hooks_process_setup();
                 python_setup(agent.config.domains);
         }
