@@ -98,6 +98,18 @@ uint64_t *thread_keys(struct thread *thread, uint32_t n_frames) {
         return thread->keys;
 }
 
+bool thread_others(void) {
+        int pid = sys_getpid();
+
+        for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
+                int owner = atomic_load(&slot->owner);
+
+                if (slot != thread_state.self && owner && sys_call(SYS_tgkill, pid, owner, 0, 0, 0, 0) == 0)
+                        return true;
+        }
+        return false;
+}
+
 void thread_after_fork(void) {
         struct thread *self = thread_state.self;
 

@@ -67,6 +67,9 @@ static inline struct thread *thread_get(void) {
 /** thread_keys() - room for @n_frames keys; Return: NULL where there is no memory. */
 uint64_t *thread_keys(struct thread *thread, uint32_t n_frames);
 
+/** thread_others() - whether another thread that has recorded is alive; one system call for each, at most */
+bool thread_others(void);
+
 /** thread_after_fork() - the calling thread is all that is left of its process's threads */
 void thread_after_fork(void);
 

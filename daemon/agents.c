@@ -156,8 +156,10 @@ static int on_events(void *associate, const Tracemallocd__Agent__EventBatch *m) 
 static void on_peer_closed(void *associate) {
         struct association *s = associate;
         struct process *p = process_of(s);
-        if (p && p->peer == s->peer)
+        if (p && p->peer == s->peer) {
                 p->peer = NULL;
+                feed_cut_off(p->feed);
+        }
         free(s);
 }
 

@@ -284,6 +284,9 @@ static void stop_watching(struct process *p, uv_close_cb closed) {
 void process_end(struct process *p, const char *replaced_by) {
         if (p->state != PROCESS_ALIVE)
                 return;
+        /* its end was seen before its last words were read */
+        if (p->peer)
+                agent_peer_drain(p->peer);
         p->state = PROCESS_ENDING;
         p->replaced_by = replaced_by;
         stop_watching(p, on_pidfd_closed);
@@ -405,6 +408,9 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
         };
         bool child = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
         struct process *parent = child ? process_find_secret(d, hello->secret.data, hello->secret.len) : NULL;
+        /* the FORK record was sent before the fork, but the child's greeting may be read before it */
+        if (parent && parent->peer)
+                agent_peer_drain(parent->peer);
         struct feed_options options = {
                 .mode = hello->mode == TRACE_OFF ? TRACE_OFF : TRACE_EXACT,
                 .traceback_limit = p->traceback_limit,

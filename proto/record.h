@@ -33,11 +33,14 @@
  *   FORK         1      token       the process is about to fork
  *   FORK_DONE    2      token       pid of the child as the parent sees it, or
  *                                   0 where the fork failed
- *   EXIT         2      0           exit status: the process ends by itself
- *   EXEC         1      0           the process is about to exec
+ *   EXIT         2      0 or 1      exit status: the process ends by itself
+ *   EXEC         1      0 or 1      the process is about to exec
  *   EXEC_BACK    1      0           the exec failed; the image lives on
  *   MAP          3      node        address, length        (domain mmap)
  *   UNMAP        3      0           address, length        (domain mmap)
+ *
+ * An argument of 1 (RECORD_OTHERS_GO_ON) in EXIT and EXEC: in the socket way, what other threads do until the
+ * process is gone may not be sent.
  *
  * Types from 17 to 31 are for later (samples with a weight, phases); a reader that
  * does not know a type can't know its length and gives the peer up.
@@ -85,6 +88,7 @@ enum domain_index {
 #define DOMAIN_MALLOC UINT32_C(4294967294)
 #define DOMAIN_MMAP   UINT32_C(4294967293)
 
+#define RECORD_OTHERS_GO_ON  UINT32_C(1)
 #define RECORD_WORDS_MAX     4
 #define RECORD_HEADER_BIT    (UINT64_C(1) << 63)
 /* payload words are below this; an agent drops what is not (no such address

@@ -412,6 +412,11 @@ void feed_end(struct feed *feed) {
                 ring_reader_set_mode(&feed->ring, TRACE_ENDED);
 }
 
+void feed_cut_off(struct feed *feed) {
+        if (!feed->finishing && !feed->by_ring)
+                send_simple_op(feed, FEED_OP_CUT_OFF, feed_position(feed));
+}
+
 void feed_drop_fork(struct feed *feed, uint32_t token) {
         struct feed_op *op = new_op(feed, FEED_OP_DROP_FORK, feed_position(feed));
         if (!op)

@@ -176,6 +176,10 @@ int feed_set_info(struct feed *feed, const struct snapshot_info *info);
 /** feed_end() - the daemon leaves: TRACE_ENDED; the agent stops and greets the next daemon later */
 void feed_end(struct feed *feed);
 
+/** feed_cut_off() - socket way: the connection is gone; unless the process has said that it ends, its table is
+ * inexact from here on. Main loop. Nothing happens without memory: the end of the feed says it again. */
+void feed_cut_off(struct feed *feed);
+
 /** feed_drop_fork() - nobody will claim that fork's table (its child did an exec, or is dead). Unknown tokens are fine.
  */
 void feed_drop_fork(struct feed *feed, uint32_t token);

@@ -34,6 +34,8 @@ static void begin_reading(struct feed *feed, struct feed_op *op) {
 void feed_op_start(struct feed *feed, struct feed_op *op) {
         switch (op->kind) {
         case FEED_OP_FINISH:
+                if (!feed->by_ring)
+                        image_cut_off(&feed->image); /* a ring outlives its process, what was not sent does not */
                 feed->finish = op;
                 begin_reading(feed, op);
                 return;
@@ -54,6 +56,9 @@ void feed_op_start(struct feed *feed, struct feed_op *op) {
                 break;
         case FEED_OP_DROP_FORK:
                 image_fork_free(image_fork_take(&feed->image, op->token));
+                break;
+        case FEED_OP_CUT_OFF:
+                image_cut_off(&feed->image);
                 break;
         }
         finish_op(feed, op);

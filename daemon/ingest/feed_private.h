@@ -22,6 +22,7 @@ enum feed_op_kind {
         FEED_OP_START,
         FEED_OP_STOP,
         FEED_OP_DROP_FORK,
+        FEED_OP_CUT_OFF,
 };
 
 /* Something asked for at a position. From the main loop to the worker's queue of the feed and back. */

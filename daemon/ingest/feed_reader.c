@@ -286,6 +286,8 @@ static bool round_of_runner(struct feed *feed, uint64_t now_ns, bool *workedp) {
                                 atomic_load_explicit(&((struct ring_header *)feed->ring.header)->lost_events,
                                                      memory_order_relaxed));
         bool more = read_all(feed, now_ns, &n_read);
+        if (feed->by_ring && !feed->ring_closed)
+                ring_reader_wake(&feed->ring);
         if (n_read == 0 && feed->image.table && trace_table_migrate(feed->image.table, IDLE_MIGRATION_CELLS))
                 more = true;
         set_due(feed, position_of(feed) - before, now_ns);

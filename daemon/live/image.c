@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUMS_AHEAD 8 /* events between the prefetch of a slot and its use: about the latency of one cache miss */
+/* events between the prefetch of a line and its use, each about the latency of a cache miss */
+#define SLOT_AHEAD  8
+#define INDEX_AHEAD 16
+#define CELL_AHEAD  32
 
 static int open_state(struct image *image) {
         struct trace_table *table;
@@ -271,10 +274,12 @@ static bool apply_rare(struct image *image, const struct event *event) {
         case RECORD_EXIT:
                 image->exit_seen = true;
                 image->exit_status = event->word[0];
+                image->farewell = event->argument == 0;
                 return true;
         case RECORD_EXEC:
         case RECORD_EXEC_BACK:
                 image->exec_pending = event->type == RECORD_EXEC;
+                image->farewell = image->exec_pending && event->argument == 0;
                 return true;
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:
@@ -291,28 +296,36 @@ static bool is_about_blocks(unsigned type) {
 }
 
 /* For all types alike: where word[0] is no address, a cell is fetched for nothing. */
-static void prefetch_cells(const struct image *image, struct event *events, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                events[i].hash = trace_table_hash(image->table, events[i].domain, events[i].word[0]);
-                __builtin_prefetch(trace_table_home(image->table, events[i].hash), 1);
-        }
+static void prefetch_cell(const struct image *image, struct event *event) {
+        event->hash = trace_table_hash(image->table, event->domain, event->word[0]);
+        const struct trace_cell *home = trace_table_home(image->table, event->hash);
+        __builtin_prefetch(home, 1);
+        __builtin_prefetch((const char *)(home + 3) - 1, 1); /* where the run mostly ends */
 }
 
-/* The slot of an allocation's node, or of the block that lies at the home of a freed address (mostly that one). */
-static void prefetch_slot(const struct image *image, const struct event *event) {
-        uint32_t node = event->argument;
-        if (event->type != RECORD_ALLOC)
-                node = trace_cell_node(trace_table_home(image->table, event->hash));
-        if (node < image->sums->n_nodes)
-                __builtin_prefetch(&image->sums->nodes[node], 1);
+/* An allocation's node, or that of the block that lies at the home of a freed address (mostly the one). */
+static uint32_t likely_node(const struct image *image, const struct event *event) {
+        if (event->type == RECORD_ALLOC)
+                return event->argument;
+        return trace_cell_node(trace_table_home(image->table, event->hash));
+}
+
+/* In steps, because each needs what the one before brings. */
+static void prefetch(const struct image *image, struct event *events, size_t i, size_t n) {
+        if (i + CELL_AHEAD < n)
+                prefetch_cell(image, &events[i + CELL_AHEAD]);
+        if (i + INDEX_AHEAD < n)
+                traceback_sums_prefetch_index(image->sums, likely_node(image, &events[i + INDEX_AHEAD]));
+        if (i + SLOT_AHEAD < n)
+                traceback_sums_prefetch_slot(image->sums, likely_node(image, &events[i + SLOT_AHEAD]));
 }
 
 int image_apply(struct image *image, struct event *events, size_t n, size_t *donep) {
-        prefetch_cells(image, events, n);
+        for (size_t i = 0; i < n && i < CELL_AHEAD; i++)
+                prefetch_cell(image, &events[i]);
         for (size_t i = 0; i < n; i++) {
                 const struct event *event = &events[i];
-                if (i + SUMS_AHEAD < n)
-                        prefetch_slot(image, &events[i + SUMS_AHEAD]);
+                prefetch(image, events, i, n);
                 if (__builtin_expect(!image->tracing, 0) && is_about_blocks(event->type))
                         continue;
                 switch (event->type) {
@@ -359,6 +372,11 @@ int image_domain(struct image *image, unsigned index, uint32_t number, const voi
         return domain_map_add(&image->domains, index, number, name, name_length);
 }
 
+void image_cut_off(struct image *image) {
+        if (!image->farewell)
+                image->cut_off = true;
+}
+
 void image_lost_told(struct image *image, uint64_t lost_events) {
         image->lost_told = lost_events;
 }
@@ -377,7 +395,7 @@ uint64_t image_lost(const struct image *image) {
 }
 
 bool image_is_exact(const struct image *image) {
-        return !image->begun_inexact && image_lost(image) == 0;
+        return !image->begun_inexact && !image->cut_off && image_lost(image) == 0;
 }
 
 int image_clear(struct image *image) {

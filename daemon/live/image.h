@@ -54,6 +54,8 @@ struct image {
         bool tracing;
         bool begun_inexact; /* there are blocks that nobody told us of */
         bool exit_seen, exec_pending;
+        bool farewell; /* EXIT or EXEC said that nobody goes on */
+        bool cut_off;  /* events after the last one may not have come */
 };
 
 enum {
@@ -86,6 +88,9 @@ int image_apply(struct image *image, struct event *events, size_t n, size_t *don
 int image_module_load(struct image *image, uint32_t generation, const void *path, size_t path_length,
                       const uint8_t *build_id, size_t build_id_length);
 int image_domain(struct image *image, unsigned index, uint32_t number, const void *name, size_t name_length);
+
+/** image_cut_off() - no event comes any more; where the process did not say farewell, some may be missing */
+void image_cut_off(struct image *image);
 
 /** image_lost_told() - the ring header's lost_events */
 void image_lost_told(struct image *image, uint64_t lost_events);

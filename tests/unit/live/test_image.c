@@ -54,6 +54,10 @@ static const char *text(const struct snapshot *s, uint32_t string) {
         return s->strings[string].bytes;
 }
 
+static const struct node_sums *slot_of(uint32_t node) {
+        return &image.sums->slots[image.sums->index[node]];
+}
+
 START_TEST(block_in_realloc_stays_counted_until_the_outcome_is_known)
 {
         apply(RECORD_ALLOC, 0, 1, 0x1000, 100, 0);
@@ -64,8 +68,8 @@ START_TEST(block_in_realloc_stays_counted_until_the_outcome_is_known)
         apply(RECORD_MOVE_IN, 0, 3, 0x2000, 150, out);
         ck_assert_uint_eq(image.sums->total.live_size, 157);
         ck_assert_uint_eq(image.sums->total.live_count, 2);
-        ck_assert_uint_eq(image.sums->nodes[1].live_size, 0);
-        ck_assert_uint_eq(image.sums->nodes[3].live_size, 150);
+        ck_assert_uint_eq(slot_of(1)->live_size, 0);
+        ck_assert_uint_eq(slot_of(3)->live_size, 150);
         image_check(&image);
 }
 END_TEST
@@ -85,7 +89,7 @@ START_TEST(failed_realloc_puts_the_block_back)
         uint64_t out = apply(RECORD_MOVE_OUT, 0, 0, 0x1000, 0, 0);
         apply(RECORD_MOVE_BACK, 0, 0, out, 0, 0);
         ck_assert_uint_eq(image.sums->total.live_size, 100);
-        ck_assert_uint_eq(image.sums->nodes[1].allocated_count, 1);
+        ck_assert_uint_eq(slot_of(1)->allocated_count, 1);
         apply(RECORD_FREE, 0, 0, 0x1000, 0, 0);
         ck_assert_uint_eq(image.sums->total.live_size, 0);
         ck_assert_uint_eq(image.unknown_frees, 0);
@@ -128,12 +132,12 @@ START_TEST(unmapping_the_middle_leaves_two_pieces_with_their_node)
 {
         apply(RECORD_MAP, 2, 4, 0x10000, 0x5000, 0);
         apply(RECORD_UNMAP, 2, 0, 0x12000, 0x1000, 0);
-        ck_assert_uint_eq(image.sums->nodes[4].live_size, 0x4000);
-        ck_assert_uint_eq(image.sums->nodes[4].live_count, 2);
-        ck_assert_uint_eq(image.sums->nodes[4].allocated_count, 1);
+        ck_assert_uint_eq(slot_of(4)->live_size, 0x4000);
+        ck_assert_uint_eq(slot_of(4)->live_count, 2);
+        ck_assert_uint_eq(slot_of(4)->allocated_count, 1);
         apply(RECORD_MAP, 2, 5, 0x11000, 0x3000, 0); /* MAP_FIXED over both pieces and the gap */
-        ck_assert_uint_eq(image.sums->nodes[4].live_size, 0x2000);
-        ck_assert_uint_eq(image.sums->nodes[5].live_size, 0x3000);
+        ck_assert_uint_eq(slot_of(4)->live_size, 0x2000);
+        ck_assert_uint_eq(slot_of(5)->live_size, 0x3000);
         ck_assert_uint_eq(image.sums->total.peak_size, 0x5000);
         apply(RECORD_UNMAP, 2, 0, 0, INT64_MAX, 0);
         ck_assert_uint_eq(image.sums->total.live_count, 0);
@@ -237,7 +241,7 @@ START_TEST(child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_par
         ck_assert_uint_eq(image.sums->total.peak_size, 10 + 20 + 0x2000);
         ck_assert_ptr_nonnull(module_map_find(image.modules, 1));
         apply(RECORD_UNMAP, 2, 0, 0x100000, 0x1000, 0); /* its mappings are mappings again */
-        ck_assert_uint_eq(image.sums->nodes[3].live_size, 0x1000);
+        ck_assert_uint_eq(slot_of(3)->live_size, 0x1000);
         ck_assert(image_is_exact(&image));
 }
 END_TEST
