@@ -74,7 +74,10 @@ static void add_row(struct list *list, const Tracemallocd__Control__SnapshotInfo
         bytes_cell(list, &s->unit);
         number_cell(list, s->image);
         number_cell(list, s->ppid);
-        text_cell(list, s->started_at_unix_ns != 0 ? time_format_short(text, s->started_at_unix_ns) : "");
+        /* an imported file knows only when it was written */
+        text_cell(list, s->started_at_unix_ns != 0 && strcmp(s->kind, "import") != 0
+                                ? time_format_short(text, s->started_at_unix_ns)
+                                : "");
         bytes_cell(list, &s->cgroup);
 }
 
