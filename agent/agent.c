@@ -14,6 +14,7 @@
 #include "agent/handshake.h"
 #include "agent/hooks.h"
 #include "agent/object.h"
+#include "agent/python.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/socket_way.h"
@@ -77,6 +78,16 @@ static void end_epoch(struct epoch *epoch) {
                 atomic_compare_exchange_strong(&process_page.gate, &paused, GATE_IDLE);
 }
 
+static void describe_layers(struct handshake *handshake) {
+        handshake->layers[handshake->n_layers++] = "malloc";
+        if (agent.config.domains & DOMAIN_BIT_MMAP)
+                handshake->layers[handshake->n_layers++] = "mmap";
+        if (atomic_load(&python.state) == PYTHON_ON)
+                handshake->layers[handshake->n_layers++] = "python";
+        if (atomic_load(&python.state) == PYTHON_OFF)
+                handshake->layer_note = python.note;
+}
+
 /* Asks whoever listens whether it knows us: the daemon may have died and another come. Return: as
  * handshake_greet(); -errno where nobody listens. */
 static int ask_daemon(uint64_t deadline_ns) {
@@ -92,6 +103,7 @@ static int ask_daemon(uint64_t deadline_ns) {
                 return fd;
         scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
         memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
+        describe_layers(&handshake);
         if (scratch) {
                 r = handshake_greet(&handshake, fd, epoch, scratch, deadline_ns);
                 sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
@@ -147,6 +159,7 @@ static bool set_up(void) {
         if (!agent.inert) {
                 object_setup();
                 hooks_process_setup();
+                python_setup(agent.config.domains);
         }
         agent.set_up = true;
         return true;
@@ -204,6 +217,8 @@ static int greet(struct epoch *epoch, int fd, Tracemallocd__Agent__Hello__Kind k
         int r;
 
         memcpy(handshake.secret, agent.secret, sizeof(agent.secret));
+        atomic_store(&python.untold, 0);
+        describe_layers(&handshake);
         r = handshake_greet(&handshake, fd, epoch, scratch, deadline);
         epoch_close_fds(epoch);
         if (r < 0) {
@@ -228,6 +243,12 @@ static void retire(struct epoch *epoch, bool forked, bool nested) {
                 epoch_discard_pages(epoch);
 }
 
+/* Where that fails, earlier nodes mean nothing; the daemon sees that. */
+static void inherit(struct epoch *epoch, const struct epoch *parent) {
+        if (epoch_inherit(epoch, parent) == 0)
+                python_after_fork(epoch, parent);
+}
+
 /* Connects, makes an epoch, begins to record, greets. */
 static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         struct epoch *old = atomic_load(&current_epoch), *epoch = NULL;
@@ -244,7 +265,7 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
                 return r;
         }
         if (forked)
-                epoch_inherit(epoch, old); /* where that fails, earlier nodes mean nothing; the daemon sees that */
+                inherit(epoch, old);
         else if (kind == TRACEMALLOCD__AGENT__HELLO__KIND__START)
                 modules_add_loaded(&epoch->modules);
         epoch->previous = old;
@@ -252,6 +273,8 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         set_gate(GATE_RECORDING);
         r = greet(epoch, fd, kind, scratch);
         sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+        if (r == 0 && kind == TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT)
+                hooks_track_reconnected(epoch, (uintptr_t)__builtin_dwarf_cfa());
         retire(old, forked, nested);
         if (r < 0)
                 epoch_discard_pages(epoch);
@@ -397,7 +420,9 @@ void agent_bring_files(struct epoch *epoch, bool last) {
         struct handshake handshake = {.config = &agent.config, .pid = (uint32_t)agent.pid};
         void *scratch;
 
-        if (likely(atomic_load_explicit(&epoch->modules.n_unsent, memory_order_relaxed) == 0) || !agent.traced)
+        if ((likely(atomic_load_explicit(&epoch->modules.n_unsent, memory_order_relaxed) == 0) &&
+             !atomic_load_explicit(&python.untold, memory_order_relaxed)) ||
+            !agent.traced)
                 return;
         now = sys_clock_ns(true);
         if ((!last && now - atomic_load(&epoch->files_sent_at_ns) < FILES_EVERY_NS) ||
@@ -409,6 +434,8 @@ void agent_bring_files(struct epoch *epoch, bool last) {
         if (scratch) {
                 memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
                 handshake.secret_length = agent.secret_length;
+                atomic_store(&python.untold, 0);
+                describe_layers(&handshake);
                 handshake_bring_files(&handshake, epoch, scratch, sys_clock_ns(false) + HANDSHAKE_FILES_NS);
                 sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
         }

@@ -117,6 +117,14 @@ void thread_after_fork(void) {
                 atomic_store(&slot->owner, slot == self ? sys_gettid() : 0);
 }
 
+bool thread_in_python_slow(uintptr_t cfa) {
+        /* as below: at or above the wrapper's frame nothing is inside of it any more */
+        if (cfa < thread_state.python || sys_on_signal_stack())
+                return true;
+        thread_state.python = 0;
+        return false;
+}
+
 bool thread_guard_enter_slow(uintptr_t cfa) {
         /* Below the frame that set it: interrupted. At or above it: that frame is gone, it was left by a
          * longjmp, unless we are on another stack. */

@@ -32,6 +32,7 @@ static const struct table_column columns[] = {
         {.heading = "USER", .rank = 3},
         {.heading = "NAME", .stretches = 1},
         {.heading = "STATE"}, /* empty while it is traced */
+        {.heading = "PHASE", .stretches = 1},
         {.heading = "SIZE", .right = 1},
         {.heading = "COUNT", .right = 1, .rank = 2},
         {.heading = "PEAK", .right = 1},
@@ -70,6 +71,7 @@ static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
         table_cell(ps->table, user_name(p->uid));
         bytes_cell(ps, &p->name);
         text_cell(ps, strcmp(p->state, "tracing") == 0 ? "" : p->state);
+        bytes_cell(ps, &p->phase);
         table_cell(ps->table, size_cell(p->live_size));
         table_cell(ps->table, memory_format("%" PRIu64, p->live_count));
         table_cell(ps->table, size_cell(p->peak_size));

@@ -107,7 +107,9 @@ static void greet_modules(struct agents *a, const struct credentials *who, const
                 return refuse(welcome, "no such process");
         *associatep = associate(a, p->secret, peer);
         if (!*associatep)
-                refuse(welcome, "the daemon is out of memory");
+                return refuse(welcome, "the daemon is out of memory");
+        if (process_set_layers(p, hello))
+                log_error("process %d (%s): layers not noted: out of memory", (int)p->proc.pid, p->name);
 }
 
 static void on_hello(void *user, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],

@@ -27,7 +27,7 @@ test_packages=(
         # the judge of snapshots
         libpython3.11-testsuite
         # programs that are traced, and those that cannot be
-        "${demo_packages[@]}" sqlite3 git perl python3 busybox-static musl-tools cppcheck
+        "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed

@@ -265,6 +265,7 @@ START_TEST(frames_become_what_their_unit_says)
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 10}, /* 13: another line */
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 0},  /* 14: no instruction yet */
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 99}, /* 15: behind the code */
+                {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = NODE_VALUE_LINE | 55}, /* 16: the line itself */
         };
         struct fake_nodes nodes = fake_nodes(defs, sizeof defs / sizeof defs[0]);
         image_module_load(&image, 1, "/lib/x", 6, (const uint8_t *)"xx", 2);
@@ -275,12 +276,12 @@ START_TEST(frames_become_what_their_unit_says)
                 apply(RECORD_ALLOC, 0, node, 0x1000 + 16 * node, node + 1, 0);
         apply(RECORD_ALLOC, 9, 2, 0x1000, 5, 0);
         struct snapshot *s = take_snapshot(SNAPSHOT_REQUEST, &nodes);
-        ck_assert_uint_eq(s->info.count, 17);
+        ck_assert_uint_eq(s->info.count, 18);
         ck_assert_uint_eq(s->n_modules, 2);
         ck_assert_uint_eq(s->n_domains, 1);
         ck_assert_uint_eq(s->domains[0].number, 389047);
-        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6 and 12; 7; 8; 10; 13; 14; 15; the numpy one */
-        ck_assert_uint_eq(s->n_groups, 12);
+        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6 and 12; 7; 8; 10; 13; 14; 15; 16; the numpy one */
+        ck_assert_uint_eq(s->n_groups, 13);
         unsigned seen = 0;
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 const struct snapshot_group *g = &s->groups[i];
@@ -325,15 +326,53 @@ START_TEST(frames_become_what_their_unit_says)
                         ck_assert_str_eq(text(s, l->filename), "<unknown>");
                         ck_assert_uint_eq(g->total_nframe, 9);
                         seen |= 64;
-                } else if (size >= 14 && size <= 16) {
-                        static const uint32_t lines[] = {100, 99, 0};
+                } else if (size >= 14 && size <= 17) {
+                        static const uint32_t lines[] = {100, 99, 0, 55};
                         ck_assert_str_eq(text(s, l->filename), "a.py");
                         ck_assert_uint_eq(l->lineno, lines[size - 14]);
                         seen |= 128 << (size - 14);
                 }
         }
-        ck_assert_uint_eq(seen, 1023);
+        ck_assert_uint_eq(seen, 2047);
         snapshot_unref(s);
+}
+END_TEST
+
+static void check_label(enum snapshot_kind kind, const char *label) {
+        static const struct node_def defs[] = {{}};
+        struct fake_nodes nodes = fake_nodes(defs, 1);
+        struct snapshot *s = take_snapshot(kind, &nodes);
+        ck_assert_str_eq(s->info.label, label);
+        snapshot_unref(s);
+}
+
+START_TEST(a_peak_has_the_phase_it_was_reached_in)
+{
+        char longest[IMAGE_PHASE_BYTES_MAX + 2];
+        memset(longest, 'x', sizeof longest);
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, "one", 3);
+        check_label(SNAPSHOT_REQUEST, "one");
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 100, 0);
+        image_begin_phase(&image, "two", 3);
+        check_label(SNAPSHOT_PEAK, "one");
+        check_label(SNAPSHOT_REQUEST, "two");
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0);
+        apply(RECORD_FREE, 0, 0, 0x2000, 0, 0);
+        check_label(SNAPSHOT_PEAK, "two");
+        image_begin_phase(&image, NULL, 0);
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0); /* as high, no higher */
+        check_label(SNAPSHOT_PEAK, "two");
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, longest, sizeof longest);
+        ck_assert_uint_eq(image.phase.length, IMAGE_PHASE_BYTES_MAX);
+        image_begin_phase(&image, "three", 5);
+        image_reset_peak(&image);
+        check_label(SNAPSHOT_PEAK, "three");
+        image_begin_phase(&image, "four", 4);
+        ck_assert_int_eq(image_clear(&image), 0);
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 1, 0);
+        check_label(SNAPSHOT_PEAK, "four");
 }
 END_TEST
 
@@ -696,6 +735,7 @@ int main(void) {
         tcase_add_test(tcase, failed_fork_leaves_nothing);
         tcase_add_test(tcase, child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_parent);
         tcase_add_test(tcase, frames_become_what_their_unit_says);
+        tcase_add_test(tcase, a_peak_has_the_phase_it_was_reached_in);
         tcase_add_test(tcase, image_agrees_with_brute_force);
         suite_add_tcase(suite, tcase);
         SRunner *runner = srunner_create(suite);
