@@ -29,6 +29,7 @@ struct chunk {
         size_t n_rows, size;
         size_t bytes; /* packed */
         const struct reply_sink *sink;
+        bool inexact; /* traces: of the whole snapshot */
 };
 
 static ProtobufCBinaryData binary(const char *bytes, size_t length) {
@@ -356,6 +357,7 @@ static int trace_rows_send(struct chunk *c) {
         rows.rows = (Tracemallocd__Control__TraceRow **)c->rows;
         rows.n_rows = c->n_rows;
         rows.sources_until_unix_ns = c->sources_until_ns;
+        rows.inexact = c->inexact;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES;
         reply.traces = &rows;
         r = c->sink->send(c->sink->userdata, &reply);
@@ -413,10 +415,20 @@ static int send_trace_row(struct chunk *c, const struct model *m, const struct t
         return 0;
 }
 
+static bool is_inexact(const struct model_source *sources, size_t n_sources) {
+        for (size_t i = 0; i < n_sources; i++) {
+                if (!sources[i].snapshot->info.exact)
+                        return true;
+        }
+        return false;
+}
+
 int reply_traces(const struct model *m, const struct trace_list *list, uint64_t limit,
                  const struct model_source *sources, size_t n_sources, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(list->n_rows, limit);
-        struct chunk chunk = {.sink = sink, .sources_until_ns = reply_sources_until_ns(sources, n_sources)};
+        struct chunk chunk = {.sink = sink,
+                              .sources_until_ns = reply_sources_until_ns(sources, n_sources),
+                              .inexact = is_inexact(sources, n_sources)};
         struct snapshot_string domain = {"", 0};
         int r = 0;
 

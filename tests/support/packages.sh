@@ -26,6 +26,8 @@ test_packages=(
         protobuf-compiler python3-protobuf
         # the judge of snapshots
         libpython3.11-testsuite
+        # completions
+        zsh
         # programs that are traced, and those that cannot be
         "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck
 )
