@@ -9,7 +9,7 @@
 #include "client/size_format.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/user_name.h"
+#include "client/names.h"
 #include "daemon/base/cleanup.h"
 
 #include <inttypes.h>

@@ -28,6 +28,7 @@ struct chunk {
         size_t n_rows, size;
         size_t bytes; /* packed */
         const struct reply_sink *sink;
+        bool inexact; /* traces: of the whole snapshot */
 };
 
 static ProtobufCBinaryData binary(const char *bytes, size_t length) {
@@ -341,6 +342,7 @@ static int trace_rows_send(struct chunk *c) {
                 return 0;
         rows.rows = (Tracemallocd__Control__TraceRow **)c->rows;
         rows.n_rows = c->n_rows;
+        rows.inexact = c->inexact;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES;
         reply.traces = &rows;
         r = c->sink->send(c->sink->userdata, &reply);
@@ -398,10 +400,18 @@ static int send_trace_row(struct chunk *c, const struct model *m, const struct t
         return 0;
 }
 
+static bool is_inexact(const struct model_source *sources, size_t n_sources) {
+        for (size_t i = 0; i < n_sources; i++) {
+                if (!sources[i].snapshot->info.exact)
+                        return true;
+        }
+        return false;
+}
+
 int reply_traces(const struct model *m, const struct trace_list *list, uint64_t limit,
                  const struct model_source *sources, size_t n_sources, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(list->n_rows, limit);
-        struct chunk chunk = {.sink = sink};
+        struct chunk chunk = {.sink = sink, .inexact = is_inexact(sources, n_sources)};
         struct snapshot_string domain = {"", 0};
         int r = 0;
 

@@ -70,6 +70,20 @@ static void expect_short(const char *text, size_t width, const char *expected) {
         free(shorter);
 }
 
+START_TEST(cutting_leaves_the_end_away)
+{
+        char text[] = "caf\xc3\xa9 noir";
+        text_cut(text, 9);
+        ck_assert_str_eq(text, "caf\xc3\xa9 noir");
+        text_cut(text, 7);
+        ck_assert_str_eq(text, "caf\xc3\xa9...");
+        text_cut(text, 2);
+        ck_assert_str_eq(text, "..");
+        text_cut(text, 0);
+        ck_assert_str_eq(text, "");
+}
+END_TEST
+
 START_TEST(shortening_keeps_both_ends)
 {
         expect_short("/usr/lib/libfoo.so.1", 20, "/usr/lib/libfoo.so.1");
@@ -88,6 +102,7 @@ int main(void) {
         tcase_add_test(tc, json_escapes_what_json_must);
         tcase_add_test(tc, display_never_drives_a_terminal);
         tcase_add_test(tc, shortening_keeps_both_ends);
+        tcase_add_test(tc, cutting_leaves_the_end_away);
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);
