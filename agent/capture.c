@@ -138,17 +138,26 @@ struct namer {
 #endif
 
 /*
- * Chains are nodes as far as the traceback limit goes: for stacks within it the innermost chain
- * is the traceback. Those of deeper stacks are cut, and a cut one begins with another
- * frame whenever the depth changes, so the frames beyond the limit get private
- * names in the trie, by which the cut traceback is found at once if it is known.
+ * Chains are nodes of whole stacks, and that of the innermost frame is the traceback. One deeper than the traceback
+ * limit gets a leaf that says how much of it counts. (Made of its most recent frames alone, it would begin with another
+ * frame whenever the depth changes: clang++ then had 1.4 million nodes, of which 1 million were copies.)
+ * A program that recurses without end must not use up the nodes with frames that nobody will see: when they are
+ * half used, frames beyond the limit get private names in the trie, and the traceback is made of its most recent
+ * frames.
  */
+static bool may_go_beyond(const struct epoch *epoch, uint32_t outer) {
+        const struct definitions *definitions = &epoch->definitions;
+
+        return outer < NODE_CAPACITY_MAX && atomic_load_explicit(&definitions->header->n_nodes, memory_order_relaxed) <
+                                                    definitions->node_capacity / 2;
+}
+
 static uint32_t name_chain(struct stack_namer *stack, uint32_t outer, uint32_t depth, uint64_t pc, uint64_t path) {
         struct namer *namer = (struct namer *)stack;
         struct trie *trie = &namer->epoch->trie;
         uint32_t name;
 
-        if (likely(depth <= namer->limit))
+        if (likely(depth <= namer->limit) || likely(may_go_beyond(namer->epoch, outer)))
                 return intern(namer->epoch, path, outer, pc);
         name = trie_find_at(trie, path, outer, TRIE_KEY_BEYOND | pc);
         if (name)
@@ -179,8 +188,14 @@ static uint32_t name_node(struct stack_namer *stack, const struct stack_frame *f
         node = trie_find_at(&namer->epoch->trie, place, innermost->chain, key);
         if (node)
                 return node;
-        node = intern_all(namer->epoch, &frames[n_frames - namer->limit].pc, sizeof(*frames), namer->limit, &path);
-        node = intern_depth(namer->epoch, path, node, n_frames);
+        if (innermost->chain < NODE_CAPACITY_MAX) {
+                node = definitions_add_node(&namer->epoch->definitions, innermost->chain, NODE_UNIT_CUT,
+                                            (uint64_t)namer->limit << 32 | n_frames);
+        } else {
+                node = intern_all(namer->epoch, &frames[n_frames - namer->limit].pc, sizeof(*frames), namer->limit,
+                                  &path);
+                node = intern_depth(namer->epoch, path, node, n_frames);
+        }
         if (node)
                 trie_insert_at(&namer->epoch->trie, place, innermost->chain, key, node);
         return node;
