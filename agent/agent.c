@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The agent's life: armed at the first hooked call, connected, ended by the
- * daemon, armed again. All of it runs inside of some thread's hook, one thread at a time
- * (process_page.arming), while the others record or pass through.
+ * The agent's life: armed at the first hooked call (or by its constructor, where nothing
+ * allocated before that), connected, ended by the daemon, armed again. All of it runs inside of some thread's hook, one
+ * thread at a time (process_page.arming), while the others record or pass through.
  */
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include "agent/handshake.h"
 #include "agent/hooks.h"
 #include "agent/object.h"
+#include "agent/python.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/socket_way.h"
@@ -26,10 +27,12 @@
 
 #define RETRY_FIRST_NS UINT64_C(1000000000)
 #define RETRY_MAX_NS   UINT64_C(30000000000)
-#define TICKS_IDLE     65536 /* calls of a thread between two looks at the clock without a daemon */
-#define TICKS_PAUSED   1024  /* the same for looks at the socket while paused */
+#define REFUSED_MAX_NS UINT64_C(3600000000000) /* each refusal costs an epoch's address space, which stays */
+#define TICKS_IDLE     65536                   /* calls of a thread between two looks at the clock without a daemon */
+#define TICKS_PAUSED   1024                    /* the same for looks at the socket while paused */
 #define FILES_EVERY_NS UINT64_C(1000000000)
 #define ASK_EVERY_NS   UINT64_C(1000000000)
+#define ASK_STOPPED_NS UINT64_C(10000000000) /* the same where no answer came: each try costs HANDSHAKE_FILES_NS */
 
 struct process_page process_page __attribute__((aligned(4096)));
 struct epoch *_Atomic current_epoch;
@@ -38,6 +41,7 @@ static struct {
         struct config config;
         bool set_up; /* config and functions are known */
         bool inert;
+        bool foreign_malloc; /* what the program calls is not our hook */
         bool traced; /* a daemon has greeted us and is not known to be gone; unlike the gate, a fork leaves it */
         int pid;
         uint8_t secret[HANDSHAKE_SECRET_BYTES];
@@ -46,7 +50,7 @@ static struct {
         _Atomic uint64_t retry_at_ns;
         _Atomic uint32_t bringing_files;
         _Atomic uint32_t asking; /* whether the daemon lives */
-        _Atomic uint64_t asked_at_ns;
+        _Atomic uint64_t ask_after_ns;
 } agent;
 
 int agent_pid(void) {
@@ -77,6 +81,19 @@ static void end_epoch(struct epoch *epoch) {
                 atomic_compare_exchange_strong(&process_page.gate, &paused, GATE_IDLE);
 }
 
+static void describe_layers(struct handshake *handshake) {
+        if (agent.foreign_malloc)
+                handshake->layer_note = "malloc is not traced: the program has one of its own linked in";
+        else
+                handshake->layers[handshake->n_layers++] = "malloc";
+        if (agent.config.domains & DOMAIN_BIT_MMAP)
+                handshake->layers[handshake->n_layers++] = "mmap";
+        if (atomic_load(&python.state) == PYTHON_ON)
+                handshake->layers[handshake->n_layers++] = "python";
+        if (atomic_load(&python.state) == PYTHON_OFF && !handshake->layer_note)
+                handshake->layer_note = python.note;
+}
+
 /* Asks whoever listens whether it knows us: the daemon may have died and another come. Return: as
  * handshake_greet(); -errno where nobody listens. */
 static int ask_daemon(uint64_t deadline_ns) {
@@ -92,6 +109,7 @@ static int ask_daemon(uint64_t deadline_ns) {
                 return fd;
         scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
         memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
+        describe_layers(&handshake);
         if (scratch) {
                 r = handshake_greet(&handshake, fd, epoch, scratch, deadline_ns);
                 sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
@@ -109,14 +127,16 @@ static bool ring_stalled(void *context) {
         if (epoch->socket)
                 return !atomic_load(&epoch->socket->broken);
         if (epoch_control(epoch) == epoch->own_control || epoch != atomic_load(&current_epoch) ||
-            now - atomic_load(&agent.asked_at_ns) < ASK_EVERY_NS || atomic_exchange(&agent.asking, 1))
+            now < atomic_load(&agent.ask_after_ns) || atomic_exchange(&agent.asking, 1))
                 return true;
-        atomic_store(&agent.asked_at_ns, now);
         r = ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS);
+        atomic_store(&agent.ask_after_ns, now + (r == -ETIMEDOUT ? ASK_STOPPED_NS : ASK_EVERY_NS));
         atomic_store(&agent.asking, 0);
         /* an answer that does not come is no answer: it may be stopped */
         if (r != -ECONNREFUSED && r != -ENOENT && r != -EACCES)
                 return true;
+        /* should it live all the same, out of our sight (chroot), it learns that this is not all */
+        atomic_fetch_add(&epoch->ring.header->lost_events, 1);
         end_epoch(epoch);
         return false;
 }
@@ -126,7 +146,7 @@ static bool ring_stalled(void *context) {
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
 
 /* Before main and before any vfork: whose process this is. */
-static __attribute__((constructor)) void claim_process(void) {
+static void claim_process(void) {
         if (atomic_load(&process_page.pid))
                 return;
         sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
@@ -146,7 +166,9 @@ static bool set_up(void) {
                       (!agent.config.children && agent.config.pid && agent.config.pid != sys_getpid());
         if (!agent.inert) {
                 object_setup();
+                agent.foreign_malloc = real_malloc_is_foreign();
                 hooks_process_setup();
+                python_setup(agent.config.domains);
         }
         agent.set_up = true;
         return true;
@@ -204,6 +226,8 @@ static int greet(struct epoch *epoch, int fd, Tracemallocd__Agent__Hello__Kind k
         int r;
 
         memcpy(handshake.secret, agent.secret, sizeof(agent.secret));
+        atomic_store(&python.untold, 0);
+        describe_layers(&handshake);
         r = handshake_greet(&handshake, fd, epoch, scratch, deadline);
         epoch_close_fds(epoch);
         if (r < 0) {
@@ -228,6 +252,12 @@ static void retire(struct epoch *epoch, bool forked, bool nested) {
                 epoch_discard_pages(epoch);
 }
 
+/* Where that fails, earlier nodes mean nothing; the daemon sees that. */
+static void inherit(struct epoch *epoch, const struct epoch *parent) {
+        if (epoch_inherit(epoch, parent) == 0)
+                python_after_fork(epoch, parent);
+}
+
 /* Connects, makes an epoch, begins to record, greets. */
 static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         struct epoch *old = atomic_load(&current_epoch), *epoch = NULL;
@@ -240,11 +270,13 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
         r = scratch ? new_epoch(&epoch) : -ENOMEM;
         if (r < 0) {
+                if (scratch)
+                        sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
                 sys_close(fd);
                 return r;
         }
         if (forked)
-                epoch_inherit(epoch, old); /* where that fails, earlier nodes mean nothing; the daemon sees that */
+                inherit(epoch, old);
         else if (kind == TRACEMALLOCD__AGENT__HELLO__KIND__START)
                 modules_add_loaded(&epoch->modules);
         epoch->previous = old;
@@ -252,6 +284,8 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         set_gate(GATE_RECORDING);
         r = greet(epoch, fd, kind, scratch);
         sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+        if (r == 0 && kind == TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT)
+                hooks_track_reconnected(epoch, (uintptr_t)__builtin_dwarf_cfa());
         retire(old, forked, nested);
         if (r < 0)
                 epoch_discard_pages(epoch);
@@ -272,10 +306,11 @@ static bool after_fork(void) {
         return true;
 }
 
-static uint64_t next_pause(void) {
+static uint64_t next_pause(bool refused) {
         uint64_t pause = agent.retry_ns ? agent.retry_ns * 2 : RETRY_FIRST_NS;
+        uint64_t least = refused ? RETRY_MAX_NS : 0, most = refused ? REFUSED_MAX_NS : RETRY_MAX_NS;
 
-        return pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS;
+        return pause < least ? least : pause < most ? pause : most;
 }
 
 static void arm(bool nested) {
@@ -306,7 +341,7 @@ static void arm(bool nested) {
         if (r == 0)
                 agent.retry_ns = 0;
         else
-                go_idle(r == -EACCES ? RETRY_MAX_NS : next_pause());
+                go_idle(next_pause(r == -EACCES));
 }
 
 static void agent_arm(uintptr_t cfa) {
@@ -361,6 +396,14 @@ struct epoch *agent_closed(uint32_t domain_bit) {
         return atomic_load(&process_page.gate) == GATE_RECORDING ? agent_epoch(domain_bit) : NULL;
 }
 
+/* Other libraries' constructors may have allocated and armed us long before. A program that never allocates is
+ * a traced one too, of no blocks. */
+static __attribute__((constructor)) void start(void) {
+        claim_process();
+        if (atomic_load(&process_page.gate) == GATE_NEW)
+                agent_closed(DOMAIN_BIT_MALLOC);
+}
+
 void agent_not_exact(struct epoch *epoch, uint32_t mode) {
         if (mode == TRACE_ENDED)
                 end_epoch(epoch);
@@ -389,7 +432,9 @@ void agent_bring_files(struct epoch *epoch, bool last) {
         struct handshake handshake = {.config = &agent.config, .pid = (uint32_t)agent.pid};
         void *scratch;
 
-        if (likely(atomic_load_explicit(&epoch->modules.n_unsent, memory_order_relaxed) == 0) || !agent.traced)
+        if ((likely(atomic_load_explicit(&epoch->modules.n_unsent, memory_order_relaxed) == 0) &&
+             !atomic_load_explicit(&python.untold, memory_order_relaxed)) ||
+            !agent.traced)
                 return;
         now = sys_clock_ns(true);
         if ((!last && now - atomic_load(&epoch->files_sent_at_ns) < FILES_EVERY_NS) ||
@@ -401,6 +446,8 @@ void agent_bring_files(struct epoch *epoch, bool last) {
         if (scratch) {
                 memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
                 handshake.secret_length = agent.secret_length;
+                atomic_store(&python.untold, 0);
+                describe_layers(&handshake);
                 handshake_bring_files(&handshake, epoch, scratch, sys_clock_ns(false) + HANDSHAKE_FILES_NS);
                 sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
         }

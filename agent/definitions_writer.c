@@ -79,20 +79,34 @@ uint32_t definitions_add_node(struct definitions *definitions, uint32_t parent, 
         return node;
 }
 
-uint64_t definitions_add_item(struct definitions *definitions, const void *bytes, uint32_t length) {
+uint8_t *definitions_begin_item(struct definitions *definitions, uint32_t length, uint64_t *offsetp) {
         _Atomic uint64_t *used = &definitions->header->items_used;
         uint64_t offset = atomic_load_explicit(used, memory_order_relaxed);
         uint64_t needed = ITEM_ALIGN(length);
 
         if (length == 0 || length > ITEM_BYTES_MAX)
-                return DEFINITIONS_FULL;
+                return NULL;
         do {
                 if (needed > definitions->items_capacity || offset > definitions->items_capacity - needed)
-                        return DEFINITIONS_FULL;
+                        return NULL;
         } while (!atomic_compare_exchange_weak_explicit(used, &offset, offset + needed, memory_order_relaxed,
                                                         memory_order_relaxed));
-        memcpy(definitions->items + offset + 4, bytes, length);
+        *offsetp = offset;
+        return definitions->items + offset + 4;
+}
+
+void definitions_end_item(struct definitions *definitions, uint64_t offset, uint32_t length) {
         __atomic_store_n((uint32_t *)(void *)(definitions->items + offset), length, __ATOMIC_RELEASE);
+}
+
+uint64_t definitions_add_item(struct definitions *definitions, const void *bytes, uint32_t length) {
+        uint64_t offset;
+        uint8_t *place = definitions_begin_item(definitions, length, &offset);
+
+        if (!place)
+                return DEFINITIONS_FULL;
+        memcpy(place, bytes, length);
+        definitions_end_item(definitions, offset, length);
         return offset;
 }
 

@@ -40,6 +40,11 @@ uint32_t definitions_add_node(struct definitions *definitions, uint32_t parent, 
  * Return: its offset in the items area; DEFINITIONS_FULL. */
 uint64_t definitions_add_item(struct definitions *definitions, const void *bytes, uint32_t length);
 
+/** definitions_begin_item() - room for one, to be filled by the caller and then made visible by definitions_end_item()
+ * Between the two no system call: who reads waits for it. Return: @length bytes; NULL where there is no room. */
+uint8_t *definitions_begin_item(struct definitions *definitions, uint32_t length, uint64_t *offsetp);
+void definitions_end_item(struct definitions *definitions, uint64_t offset, uint32_t length);
+
 /** definitions_item() - an item that definitions_add_item() returned
  * Return: its length; *bytesp points into @definitions. */
 uint32_t definitions_item(const struct definitions *definitions, uint64_t offset, const void **bytesp);

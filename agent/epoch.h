@@ -18,6 +18,7 @@
 #include "agent/ring_writer.h"
 #include "agent/trie.h"
 
+struct python_codes;
 struct socket_way;
 
 struct epoch {
@@ -31,6 +32,7 @@ struct epoch {
         int ring_fd, definitions_fd; /* until the daemon has them; -1 */
         _Atomic uint64_t files_sent_at_ns;
         struct epoch *previous;
+        struct python_codes *_Atomic python_codes; /* NULL until there are some */
         struct modules modules;
 };
 

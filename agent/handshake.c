@@ -51,9 +51,7 @@ static int send_hello(const struct handshake *handshake, int fd, const struct ep
         const struct config *config = handshake->config;
         Tracemallocd__Agent__AgentMessage message = TRACEMALLOCD__AGENT__AGENT_MESSAGE__INIT;
         Tracemallocd__Agent__Hello hello = TRACEMALLOCD__AGENT__HELLO__INIT;
-        char exe[1024], name[512], malloc_layer[] = "malloc", mmap_layer[] = "mmap",
-                                   version[] = "tracemallocd-agent " AGENT_VERSION;
-        char *layers[] = {malloc_layer, mmap_layer};
+        char exe[1024], name[512], version[] = "tracemallocd-agent " AGENT_VERSION;
         long exe_length = sys_readlink("/proc/self/exe", exe, sizeof(exe));
         bool with_epoch = handshake->kind != TRACEMALLOCD__AGENT__HELLO__KIND__MODULES;
         int fds[] = {epoch->ring_fd, epoch->definitions_fd};
@@ -74,8 +72,9 @@ static int send_hello(const struct handshake *handshake, int fd, const struct ep
         hello.label = bytes_of(config->label, config->label_length);
         hello.secret = bytes_of(handshake->secret, handshake->secret_length);
         hello.fork_token = handshake->fork_token;
-        hello.layers = layers;
-        hello.n_layers = config->domains & DOMAIN_BIT_MMAP ? 2 : 1;
+        hello.layers = (char **)handshake->layers;
+        hello.n_layers = handshake->n_layers;
+        hello.layer_note = (char *)(handshake->layer_note ? handshake->layer_note : "");
         message.body_case = TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_HELLO;
         message.hello = &hello;
         return wire_send(fd, &message, scratch, HANDSHAKE_SCRATCH_BYTES, fds, with_epoch && !epoch->socket ? 2 : 0,
@@ -127,7 +126,8 @@ static int read_reply(struct handshake *handshake, int fd, uint8_t *scratch, int
                 return 0;
         if (reply->secret.len > HANDSHAKE_SECRET_BYTES)
                 return -EPROTO;
-        memcpy(handshake->secret, reply->secret.data, reply->secret.len);
+        if (reply->secret.len > 0) /* else its data is NULL */
+                memcpy(handshake->secret, reply->secret.data, reply->secret.len);
         handshake->secret_length = (uint32_t)reply->secret.len;
         handshake->mode = reply->mode;
         handshake->traceback_limit = reply->traceback_limit;

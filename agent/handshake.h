@@ -25,6 +25,9 @@ struct handshake {
         uint8_t secret[HANDSHAKE_SECRET_BYTES]; /* FORK, MODULES: of the parent, of this image; after greet(): ours */
         uint32_t secret_length;
         uint32_t fork_token;
+        const char *layers[3]; /* what is hooked; borrowed */
+        unsigned n_layers;
+        const char *layer_note; /* what is not, and why; borrowed; NULL: nothing to say */
         /* from the reply */
         uint32_t mode, traceback_limit, domains;
         uint64_t window;

@@ -76,7 +76,7 @@ static inline void expect_inner_alloc(uintptr_t cfa, size_t size, size_t alignme
                 uintptr_t cfa = HOOK_CFA;                                                                              \
                 void *block;                                                                                           \
                                                                                                                        \
-                if (!epoch || (thread_state.inner_cfa && thread_inner_alloc(cfa, size)))                               \
+                if (!epoch || (thread_state.inner_cfa && thread_inner_alloc(cfa, size)) || thread_in_python(cfa))      \
                         return real##name arguments;                                                                   \
                 expect_inner_alloc(cfa, size, alignment_);                                                             \
                 block = real##name arguments;                                                                          \

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/hooks.h"
+#include "agent/python.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/state.h"
@@ -22,19 +23,29 @@ HOOK void *pvalloc(size_t size);
 HOOK void free_sized(void *block, size_t size);
 HOOK void free_aligned_sized(void *block, size_t alignment, size_t size);
 
-/* Records a block unless operator new will. */
+/* Whether operator new, or a wrapped Python allocator, records the block. */
+static __attribute__((noinline)) bool is_inner(size_t size, uintptr_t cfa) {
+        if (thread_in_python(cfa))
+                return true;
+        if (!thread_state.inner_cfa || !thread_inner_alloc(cfa, size))
+                return false;
+        thread_state.inner_cfa = 0;
+        return true;
+}
+
+/* Records a block unless whoever called us will. */
 static inline void *allocated(struct epoch *epoch, void *block, size_t size, uintptr_t cfa) {
+        if (unlikely(atomic_load_explicit(&python_watch, memory_order_relaxed) != 0))
+                python_look(epoch, cfa);
         if (!epoch || unlikely(!block))
                 return block;
-        if (unlikely(thread_state.inner_cfa != 0) && thread_inner_alloc(cfa, size)) {
-                thread_state.inner_cfa = 0;
+        if (unlikely((thread_state.inner_cfa | thread_state.python) != 0) && is_inner(size, cfa))
                 return block;
-        }
         recorder_alloc(epoch, DOMAIN_INDEX_MALLOC, block, size, cfa);
         return block;
 }
 
-/* Records a free unless operator delete has. */
+/* Records a free unless operator delete, or a wrapped Python allocator, has. */
 static inline void freeing(void *block, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
 
@@ -44,6 +55,8 @@ static inline void freeing(void *block, uintptr_t cfa) {
                 thread_state.inner_free = NULL;
                 return;
         }
+        if (unlikely(thread_state.python_block == block) && thread_in_python(cfa))
+                return;
         recorder_free(epoch, block, cfa);
 }
 
@@ -104,6 +117,10 @@ static void *reallocate(void *block, size_t size, uintptr_t cfa) {
                 /* frees, and may or may not return another block of size 0 */
                 recorder_free(epoch, block, cfa);
                 return allocated(epoch, real.realloc(block, 0), 0, cfa);
+        }
+        if (unlikely(thread_state.python != 0) && thread_in_python(cfa)) {
+                freeing(block, cfa);
+                return real.realloc(block, size);
         }
         position = recorder_move_out(epoch, block, cfa);
         moved = real.realloc(block, size);

@@ -52,7 +52,8 @@ static void *map(void *address, size_t length, int protection, int flags, int fd
                                 : (void *)with_errno(sys_call(SYS_mmap, (long)address, (long)length, protection, flags,
                                                               fd, offset));
 
-        if (epoch && mapped != MAP_FAILED)
+        /* what Python's allocators map are arenas, for blocks that count on their own */
+        if (epoch && mapped != MAP_FAILED && !thread_in_python(cfa))
                 recorder_map(epoch, mapped, length, cfa);
         return mapped;
 }

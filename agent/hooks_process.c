@@ -18,6 +18,7 @@
 #include "agent/hooks.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
+#include "agent/socket_way.h"
 #include "agent/state.h"
 #include "agent/sys.h"
 
@@ -92,11 +93,16 @@ HOOK int daemon(int keep_directory, int keep_streams) {
         return forked(token, r == 0 ? 0 : -1, HOOK_CFA) == 0 ? 0 : r;
 }
 
+/* What others record while the process ends reaches the daemon in a ring, but maybe not through a socket. */
+static uint32_t others_go_on(const struct epoch *epoch) {
+        return epoch->socket && thread_others() ? RECORD_OTHERS_GO_ON : 0;
+}
+
 static void execing(uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_any();
 
         if (epoch)
-                recorder_note(epoch, RECORD_EXEC, 0, 0, cfa);
+                recorder_note(epoch, RECORD_EXEC, others_go_on(epoch), 0, cfa);
 }
 
 static int exec_failed(int r, uintptr_t cfa) {
@@ -189,8 +195,11 @@ HOOK int execle(const char *path, const char *argument, ...) {
 static void exiting(int status, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_any();
 
-        if (epoch)
-                recorder_note(epoch, RECORD_EXIT, 0, (uint32_t)status, cfa);
+        if (!epoch)
+                return;
+        if (epoch->socket)
+                atomic_store(&epoch->socket->ending, 1);
+        recorder_note(epoch, RECORD_EXIT, others_go_on(epoch), (uint32_t)status, cfa);
 }
 
 HOOK void _exit(int status) {

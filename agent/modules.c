@@ -12,9 +12,12 @@
 
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
+#include "agent/thread.h"
 #include "proto/agent.pb-c.h"
 
 #define EXECUTABLE "/proc/self/exe"
+
+void (*modules_noticed)(const struct object *object);
 
 void modules_init(struct modules *modules, struct definitions *definitions, struct ring_writer *ring,
                   struct trie *trie) {
@@ -183,6 +186,8 @@ uint32_t modules_find(struct modules *modules, unsigned room, uint64_t pc, uint6
                 unload(modules, room, module, generation);
         }
         generation = add(modules, room, &object);
+        if (unlikely(modules_noticed != NULL))
+                modules_noticed(&object);
         if (generation)
                 *valuep = pc - object.bias;
         return generation;

@@ -53,6 +53,10 @@ void modules_copy(struct modules *modules, const struct modules *parent);
  * module or its module could not be told of; *valuep is the node's value. */
 uint32_t modules_find(struct modules *modules, unsigned room, uint64_t pc, uint64_t *valuep);
 
+/* Called with a module through which a stack passes for the first time, in the middle of its capture; NULL: by nobody.
+ */
+extern void (*modules_noticed)(const struct object *object);
+
 /** modules_add_loaded() - tell of all that is loaded; takes the loader's lock */
 void modules_add_loaded(struct modules *modules);
 

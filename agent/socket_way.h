@@ -26,6 +26,7 @@ struct socket_way {
         uint64_t device, inode; /* of the socket: a program may close our number and take it for its own */
         _Atomic uint32_t busy;
         _Atomic uint32_t broken; /* the connection is gone */
+        _Atomic uint32_t ending; /* EXIT was recorded: what handlers still do is sent at once */
         _Atomic uint64_t sent;   /* position up to which records went out */
         _Atomic uint64_t sent_at_ns;
         uint64_t acknowledged, window;
@@ -49,7 +50,8 @@ void socket_way_open(struct socket_way *way, int fd, uint64_t window);
 static inline bool socket_way_due(struct socket_way *way) {
         uint64_t head = atomic_load_explicit(&way->epoch->ring.header->head, memory_order_relaxed);
 
-        return head - atomic_load_explicit(&way->sent, memory_order_relaxed) >= SOCKET_WAY_SEND_BYTES ||
+        return atomic_load_explicit(&way->ending, memory_order_relaxed) ||
+               head - atomic_load_explicit(&way->sent, memory_order_relaxed) >= SOCKET_WAY_SEND_BYTES ||
                sys_clock_ns(true) - atomic_load_explicit(&way->sent_at_ns, memory_order_relaxed) >= SOCKET_WAY_SEND_NS;
 }
 

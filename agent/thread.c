@@ -98,11 +98,31 @@ uint64_t *thread_keys(struct thread *thread, uint32_t n_frames) {
         return thread->keys;
 }
 
+bool thread_others(void) {
+        int pid = sys_getpid();
+
+        for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
+                int owner = atomic_load(&slot->owner);
+
+                if (slot != thread_state.self && owner && sys_call(SYS_tgkill, pid, owner, 0, 0, 0, 0) == 0)
+                        return true;
+        }
+        return false;
+}
+
 void thread_after_fork(void) {
         struct thread *self = thread_state.self;
 
         for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next)
                 atomic_store(&slot->owner, slot == self ? sys_gettid() : 0);
+}
+
+bool thread_in_python_slow(uintptr_t cfa) {
+        /* as below: at or above the wrapper's frame nothing is inside of it any more */
+        if (cfa < thread_state.python || sys_on_signal_stack())
+                return true;
+        thread_state.python = 0;
+        return false;
 }
 
 bool thread_guard_enter_slow(uintptr_t cfa) {

@@ -13,6 +13,8 @@
 
 #include "agent/stack_memo.h"
 
+struct python_stack;
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -26,6 +28,7 @@ struct thread {
         uint32_t capacity;     /* of keys */
         uint64_t *keys;        /* [capacity] a stack as the slow way of walking finds it, innermost first */
         struct stack_memo memo;
+        struct python_stack *python; /* NULL until the first */
 };
 
 struct thread_state {
@@ -41,6 +44,12 @@ struct thread_state {
         /* operator delete calls free: the same */
         uintptr_t inner_free_cfa;
         void *inner_free;
+
+        /* Inside of a wrapped Python allocator: stack pointer of its wrapper, else 0; and the block that it
+         * frees or moves. What it calls on the way is not recorded once more. */
+        uintptr_t python;
+        void *python_block;
+        uint32_t python_probe; /* 1: asks whether a wrapper is called; 2: it was */
 
         uint32_t ticks;      /* calls since the last look at the clock while there is no daemon */
         uint32_t resolving;  /* inside dlsym */
@@ -67,6 +76,9 @@ static inline struct thread *thread_get(void) {
 /** thread_keys() - room for @n_frames keys; Return: NULL where there is no memory. */
 uint64_t *thread_keys(struct thread *thread, uint32_t n_frames);
 
+/** thread_others() - whether another thread that has recorded is alive; one system call for each, at most */
+bool thread_others(void);
+
 /** thread_after_fork() - the calling thread is all that is left of its process's threads */
 void thread_after_fork(void);
 
@@ -89,6 +101,13 @@ static inline bool thread_guard_enter(uintptr_t cfa, uintptr_t *previousp) {
 static inline void thread_guard_leave(uintptr_t previous) {
         atomic_signal_fence(memory_order_seq_cst);
         thread_state.guard = previous;
+}
+
+bool thread_in_python_slow(uintptr_t cfa);
+
+/** thread_in_python() - whether a hook is called by a wrapped Python allocator */
+static inline bool thread_in_python(uintptr_t cfa) {
+        return unlikely(thread_state.python != 0) && thread_in_python_slow(cfa);
 }
 
 /** thread_inner_alloc() - whether an allocation is the one that operator new makes; once true, it is no more */

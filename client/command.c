@@ -7,9 +7,10 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-        &command_run,   &command_ps,   &command_snapshot, &command_compare,    &command_stats,  &command_traces,
-        &command_list,  &command_show, &command_label,    &command_delete,     &command_export, &command_import,
-        &command_start, &command_stop, &command_clear,    &command_reset_peak, &command_env,
+        &command_run,     &command_unit,  &command_env,    &command_ps,         &command_snapshot,
+        &command_compare, &command_stats, &command_traces, &command_block,      &command_list,
+        &command_show,    &command_label, &command_delete, &command_export,     &command_import,
+        &command_start,   &command_stop,  &command_clear,  &command_reset_peak,
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -22,6 +22,7 @@ struct command {
 
 extern const struct command command_run;
 extern const struct command command_env;
+extern const struct command command_unit;
 extern const struct command command_ps;
 extern const struct command command_snapshot;
 extern const struct command command_list;
@@ -31,6 +32,7 @@ extern const struct command command_delete;
 extern const struct command command_stats;
 extern const struct command command_compare;
 extern const struct command command_traces;
+extern const struct command command_block;
 extern const struct command command_export;
 extern const struct command command_import;
 extern const struct command command_start;

@@ -18,7 +18,7 @@
 
 struct export {
         struct output_file file;
-        bool functions_left_out, total_nframe_left_out;
+        bool functions_left_out, total_nframe_left_out, inexact;
 };
 
 static int take(void *context, const Tracemallocd__Control__Reply *reply) {
@@ -30,8 +30,10 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         case TRACEMALLOCD__CONTROL__REPLY__BODY_EXPORT_SUMMARY:
                 e->functions_left_out = reply->export_summary->functions_left_out;
                 e->total_nframe_left_out = reply->export_summary->total_nframe_left_out;
+                e->inexact = reply->export_summary->inexact;
                 break;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES:
+                e->inexact = reply->traces->inexact;
                 for (size_t i = 0; i < reply->traces->n_rows; i++) {
                         json_print(e->file.stream, json_trace(reply->traces->rows[i]));
                         fputc('\n', e->file.stream);
@@ -75,6 +77,8 @@ static int cannot_write(const char *path, int error) {
 }
 
 static void say_what_is_left_out(const struct export *e) {
+        if (e->inexact)
+                message_note("inexact: tracing did not see every event, so sizes and counts may be off");
         if (e->functions_left_out)
                 message_note("left out, because Python's snapshots have no place for them: functions");
         if (e->total_nframe_left_out)

@@ -12,6 +12,7 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
+#include "client/names.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 struct list {
         const struct options *options;
         struct table *table;
+        struct terminal terminal;
         uint64_t n;
 };
 
@@ -29,29 +31,53 @@ static const struct table_column columns[] = {
         {.heading = "KIND"},
         {.heading = "TAKEN"},
         {.heading = "PID", .right = 1},
+        {.heading = "USER", .rank = 5},
         {.heading = "NAME", .stretches = 1},
         {.heading = "SIZE", .right = 1},
-        {.heading = "COUNT", .right = 1},
+        {.heading = "COUNT", .right = 1, .rank = 4},
         {.heading = "INEXACT"},
-        {.heading = "LABEL", .stretches = 1},
-        {.heading = "ENDED BY", .stretches = 1},
+        {.heading = "LABEL", .stretches = 1, .rank = 1},
+        {.heading = "ENDED BY", .stretches = 1, .rank = 2},
+        {.heading = "UNIT", .stretches = 1, .rank = 3},
+        {.heading = "IMAGE", .right = 1, .rank = 7},
+        {.heading = "PPID", .right = 1, .rank = 8},
+        {.heading = "STARTED", .rank = 9},
+        {.heading = "CGROUP", .stretches = 1, .rank = 10},
 };
+
+static void text_cell(struct list *list, const char *text) {
+        table_cell(list->table, text_display(text, strlen(text)));
+}
+
+static void bytes_cell(struct list *list, const ProtobufCBinaryData *bytes) {
+        table_cell(list->table, text_display(bytes->data, bytes->len));
+}
+
+/* 0: unknown */
+static void number_cell(struct list *list, uint64_t n) {
+        table_cell(list->table, n != 0 ? memory_format("%" PRIu64, n) : memory_copy("", 0));
+}
 
 static void add_row(struct list *list, const Tracemallocd__Control__SnapshotInfo *s) {
         char text[TIME_FORMAT_MAX], size[SIZE_FORMAT_MAX];
         table_cell(list->table, memory_format("%" PRId64, s->id));
         table_cell(list->table, s->set != 0 ? memory_format("s%" PRId64, s->set) : memory_copy("", 0));
-        table_cell(list->table, text_display(s->kind, strlen(s->kind)));
-        time_format_local(text, s->taken_at_unix_ns);
-        table_cell(list->table, memory_copy(text, strlen(text)));
-        table_cell(list->table, s->pid != 0 ? memory_format("%u", s->pid) : memory_copy("", 0));
-        table_cell(list->table, text_display(s->name.data, s->name.len));
-        size_format(size, (double)s->size, false);
-        table_cell(list->table, memory_copy(size, strlen(size)));
+        text_cell(list, s->kind);
+        text_cell(list, time_format_table(text, s->taken_at_unix_ns, list->terminal.width > 0));
+        number_cell(list, s->pid);
+        table_cell(list->table, user_name(s->uid));
+        bytes_cell(list, &s->name);
+        text_cell(list, size_format(size, (double)s->size, false));
         table_cell(list->table, memory_format("%" PRIu64, s->count));
         table_cell(list->table, memory_copy("yes", s->exact ? 0 : 3));
-        table_cell(list->table, text_display(s->label.data, s->label.len));
-        table_cell(list->table, text_display(s->ended_by.data, s->ended_by.len));
+        bytes_cell(list, &s->label);
+        bytes_cell(list, &s->ended_by);
+        table_cell(list->table, unit_name(s->unit.data, s->unit.len));
+        number_cell(list, s->image);
+        number_cell(list, s->ppid);
+        time_format_table(text, s->started_at_unix_ns, list->terminal.width > 0);
+        text_cell(list, s->started_at_unix_ns != 0 ? text : "");
+        bytes_cell(list, &s->cgroup);
 }
 
 static int take(void *context, const Tracemallocd__Control__Reply *reply) {
@@ -77,9 +103,7 @@ static void finish(const struct list *list) {
                 puts("No snapshots. 'tmctl snapshot --pid PID' takes one.");
                 return;
         }
-        struct terminal terminal;
-        terminal_init(&terminal, STDOUT_FILENO, list->options->color);
-        table_print(list->table, stdout, &terminal);
+        table_print(list->table, stdout, &list->terminal);
 }
 
 static int list_run(const struct options *o) {
@@ -100,6 +124,7 @@ static int list_run(const struct options *o) {
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_LIST;
         request.list = &body;
         struct list list = {.options = o, .table = table_new(columns, sizeof columns / sizeof columns[0])};
+        terminal_init(&list.terminal, STDOUT_FILENO, o->color);
         code = connection_call(connection, &request, take, &list);
         if (code == EXIT_CODE_DONE)
                 finish(&list);

@@ -13,31 +13,37 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
+#include "client/names.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <string.h>
 #include <unistd.h>
 
 struct ps {
         const struct options *options;
         struct table *table;
+        struct terminal terminal;
         uint64_t n;
         bool inexact;
 };
 
 static const struct table_column columns[] = {
-        {.heading = "PID", .right = 1},      {.heading = "USER"},
-        {.heading = "NAME", .stretches = 1}, {.heading = "STATE"},
-        {.heading = "SIZE", .right = 1},     {.heading = "COUNT", .right = 1},
-        {.heading = "PEAK", .right = 1},     {.heading = "RUNS FOR", .right = 1},
-        {.heading = "LOST", .right = 1},     {.heading = "UNIT", .stretches = 1},
+        {.heading = "PID", .right = 1},
+        {.heading = "PPID", .right = 1, .rank = 6},
+        {.heading = "USER", .rank = 3},
+        {.heading = "NAME", .stretches = 1},
+        {.heading = "STATE"}, /* empty while it is traced */
+        {.heading = "PHASE", .stretches = 1},
+        {.heading = "SIZE", .right = 1},
+        {.heading = "COUNT", .right = 1, .rank = 2},
+        {.heading = "PEAK", .right = 1},
+        {.heading = "LOST", .right = 1},
+        {.heading = "STARTED", .rank = 4},
+        {.heading = "RUNS FOR", .right = 1, .rank = 5},
+        {.heading = "IMAGE", .right = 1, .rank = 7},
+        {.heading = "UNIT", .stretches = 1, .rank = 1},
+        {.heading = "CGROUP", .stretches = 1, .rank = 8},
 };
-
-static char *user_name(uint32_t uid) {
-        const struct passwd *entry = getpwuid(uid);
-        return entry ? memory_copy(entry->pw_name, strlen(entry->pw_name)) : memory_format("%u", uid);
-}
 
 static char *size_cell(uint64_t size) {
         char text[SIZE_FORMAT_MAX];
@@ -51,19 +57,31 @@ static char *lost_cell(const Tracemallocd__Control__Process *p) {
         return p->lost > 0 ? memory_format("%" PRIu64, p->lost) : memory_copy("some", 4);
 }
 
+static void text_cell(struct ps *ps, const char *text) {
+        table_cell(ps->table, text_display(text, strlen(text)));
+}
+
+static void bytes_cell(struct ps *ps, const ProtobufCBinaryData *bytes) {
+        table_cell(ps->table, text_display(bytes->data, bytes->len));
+}
+
 static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
-        char span[TIME_FORMAT_MAX];
+        char time[TIME_FORMAT_MAX];
         table_cell(ps->table, memory_format("%u", p->pid));
+        table_cell(ps->table, memory_format("%u", p->ppid));
         table_cell(ps->table, user_name(p->uid));
-        table_cell(ps->table, text_display(p->name.data, p->name.len));
-        table_cell(ps->table, text_display(p->state, strlen(p->state)));
+        bytes_cell(ps, &p->name);
+        text_cell(ps, strcmp(p->state, "tracing") == 0 ? "" : p->state);
+        bytes_cell(ps, &p->phase);
         table_cell(ps->table, size_cell(p->live_size));
         table_cell(ps->table, memory_format("%" PRIu64, p->live_count));
         table_cell(ps->table, size_cell(p->peak_size));
-        time_format_span(span, time_format_now() - p->started_at_unix_ns);
-        table_cell(ps->table, memory_copy(span, strlen(span)));
         table_cell(ps->table, lost_cell(p));
-        table_cell(ps->table, text_display(p->unit.data, p->unit.len));
+        text_cell(ps, time_format_table(time, p->started_at_unix_ns, ps->terminal.width > 0));
+        text_cell(ps, time_format_span(time, time_format_now() - p->started_at_unix_ns));
+        table_cell(ps->table, memory_format("%u", p->image));
+        table_cell(ps->table, unit_name(p->unit.data, p->unit.len));
+        bytes_cell(ps, &p->cgroup);
         ps->inexact |= !p->exact;
 }
 
@@ -87,15 +105,13 @@ static void finish(const struct ps *ps) {
                 return;
         }
         if (ps->n == 0) {
-                puts("No traced processes. 'tmctl run COMMAND' runs one.");
+                puts("No traced processes. 'tmctl run COMMAND' starts one, 'tmctl unit trace UNIT' traces a service.");
                 return;
         }
-        struct terminal terminal;
-        terminal_init(&terminal, STDOUT_FILENO, ps->options->color);
-        table_print(ps->table, stdout, &terminal);
+        table_print(ps->table, stdout, &ps->terminal);
         if (ps->inexact)
                 printf("%sLOST: events that are missing; sizes and counts of these processes are inexact.%s\n",
-                       terminal_begin(&terminal, STYLE_WARNING), terminal_end(&terminal, STYLE_WARNING));
+                       terminal_begin(&ps->terminal, STYLE_WARNING), terminal_end(&ps->terminal, STYLE_WARNING));
 }
 
 static int ps_run(const struct options *o) {
@@ -112,6 +128,7 @@ static int ps_run(const struct options *o) {
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_PS;
         request.ps = &body;
         struct ps ps = {.options = o, .table = table_new(columns, sizeof columns / sizeof columns[0])};
+        terminal_init(&ps.terminal, STDOUT_FILENO, o->color);
         code = connection_call(connection, &request, take, &ps);
         if (code == EXIT_CODE_DONE)
                 finish(&ps);

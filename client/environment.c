@@ -25,6 +25,10 @@ void environment_init(struct environment *e) {
                 add(e, memory_copy(*entry, strlen(*entry)));
 }
 
+void environment_init_empty(struct environment *e) {
+        *e = (struct environment){.entries = memory_zalloc(sizeof *e->entries)};
+}
+
 void environment_deinit(struct environment *e) {
         for (size_t i = 0; i < e->n; i++)
                 free(e->entries[i]);

@@ -12,6 +12,8 @@ struct environment {
 
 /** environment_init() - copy one's own */
 void environment_init(struct environment *environment);
+/** environment_init_empty() - without any variable */
+void environment_init_empty(struct environment *environment);
 void environment_deinit(struct environment *environment);
 
 /** environment_get() - the value, or NULL; valid until the next change */

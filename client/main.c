@@ -27,26 +27,28 @@ static void fill_standard_descriptors(void) {
         }
 }
 
-/* One screen: 23 lines, so that the prompt has one too. tests/lint/man holds that every command is here. */
+/* One screen: 23 lines of 80, so that the prompt has one too. tests/lint/man holds that, and that every command is
+ * here. */
 static void print_help(void) {
         fputs("usage: tmctl COMMAND [options]     'tmctl COMMAND --help' and tmctl(1) say more\n\n", stdout);
         fputs("  run                Run a command traced, and say what it never freed\n"
+              "  unit               Trace a systemd service: 'tmctl unit trace UNIT --restart'\n"
               "  ps                 Show the traced processes\n"
               "  snapshot           Take a snapshot and print its id\n"
               "  compare            Show what changed between two snapshots\n"
               "  stats              Show where the memory of a snapshot comes from\n"
-              "  traces             Show the traces of a snapshot with their tracebacks\n"
-              "  list, show         Show the stored snapshots, or what is known of one\n"
-              "  label, delete      Put a note on a snapshot; delete stored snapshots\n"
-              "  export, import     Write a snapshot to a file for Python; store such a file\n"
+              "  traces, block      Show single traces; the live block that holds an address\n"
+              "  list, show         Show the stored snapshots; what is known of one\n"
+              "  label, delete      Put a note on a snapshot; delete snapshots\n"
+              "  export, import     Write a file that Python's tracemalloc loads; store one\n"
               "  start, stop        Begin or stop to trace a process whose agent is loaded\n"
-              "  clear, reset-peak  Forget a process's traces; make its present size the peak\n"
-              "  env                Print the environment that traces a program\n",
+              "  clear, reset-peak  Forget the traces; make the present size the peak\n"
+              "  env                Print the environment in which programs are traced\n",
               stdout);
-        fputs("\nTo begin with:\n"
-              "  tmctl run -- redis-server --port 7777    what was never freed, and the peak\n"
-              "  tmctl snapshot --pid 1234                an id, 1; later another, 2\n"
-              "  tmctl compare 1 2                        what grew, by file and line\n",
+        fputs("\nWhich line grows?\n"
+              "  tmctl run -- redis-server --port 7777   at its end: what was never freed\n"
+              "  tmctl snapshot --name redis-server      meanwhile; prints 1, another time 2\n"
+              "  tmctl compare 1 2                       what grew, by file and line\n",
               stdout);
 }
 

@@ -50,6 +50,8 @@ enum option_id {
         OPTION_FORMAT,
         OPTION_PYTHON,
         OPTION_OUTPUT,
+        OPTION_PERSIST,
+        OPTION_RESTART,
 };
 
 struct option_entry {
@@ -75,10 +77,11 @@ static const struct option_entry entries[] = {
         {OPTION_SET_FILTER, OPTION_EXCLUDE_DOMAIN, "exclude-domain", "D", "drop a domain"},
         {OPTION_SET_FILTER, OPTION_ALL_FRAMES, "all-frames", NULL, "filters look at every frame, not the most recent"},
         {OPTION_SET_ROWS, OPTION_LIMIT, "limit", "N", "rows (default 20, with --json all); 0 is all"},
-        {OPTION_SET_ROWS, OPTION_TRACEBACK_LIMIT, "traceback-limit", "N",
+        {OPTION_SET_ROWS | OPTION_SET_TRACEBACK, OPTION_TRACEBACK_LIMIT, "traceback-limit", "N",
          "show the N most recent frames; negative: drop so many\nof them (Traceback.format's limit)"},
-        {OPTION_SET_ROWS, OPTION_MOST_RECENT_FIRST, "most-recent-first", NULL, "turn tracebacks round"},
-        {OPTION_SET_SELECT, OPTION_PID, "pid", "PID", "a process; repeatable"},
+        {OPTION_SET_ROWS | OPTION_SET_TRACEBACK, OPTION_MOST_RECENT_FIRST, "most-recent-first", NULL,
+         "turn tracebacks round"},
+        {OPTION_SET_SELECT | OPTION_SET_PID, OPTION_PID, "pid", "PID", "a process"},
         {OPTION_SET_SELECT, OPTION_NAME, "name", "GLOB", "processes by name; repeatable"},
         {OPTION_SET_SELECT, OPTION_UNIT, "unit", "UNIT", "processes of a systemd unit; repeatable"},
         {OPTION_SET_TAKE, OPTION_LABEL, "label", "TEXT", "a note to keep with the snapshot"},
@@ -86,14 +89,17 @@ static const struct option_entry entries[] = {
         {OPTION_SET_LIST, OPTION_LABEL, "label", "GLOB", "snapshots by label"},
         {OPTION_SET_LIST, OPTION_KIND, "kind", "KIND", "request, exit, peak or import"},
         {OPTION_SET_LIST, OPTION_SINCE, "since", "TIME", "taken since: 10m, 2h, 3d, 2026-11-22 or\n'2026-11-22 10:30'"},
-        {OPTION_SET_TRACE | OPTION_SET_FRAMES, OPTION_FRAMES, "frames", "N",
+        {OPTION_SET_TRACE | OPTION_SET_FRAMES | OPTION_SET_UNIT, OPTION_FRAMES, "frames", "N",
          "frames kept of a traceback, 1 to 65535 (default 64)"},
-        {OPTION_SET_TRACE, OPTION_DOMAINS, "domains", "LIST", "what is traced (default python,malloc)"},
+        {OPTION_SET_TRACE | OPTION_SET_UNIT, OPTION_DOMAINS, "domains", "LIST",
+         "what is traced (default python,malloc)"},
         {OPTION_SET_TRACE, OPTION_LABEL, "label", "TEXT", "a note to keep with the snapshots"},
         {OPTION_SET_RUN, OPTION_NO_EXIT_SNAPSHOT, "no-exit-snapshot", NULL, "store nothing when a process ends"},
         {OPTION_SET_RUN, OPTION_NO_CHILDREN, "no-children", NULL, "trace the command alone"},
         {OPTION_SET_RUN, OPTION_BEST_EFFORT, "best-effort", NULL, "run what cannot be traced untraced, with a warning"},
         {OPTION_SET_ENV, OPTION_CONTAINER, "container", NULL, "as options for docker run and podman run"},
+        {OPTION_SET_UNIT, OPTION_PERSIST, "persist", NULL, "also after the next boot"},
+        {OPTION_SET_UNIT, OPTION_RESTART, "restart", NULL, "restart the service, and wait until it is traced"},
         {OPTION_SET_EXPORT, OPTION_FORMAT, "format", "FORMAT",
          "tracemalloc (default), what Snapshot.load() reads;\njson, as 'tmctl traces --json' prints"},
         {OPTION_SET_EXPORT, OPTION_PYTHON, "python", "VERSION", "3.9 (default) and later, or 3.8 and earlier"},
@@ -267,6 +273,10 @@ static bool *flag_of(struct options *o, enum option_id id) {
                 return &o->peak;
         case OPTION_CONTAINER:
                 return &o->container;
+        case OPTION_PERSIST:
+                return &o->persist;
+        case OPTION_RESTART:
+                return &o->restart;
         default:
                 return NULL;
         }

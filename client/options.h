@@ -12,21 +12,24 @@
 /* The command line. One table knows every option; a command says which sets of them it takes. */
 
 enum option_set {
-        OPTION_SET_COMMON = 1 << 0,   /* everywhere: --help --color --runtime-dir --state-dir --system --user */
-        OPTION_SET_JSON = 1 << 1,     /* --json */
-        OPTION_SET_SELECT = 1 << 2,   /* --pid --name --unit */
-        OPTION_SET_FILTER = 1 << 3,   /* --include --exclude --domain --exclude-domain --all-frames */
-        OPTION_SET_GROUP = 1 << 4,    /* --group-by --cumulative --allocated --skip --skip-function */
-        OPTION_SET_ROWS = 1 << 5,     /* --limit --traceback-limit --most-recent-first */
-        OPTION_SET_TRACE = 1 << 6,    /* --frames --domains --label, of run and env */
-        OPTION_SET_RUN = 1 << 7,      /* --no-exit-snapshot --no-children --best-effort */
-        OPTION_SET_TAKE = 1 << 8,     /* --label --peak, of snapshot */
-        OPTION_SET_LIST = 1 << 9,     /* --label --kind --since */
-        OPTION_SET_FRAMES = 1 << 10,  /* --frames, of start */
-        OPTION_SET_ENV = 1 << 11,     /* --container */
-        OPTION_SET_VERSION = 1 << 12, /* before a command only */
-        OPTION_SET_EXPORT = 1 << 13,  /* --format --python --output */
-        OPTION_SET_IMPORT = 1 << 14,  /* --label, of import */
+        OPTION_SET_COMMON = 1 << 0,     /* everywhere: --help --color --runtime-dir --state-dir --system --user */
+        OPTION_SET_JSON = 1 << 1,       /* --json */
+        OPTION_SET_SELECT = 1 << 2,     /* --pid --name --unit */
+        OPTION_SET_FILTER = 1 << 3,     /* --include --exclude --domain --exclude-domain --all-frames */
+        OPTION_SET_GROUP = 1 << 4,      /* --group-by --cumulative --allocated --skip --skip-function */
+        OPTION_SET_ROWS = 1 << 5,       /* --limit --traceback-limit --most-recent-first */
+        OPTION_SET_TRACE = 1 << 6,      /* --frames --domains --label, of run and env */
+        OPTION_SET_RUN = 1 << 7,        /* --no-exit-snapshot --no-children --best-effort */
+        OPTION_SET_TAKE = 1 << 8,       /* --label --peak, of snapshot */
+        OPTION_SET_LIST = 1 << 9,       /* --label --kind --since */
+        OPTION_SET_FRAMES = 1 << 10,    /* --frames, of start */
+        OPTION_SET_ENV = 1 << 11,       /* --container */
+        OPTION_SET_VERSION = 1 << 12,   /* before a command only */
+        OPTION_SET_EXPORT = 1 << 13,    /* --format --python --output */
+        OPTION_SET_IMPORT = 1 << 14,    /* --label, of import */
+        OPTION_SET_UNIT = 1 << 15,      /* --frames --domains --persist --restart */
+        OPTION_SET_PID = 1 << 16,       /* --pid alone, of block */
+        OPTION_SET_TRACEBACK = 1 << 17, /* --traceback-limit --most-recent-first, of block */
 };
 
 enum group_by {
@@ -78,7 +81,7 @@ struct options {
         enum export_format format;
         bool python_3_8;    /* the older shape of tracemalloc's files */
         const char *output; /* NULL: stdout */
-        bool no_exit_snapshot, no_children, best_effort, peak, container;
+        bool no_exit_snapshot, no_children, best_effort, peak, container, persist, restart;
 
         char **arguments; /* [n_arguments] what is left, NULL behind it */
         int n_arguments;

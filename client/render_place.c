@@ -64,6 +64,8 @@ void render_source(const struct render *r, const Tracemallocd__Control__Frame *f
         if (source_lines_get(r->lines, f->filename.data, f->filename.len, f->lineno, &text, &length) != 0)
                 return;
         AUTO_FREE char *safe = text_display(text, length);
+        if (r->terminal.width > 0)
+                text_cut(safe, r->terminal.width > (size_t)indent ? r->terminal.width - (size_t)indent : 0);
         fprintf(r->out, "%*s%s%s%s\n", indent, "", terminal_begin(&r->terminal, STYLE_FAINT), safe,
                 terminal_end(&r->terminal, STYLE_FAINT));
 }

@@ -9,6 +9,7 @@
 #include "client/size_format.h"
 #include "client/text.h"
 #include "client/time_format.h"
+#include "client/names.h"
 #include "daemon/base/cleanup.h"
 
 #include <inttypes.h>
@@ -18,8 +19,11 @@ static char *snapshot_name(const Tracemallocd__Control__SnapshotInfo *s, const c
         if (!reference_is_snapshot(reference))
                 return strcmp(reference, "-") == 0 ? memory_format("the file on stdin")
                                                    : memory_format("the file %s", reference);
-        if (!s || (s->id == 0 && strcmp(s->kind, "live") != 0))
-                return memory_format("the sum of %s", reference);
+        if (!s)
+                return memory_copy(reference, strlen(reference));
+        if (s->members > 0)
+                return memory_format("%s, the sum of %u %s", reference, s->members,
+                                     strcmp(s->kind, "live") == 0 ? "live tables" : "snapshots");
         if (s->id == 0)
                 return memory_format("the live table");
         if (strcmp(s->kind, "exit") == 0 || strcmp(s->kind, "peak") == 0)
@@ -37,13 +41,24 @@ static char *snapshot_particulars(const Tracemallocd__Control__SnapshotInfo *s) 
                              ended[0] ? ", ended by " : "", ended, label[0] ? ", \"" : "", label, label[0] ? "\"" : "");
 }
 
+/* " of redis-server (pid 1234)"; members of a sum may have a name in common */
+static char *whose(const Tracemallocd__Control__SnapshotInfo *s) {
+        AUTO_FREE char *process = text_display(s->name.data, s->name.len);
+        if (!process[0])
+                return memory_copy("", 0);
+        if (s->pid == 0)
+                return memory_format(" of %s", process);
+        return memory_format(" of %s (pid %u)", process, s->pid);
+}
+
 char *render_snapshot_phrase(const Tracemallocd__Control__SnapshotInfo *s, const char *reference) {
         AUTO_FREE char *name = snapshot_name(s, reference);
-        if (!s || s->pid == 0)
+        if (!s || (s->pid == 0 && s->members == 0))
                 return memory_format("%s", name);
-        AUTO_FREE char *process = text_display(s->name.data, s->name.len);
-        AUTO_FREE char *rest = s->id != 0 ? snapshot_particulars(s) : memory_copy("", 0);
-        return memory_format("%s of %s (pid %u)%s", name, process, s->pid, rest);
+        AUTO_FREE char *process = whose(s);
+        bool stored = s->id != 0 || (s->members > 0 && strcmp(s->kind, "live") != 0);
+        AUTO_FREE char *rest = stored ? snapshot_particulars(s) : memory_copy("", 0);
+        return memory_format("%s%s%s", name, process, rest);
 }
 
 static void line(const struct render *r, const char *what, const char *value) {
@@ -74,10 +89,16 @@ void render_snapshot(const struct render *r, const Tracemallocd__Control__Snapsh
         line(r, "Taken", time_format_local(text, s->taken_at_unix_ns));
         line_bytes(r, "Process", &s->name);
         line_number(r, "PID", s->pid);
-        line_number(r, "UID", s->uid);
+        if (s->ppid != 0)
+                line_number(r, "Parent", s->ppid);
+        AUTO_FREE char *user = user_name(s->uid);
+        line(r, "User", user);
+        if (s->started_at_unix_ns != 0)
+                line(r, "Started", time_format_local(text, s->started_at_unix_ns));
         line_number(r, "Image", s->image);
         line_bytes(r, "Program", &s->exe);
         line_bytes(r, "Unit", &s->unit);
+        line_bytes(r, "Cgroup", &s->cgroup);
         line_bytes(r, "Ended by", &s->ended_by);
         line_number(r, "Traceback limit", s->traceback_limit);
         fprintf(r->out, "%-17s%s (%" PRIu64 " bytes)\n", "Size", size_format(size, (double)s->size, false), s->size);

@@ -49,15 +49,44 @@ void table_cell(struct table *t, char *text) {
                 t->widths[column] = width;
 }
 
-/* Widths to print with: of headings too, and narrowed where the terminal ends. */
-static void fit(const struct table *t, const struct terminal *terminal, size_t *widths) {
+/* Of headings too. */
+static size_t natural_width(const struct table *t, size_t i) {
+        size_t heading = text_width(t->columns[i].heading);
+        return t->widths[i] == 0 ? 0 : t->widths[i] > heading ? t->widths[i] : heading;
+}
+
+/* @narrow: with everything shortened that may be. Columns of width 0 are not there. */
+static size_t total_width(const struct table *t, const size_t *widths, bool narrow) {
         size_t total = 0;
         for (size_t i = 0; i < t->n_columns; i++) {
-                size_t heading = text_width(t->columns[i].heading);
-                widths[i] = t->widths[i] == 0 ? 0 : t->widths[i] > heading ? t->widths[i] : heading;
-                total += widths[i] > 0 ? widths[i] + GAP : 0;
+                bool cut = narrow && t->columns[i].stretches && widths[i] > STRETCH_WIDTH_MIN;
+                total += widths[i] > 0 ? (cut ? STRETCH_WIDTH_MIN : widths[i]) + GAP : 0;
         }
-        total -= total > 0 ? GAP : 0;
+        return total > 0 ? total - GAP : 0;
+}
+
+/* Return: whether there was a column that may go. */
+static bool leave_out(const struct table *t, size_t *widths) {
+        size_t which = t->n_columns;
+        for (size_t i = 0; i < t->n_columns; i++) {
+                if (widths[i] > 0 && t->columns[i].rank > 0 &&
+                    (which == t->n_columns || t->columns[i].rank > t->columns[which].rank))
+                        which = i;
+        }
+        if (which < t->n_columns)
+                widths[which] = 0;
+        return which < t->n_columns;
+}
+
+/* Widths to print with: fewer columns and narrower ones where the terminal ends. */
+static void fit(const struct table *t, const struct terminal *terminal, size_t *widths) {
+        for (size_t i = 0; i < t->n_columns; i++)
+                widths[i] = natural_width(t, i);
+        while (terminal->width > 0 && total_width(t, widths, true) > terminal->width) {
+                if (!leave_out(t, widths))
+                        break;
+        }
+        size_t total = total_width(t, widths, false);
         for (size_t i = 0; i < t->n_columns && terminal->width > 0 && total > terminal->width; i++) {
                 if (!t->columns[i].stretches || widths[i] <= STRETCH_WIDTH_MIN)
                         continue;
@@ -87,6 +116,19 @@ static void print_row(const struct table *t, const size_t *widths, char *const *
         fputc('\n', out);
 }
 
+static void print_left_out(const struct table *t, const size_t *widths, FILE *out, const struct terminal *terminal) {
+        const char *before = "Left out for want of room: ";
+        for (size_t i = 0; i < t->n_columns; i++) {
+                if (widths[i] > 0 || t->widths[i] == 0)
+                        continue;
+                fprintf(out, "%s%s%s", before[0] == 'L' ? terminal_begin(terminal, STYLE_FAINT) : "", before,
+                        t->columns[i].heading);
+                before = ", ";
+        }
+        if (before[0] == ',')
+                fprintf(out, "%s\n", terminal_end(terminal, STYLE_FAINT));
+}
+
 void table_print(const struct table *t, FILE *out, const struct terminal *terminal) {
         AUTO_FREE size_t *widths = memory_zalloc(t->n_columns * sizeof *widths);
         fit(t, terminal, widths);
@@ -95,4 +137,5 @@ void table_print(const struct table *t, FILE *out, const struct terminal *termin
         fputs(terminal_end(terminal, STYLE_STRONG), out);
         for (size_t row = 0; row + t->n_columns <= t->n_cells; row += t->n_columns)
                 print_row(t, widths, t->cells + row, out);
+        print_left_out(t, widths, out, terminal);
 }

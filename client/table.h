@@ -12,6 +12,7 @@ struct table_column {
         const char *heading;
         int right;     /* numbers */
         int stretches; /* shortened in the middle when the terminal is too narrow */
+        int rank;      /* above 0: left out when it is too narrow even so, the highest first */
 };
 
 struct table;
@@ -25,5 +26,6 @@ struct table *table_free(struct table *table);
 /** table_cell() - the next cell, row by row; takes @text (heap) */
 void table_cell(struct table *table, char *text);
 
-/** table_print() - @terminal decides width and colours */
+/** table_print() - @terminal decides width and colours
+ * Columns that had to be left out are named below the table. */
 void table_print(const struct table *table, FILE *out, const struct terminal *terminal);

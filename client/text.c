@@ -152,3 +152,12 @@ char *text_shorten(const char *text, size_t width) {
         const char *head_end = skip_points(text, head);
         return memory_format("%.*s" SHORTEN_MARK "%s", (int)(head_end - text), text, skip_points(text, have - tail));
 }
+
+void text_cut(char *text, size_t width) {
+        if (text_width(text) <= width)
+                return;
+        size_t mark = width < strlen(SHORTEN_MARK) ? width : strlen(SHORTEN_MARK);
+        char *end = text + (skip_points(text, width - mark) - text);
+        memcpy(end, SHORTEN_MARK, mark); /* what is cut off takes as many bytes at least */
+        end[mark] = '\0';
+}

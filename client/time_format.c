@@ -44,6 +44,19 @@ const char *time_format_local(char text[TIME_FORMAT_MAX], int64_t unix_ns) {
         return text;
 }
 
+const char *time_format_table(char text[TIME_FORMAT_MAX], int64_t unix_ns, bool brief) {
+        if (!brief)
+                return time_format_local(text, unix_ns);
+        int64_t rest;
+        time_t seconds = split(unix_ns, &rest), now = split(time_format_now(), &rest);
+        struct tm tm, today;
+        localtime_r(&seconds, &tm);
+        localtime_r(&now, &today);
+        bool same = tm.tm_year == today.tm_year && tm.tm_yday == today.tm_yday;
+        strftime(text, TIME_FORMAT_MAX, same ? "%H:%M:%S" : "%Y-%m-%d %H:%M", &tm);
+        return text;
+}
+
 const char *time_format_span(char text[TIME_FORMAT_MAX], int64_t ns) {
         if (ns < 0)
                 ns = 0;

@@ -19,7 +19,8 @@
 #include "daemon/symbol/module_files.h"
 #include "proto/ring.h"
 
-#define WINDOW_BYTES (UINT64_C(1) << 20) /* socket way: what an agent may send ahead of the acknowledgements */
+#define REFUSALS_TOLD_MS 1000
+#define WINDOW_BYTES     (UINT64_C(1) << 20) /* socket way: what an agent may send ahead of the acknowledgements */
 
 struct agents {
         struct daemon *daemon;
@@ -27,6 +28,7 @@ struct agents {
         struct agent_handler handler;
         struct uid_count connections;
         unsigned n_peers;
+        uint64_t n_refused, refused_told_at_ms; /* connections beyond a user's limit since the last line about them */
         bool closing;
 };
 
@@ -107,7 +109,9 @@ static void greet_modules(struct agents *a, const struct credentials *who, const
                 return refuse(welcome, "no such process");
         *associatep = associate(a, p->secret, peer);
         if (!*associatep)
-                refuse(welcome, "the daemon is out of memory");
+                return refuse(welcome, "the daemon is out of memory");
+        if (process_set_layers(p, hello))
+                log_error("process %d (%s): layers not noted: out of memory", (int)p->proc.pid, p->name);
 }
 
 static void on_hello(void *user, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
@@ -156,8 +160,10 @@ static int on_events(void *associate, const Tracemallocd__Agent__EventBatch *m) 
 static void on_peer_closed(void *associate) {
         struct association *s = associate;
         struct process *p = process_of(s);
-        if (p && p->peer == s->peer)
+        if (p && p->peer == s->peer) {
                 p->peer = NULL;
+                feed_cut_off(p->feed);
+        }
         free(s);
 }
 
@@ -168,13 +174,29 @@ static void on_peer_freed(void *user, const struct credentials *who) {
         free_if_done(a);
 }
 
+/* One line a second: who is refused ten thousand times may not fill the log either. */
+static void tell_refused(struct agents *a, const struct credentials *who) {
+        uint64_t now = uv_now(a->daemon->loop);
+        a->n_refused++;
+        if (a->refused_told_at_ms && now - a->refused_told_at_ms < REFUSALS_TOLD_MS)
+                return;
+        log_warning("%llu connections of agents refused, the last one of pid %d, uid %u: too many of this user "
+                    "(connections_per_user)",
+                    (unsigned long long)a->n_refused, (int)who->pid, (unsigned)who->uid);
+        a->n_refused = 0;
+        a->refused_told_at_ms = now;
+}
+
 static void on_accept(void *user, int fd) {
         struct agents *a = user;
         struct credentials who;
         struct agent_peer *peer;
-        if (credentials_of_socket(fd, &who) < 0 ||
-            uid_count_charge(&a->connections, who.uid, a->daemon->config.connections_per_user) != 0) {
-                log_warning("connection of an agent refused: too many of this user");
+        if (credentials_of_socket(fd, &who) < 0) {
+                close(fd);
+                return;
+        }
+        if (uid_count_charge(&a->connections, who.uid, a->daemon->config.connections_per_user) != 0) {
+                tell_refused(a, &who);
                 close(fd);
                 return;
         }

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "proto/ring.h"
 
 #define LAYERS_MAX          16
+#define NOTE_MAX            256
 #define TRACEBACK_LIMIT_MAX 65535 /* tracemalloc's */
 #define TEXT_MAX            4096  /* of a name or path that an agent gives: PATH_MAX */
 #define FORKS_MAX           1024  /* entries waiting for their children; beyond it the oldest table is let go */
@@ -128,18 +130,24 @@ static void settle_fork(struct daemon *d, pid_t pid, uint32_t claimed_token) {
 
 /* ---- death ---- */
 
+static void free_layers(char **layers, size_t n) {
+        for (size_t i = 0; layers && i < n; i++)
+                free(layers[i]);
+        free(layers);
+}
+
 static void on_feed_closed(void *data) {
         struct process *p = data;
         proc_info_deinit(&p->proc);
         if (p->pidfd >= 0)
                 close(p->pidfd);
-        for (size_t i = 0; i < p->n_layers; i++)
-                free(p->layers[i]);
-        free(p->layers);
+        free_layers(p->layers, p->n_layers);
+        free(p->layer_note);
         free(p->forks);
         free(p->name);
         free(p->exe);
         free(p->label);
+        free(p->phase);
         free(p->ended_by);
         free(p);
 }
@@ -283,9 +291,18 @@ static void stop_watching(struct process *p, uv_close_cb closed) {
 void process_end(struct process *p, const char *replaced_by) {
         if (p->state != PROCESS_ALIVE)
                 return;
+        /* its end was seen before its last words were read */
+        if (p->peer)
+                agent_peer_drain(p->peer);
         p->state = PROCESS_ENDING;
         p->replaced_by = replaced_by;
         stop_watching(p, on_pidfd_closed);
+}
+
+void process_notice_end(struct process *p) {
+        struct pollfd pidfd = {.fd = p->pidfd, .events = POLLIN};
+        if (p->state == PROCESS_ALIVE && p->pidfd >= 0 && poll(&pidfd, 1, 0) > 0)
+                process_end(p, NULL);
 }
 
 static void on_discarded(uv_handle_t *handle) {
@@ -336,6 +353,10 @@ static void on_notice(void *data, struct feed *feed, const struct feed_notice *n
         case FEED_NOTICE_FORK_DONE:
                 note_fork(p, notice->token, (pid_t)notice->pid);
                 break;
+        case FEED_NOTICE_PHASE:
+                free(p->phase);
+                p->phase = notice->phase.length ? strndup(notice->phase.label, notice->phase.length) : NULL;
+                break;
         case FEED_NOTICE_FORK_DROPPED:
         case FEED_NOTICE_EXIT:
         case FEED_NOTICE_EXEC:
@@ -349,17 +370,32 @@ static char *copy_text(const ProtobufCBinaryData *text) {
         return strndup(length ? (const char *)text->data : "", length);
 }
 
-static int copy_layers(struct process *p, const Tracemallocd__Agent__Hello *hello) {
-        size_t n = hello->n_layers < LAYERS_MAX ? hello->n_layers : LAYERS_MAX;
-        p->layers = calloc(n + 1, sizeof *p->layers);
-        if (!p->layers)
+/* Said once, though the agent says it with every greeting. */
+static int note_layer(struct process *p, const char *note) {
+        if (!note[0] || (p->layer_note && strncmp(p->layer_note, note, NOTE_MAX) == 0))
+                return 0;
+        char *copy = strndup(note, NOTE_MAX);
+        if (!copy)
                 return -ENOMEM;
-        for (; p->n_layers < n; p->n_layers++) {
-                p->layers[p->n_layers] = strndup(hello->layers[p->n_layers], 64);
-                if (!p->layers[p->n_layers])
-                        return -ENOMEM;
-        }
+        free(p->layer_note);
+        p->layer_note = copy;
+        log_info("process %d (%s): %s", (int)p->proc.pid, p->name, copy);
         return 0;
+}
+
+int process_set_layers(struct process *p, const Tracemallocd__Agent__Hello *hello) {
+        size_t n = hello->n_layers < LAYERS_MAX ? hello->n_layers : LAYERS_MAX, n_copied = 0;
+        char **layers = calloc(n + 1, sizeof *layers);
+        while (layers && n_copied < n && (layers[n_copied] = strndup(hello->layers[n_copied], 64)))
+                n_copied++;
+        if (!layers || n_copied < n) {
+                free_layers(layers, n_copied);
+                return -ENOMEM;
+        }
+        free_layers(p->layers, p->n_layers);
+        p->layers = layers;
+        p->n_layers = n;
+        return note_layer(p, hello->layer_note);
 }
 
 static uint32_t clamp(uint32_t value, uint32_t low, uint32_t high) {
@@ -377,7 +413,7 @@ static int fill_identity(struct process *p, const Tracemallocd__Agent__Hello *he
                 return -ENOMEM;
         if (getrandom(p->secret, sizeof p->secret, 0) != sizeof p->secret)
                 return -errno;
-        return copy_layers(p, hello);
+        return process_set_layers(p, hello);
 }
 
 static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello, int fds[2], const char **reasonp) {
@@ -398,6 +434,9 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
         };
         bool child = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
         struct process *parent = child ? process_find_secret(d, hello->secret.data, hello->secret.len) : NULL;
+        /* the FORK record was sent before the fork, but the child's greeting may be read before it */
+        if (parent && parent->peer)
+                agent_peer_drain(parent->peer);
         struct feed_options options = {
                 .mode = hello->mode == TRACE_OFF ? TRACE_OFF : TRACE_EXACT,
                 .traceback_limit = p->traceback_limit,

@@ -46,8 +46,10 @@ struct process {
         uid_t uid;
         uint32_t image;
         char *name, *exe, *label;
+        char *phase; /* NULL where it does not say */
         char **layers;
         size_t n_layers;
+        char *layer_note; /* what is not hooked, and why; NULL */
         uint32_t traceback_limit, domains;
         bool stopped; /* tmctl stop */
         uint8_t secret[PROCESS_SECRET_BYTES];
@@ -78,6 +80,9 @@ int process_new(struct daemon *d, const struct credentials *who, const Tracemall
  * @replaced_by: "exec" or "reconnect" if the process itself lives on; static; NULL: dead */
 void process_end(struct process *p, const char *replaced_by);
 
+/** process_notice_end() - process_end() if it has died and the loop has not come to that yet */
+void process_notice_end(struct process *p);
+
 /** process_discard() - the daemon leaves: stop reading at once, keep nothing */
 void process_discard(struct process *p);
 
@@ -86,6 +91,10 @@ struct process *process_find(struct daemon *d, pid_t pid);
 
 /** process_find_secret() - the image that knows a secret, alive or lingering. Return: NULL. */
 struct process *process_find_secret(struct daemon *d, const void *secret, size_t length);
+
+/** process_set_layers() - what the agent says that it hooks, at its first greeting and later
+ * Return: 0; -ENOMEM, then it is as it was. */
+int process_set_layers(struct process *p, const Tracemallocd__Agent__Hello *hello);
 
 /** process_sweep() - drop fork tables whose children are gone; call it every few seconds */
 void process_sweep(struct daemon *d);

@@ -114,7 +114,9 @@ enum node_unit {
          * 1..0x7fffffff           module generation; value is the pc less the load bias,
          *                         that is an address as the ELF file has it
          * 0x80000000 | code       Python code object; value is the instruction offset in bytes + 1,
-         *                         0 where it has run none yet: its first line
+         *                         0 where it has run none yet (its first line), or
+         *                         NODE_VALUE_LINE | line where the interpreter
+         *                         itself keeps a line for the frame (a trace function is set)
          * 0xffffffff              no frame: value is the total_nframe of a traceback
          *                         that was cut at the traceback limit; only as a leaf
          * 0xfffffffe              no frame: a traceback of which only the most recent value >> 32 frames
@@ -126,6 +128,7 @@ enum node_unit {
 #define NODE_UNIT_CODE  UINT32_C(0x80000000)
 #define NODE_UNIT_DEPTH UINT32_C(0xffffffff)
 #define NODE_UNIT_CUT   UINT32_C(0xfffffffe)
+#define NODE_VALUE_LINE (UINT64_C(1) << 32)
 
 struct node_def {
         uint32_t parent;

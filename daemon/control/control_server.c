@@ -58,6 +58,8 @@ static request_function function_of(const Tracemallocd__Control__Request *body) 
                 return request_export;
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_IMPORT_:
                 return request_import;
+        case TRACEMALLOCD__CONTROL__REQUEST__BODY_BLOCK:
+                return request_block;
         default:
                 return NULL;
         }

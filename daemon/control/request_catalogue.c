@@ -10,6 +10,7 @@
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/resolve.h"
+#include "daemon/control/selector.h"
 #include "daemon/daemon.h"
 #include "daemon/query/reply.h"
 
@@ -55,22 +56,6 @@ static int add_info(void *data, const struct snapshot_info *info) {
         return reply_buffer_add(&job->replies, &reply);
 }
 
-static char **copy_texts(const ProtobufCBinaryData *texts, size_t n) {
-        char **copies = calloc(n + 1, sizeof *copies);
-        for (size_t i = 0; copies && i < n; i++) {
-                copies[i] = strndup(texts[i].len ? (const char *)texts[i].data : "", texts[i].len);
-                if (!copies[i])
-                        return copies; /* shorter: the caller sees the NULL */
-        }
-        return copies;
-}
-
-static void free_texts(char **texts) {
-        for (size_t i = 0; texts && texts[i]; i++)
-                free(texts[i]);
-        free(texts);
-}
-
 /* Return: enum snapshot_kind; STORE_ANY_KIND; -2 for a word that is none. */
 static int kind_of(const char *word) {
         static const char *const words[] = {[SNAPSHOT_REQUEST] = "request",
@@ -89,9 +74,9 @@ static int kind_of(const char *word) {
 static void run_filter(struct pool_job *job, struct store_reader *reader, const Tracemallocd__Control__ListRequest *m) {
         static const Tracemallocd__Control__ProcessSelector none = TRACEMALLOCD__CONTROL__PROCESS_SELECTOR__INIT;
         const Tracemallocd__Control__ProcessSelector *selector = m->selector ? m->selector : &none;
-        char **names = copy_texts(selector->names, selector->n_names);
-        char **units = copy_texts(selector->units, selector->n_units);
-        char **label = copy_texts(&m->label, m->label.len ? 1 : 0);
+        char **names = selector_texts(selector->names, selector->n_names);
+        char **units = selector_texts(selector->units, selector->n_units);
+        char **label = selector_texts(&m->label, m->label.len ? 1 : 0);
         struct store_filter filter = {.all_users = job->who.sees_all,
                                       .uid = job->who.uid,
                                       .kind = kind_of(m->kind),
@@ -112,9 +97,9 @@ static void run_filter(struct pool_job *job, struct store_reader *reader, const 
                 if (r != 0)
                         pool_job_fail_store(job, r, store_reader_message(reader), "");
         }
-        free_texts(names);
-        free_texts(units);
-        free_texts(label);
+        selector_texts_free(names);
+        selector_texts_free(units);
+        selector_texts_free(label);
 }
 
 static void run_list(struct pool_job *job) {

@@ -4,26 +4,55 @@
  * lookup. */
 
 #include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <uv.h>
 
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/selector.h"
 #include "daemon/daemon.h"
+#include "daemon/process.h"
 
-/* Looks a dead process up in the store. */
+#define STORING_MS_MAX  10000 /* a last snapshot of gigabytes takes a while */
+#define STORING_MS_POLL 20
+
+/* Looks the dead up in the store, once what they left has arrived there. */
 struct obituary {
         struct pool_job job;
-        uint32_t pid;
+        uv_timer_t timer;
+        unsigned waited_ms;
+        Tracemallocd__Control__ProcessSelector *selector; /* a copy of its own */
         int64_t snapshot;
+        bool alive; /* there is a process of that pid */
         char message[256];
 };
 
 static int keep_newest(void *data, const struct snapshot_info *info) {
         struct obituary *o = data;
-        o->snapshot = info->id;
+        if (info->id > o->snapshot)
+                o->snapshot = info->id;
         return 0;
+}
+
+static int find_newest(struct obituary *o, struct store_reader *reader) {
+        char **names = selector_texts(o->selector->names, o->selector->n_names);
+        char **units = selector_texts(o->selector->units, o->selector->n_units);
+        struct store_filter filter = {.all_users = o->job.who.sees_all,
+                                      .uid = o->job.who.uid,
+                                      .kind = SNAPSHOT_EXIT,
+                                      .pids = o->selector->pids,
+                                      .n_pids = o->selector->n_pids,
+                                      .names = (const char *const *)names,
+                                      .n_names = o->selector->n_names,
+                                      .units = (const char *const *)units,
+                                      .n_units = o->selector->n_units};
+        int r = names && units ? store_reader_list(reader, &filter, keep_newest, o) : -ENOMEM;
+        selector_texts_free(names);
+        selector_texts_free(units);
+        return r;
 }
 
 static void look_up(struct pool_job *job) {
@@ -31,36 +60,85 @@ static void look_up(struct pool_job *job) {
         struct store_reader *reader = pool_job_reader(job);
         if (!reader)
                 return;
-        struct store_filter filter = {.all_users = job->who.sees_all,
-                                      .uid = job->who.uid,
-                                      .kind = SNAPSHOT_EXIT,
-                                      .pids = &o->pid,
-                                      .n_pids = 1};
-        int r = store_reader_list(reader, &filter, keep_newest, o);
-        if (r == 0 && o->snapshot)
-                pool_job_fail(job, CONTROL_NOT_FOUND, "process %u has ended; what it left is snapshot %lld", o->pid,
-                              (long long)o->snapshot);
-        else
+        if (find_newest(o, reader) != 0 || o->snapshot == 0)
                 pool_job_fail(job, CONTROL_NOT_FOUND, "%s", o->message);
+        else if (o->selector->n_pids == 1)
+                pool_job_fail(job, CONTROL_NOT_FOUND,
+                              "process %u %s; it left exit snapshot %" PRId64 ": 'tmctl stats %" PRId64 "'",
+                              o->selector->pids[0], o->alive ? "is not traced any more" : "has ended", o->snapshot,
+                              o->snapshot);
+        else
+                pool_job_fail(job, CONTROL_NOT_FOUND,
+                              "no traced process fits; the last that did has ended and left exit snapshot %" PRId64
+                              ": 'tmctl stats %" PRId64 "'",
+                              o->snapshot, o->snapshot);
         store_reader_close(reader);
 }
 
 static void free_obituary(struct pool_job *job) {
-        free(job);
+        struct obituary *o = (struct obituary *)job;
+        tracemallocd__control__process_selector__free_unpacked(o->selector, NULL);
+        free(o);
 }
 
-void request_unknown_pid(const struct request *r, uint32_t pid, const char *message) {
+static bool is_being_stored(const struct obituary *o) {
+        for (const struct process *p = o->job.daemon->processes; p; p = p->next) {
+                if (p->state == PROCESS_ENDING && selector_matches(o->selector, p))
+                        return true;
+        }
+        return false;
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+        struct obituary *o = handle->data;
+        pool_job_start(&o->job);
+}
+
+static void on_timer(uv_timer_t *timer) {
+        struct obituary *o = timer->data;
+        o->waited_ms += STORING_MS_POLL;
+        if (o->waited_ms >= STORING_MS_MAX || !is_being_stored(o))
+                uv_close((uv_handle_t *)timer, on_timer_closed);
+}
+
+static Tracemallocd__Control__ProcessSelector *copy_selector(const Tracemallocd__Control__ProcessSelector *selector) {
+        size_t length = tracemallocd__control__process_selector__get_packed_size(selector);
+        uint8_t *bytes = malloc(length + 1);
+        if (!bytes)
+                return NULL;
+        tracemallocd__control__process_selector__pack(selector, bytes);
+        Tracemallocd__Control__ProcessSelector *copy =
+                tracemallocd__control__process_selector__unpack(NULL, length, bytes);
+        free(bytes);
+        return copy;
+}
+
+static void answer_for_dead(const struct request *r, const Tracemallocd__Control__ProcessSelector *selector,
+                            const char *message) {
         struct obituary *o = calloc(1, sizeof *o);
-        if (!o)
+        if (o)
+                o->selector = copy_selector(selector);
+        if (!o || !o->selector) {
+                free(o);
                 return control_peer_error(r->peer, CONTROL_NOT_FOUND, "%s", message);
+        }
         o->job = (struct pool_job){.daemon = r->daemon,
                                    .peer = control_peer_ref(r->peer),
                                    .who = *r->who,
                                    .run = look_up,
                                    .free = free_obituary};
-        o->pid = pid;
         snprintf(o->message, sizeof o->message, "%s", message);
-        pool_job_start(&o->job);
+        o->alive = selector->n_pids == 1 && kill((pid_t)selector->pids[0], 0) == 0;
+        uv_timer_init(r->daemon->loop, &o->timer);
+        o->timer.data = o;
+        uv_timer_start(&o->timer, on_timer, 0, STORING_MS_POLL);
+}
+
+void request_unknown_pid(const struct request *r, uint32_t pid, const char *message) {
+        Tracemallocd__Control__ProcessSelector selector = TRACEMALLOCD__CONTROL__PROCESS_SELECTOR__INIT;
+        selector.pids = &pid;
+        selector.n_pids = 1;
+        answer_for_dead(r, &selector, message);
 }
 
 int request_select(const struct request *r, const Tracemallocd__Control__ProcessSelector *selector, bool everything,
@@ -70,6 +148,8 @@ int request_select(const struct request *r, const Tracemallocd__Control__Process
                 control_peer_error(r->peer, CONTROL_FAILED, "out of memory");
         else if (result == SELECTOR_E_NOT_FOUND && s->missing_pid)
                 request_unknown_pid(r, s->missing_pid, s->message);
+        else if (result == SELECTOR_E_NOT_FOUND && selector)
+                answer_for_dead(r, selector, s->message);
         else if (result != 0)
                 control_peer_error(r->peer, result, "%s", s->message);
         return result;

@@ -3,16 +3,21 @@
 /* snapshot: cuts of one or several processes at one moment, stored together. Main loop. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "daemon/base/log.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/selector.h"
 #include "daemon/daemon.h"
 #include "daemon/late_symbols.h"
 #include "daemon/process.h"
 #include "daemon/store/store.h"
+
+#define MOMENT_NS    INT64_C(1000000) /* tmctl(1): a set is of one moment */
+#define MOMENT_TRIES 50
 
 struct snapshot_request {
         struct daemon *daemon;
@@ -23,6 +28,7 @@ struct snapshot_request {
                 struct snapshot_request *request;
                 struct snapshot *snapshot;
                 uint64_t position;
+                int64_t taken_at_ns; /* when the position was the ring's end */
         } parts[];
 };
 
@@ -33,15 +39,15 @@ static void request_free(struct snapshot_request *q) {
         free(q);
 }
 
-static void fail(struct snapshot_request *q, const char *message) {
-        control_peer_error(q->peer, CONTROL_FAILED, "%s", message);
+static void fail(struct snapshot_request *q, int code, const char *message) {
+        control_peer_error(q->peer, code, "%s", message);
         request_free(q);
 }
 
 static void on_stored(void *data, const struct store_result *result) {
         struct snapshot_request *q = data;
         if (result->code != 0)
-                return fail(q, *result->message ? result->message : "out of memory");
+                return fail(q, CONTROL_FAILED, *result->message ? result->message : "out of memory");
         Tracemallocd__Control__SnapshotIds ids = TRACEMALLOCD__CONTROL__SNAPSHOT_IDS__INIT;
         ids.ids = (int64_t *)result->ids;
         ids.n_ids = result->n_ids;
@@ -58,9 +64,9 @@ static void on_stored(void *data, const struct store_result *result) {
 
 static void store_all(struct snapshot_request *q) {
         if (q->error == -ECANCELED)
-                return fail(q, "the process ended before the snapshot was taken");
+                return fail(q, CONTROL_NOT_FOUND, "the process ended before the snapshot was taken");
         if (q->error < 0)
-                return fail(q, "out of memory while reading the table; nothing was stored");
+                return fail(q, CONTROL_FAILED, "out of memory while reading the table; nothing was stored");
         int r = -ENOMEM;
         if (q->n == 1) {
                 r = store_put(q->daemon->store, q->parts[0].snapshot, 0, on_stored, q);
@@ -73,7 +79,7 @@ static void store_all(struct snapshot_request *q) {
                 free(snapshots);
         }
         if (r < 0)
-                fail(q, "out of memory; nothing was stored");
+                fail(q, CONTROL_FAILED, "out of memory; nothing was stored");
 }
 
 static void on_snapshot(void *data, struct snapshot *snapshot, int error) {
@@ -94,18 +100,35 @@ static bool all_tracing(const struct selection *s) {
         return true;
 }
 
-/* The positions are sampled first, one right after the other: that is the moment. */
-static void cut(struct snapshot_request *q, const struct selection *s, const Tracemallocd__Control__SnapshotRequest *m,
-                char *label) {
+static int64_t realtime_ns(void) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        for (size_t i = 0; i < q->n; i++)
-                q->parts[i].position = feed_position(s->processes[i]->feed);
-        struct feed_snapshot_options options = {.kind = m->peak ? SNAPSHOT_PEAK : SNAPSHOT_REQUEST,
-                                                .taken_at_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec,
-                                                .label = label};
+        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* The positions are sampled one right after the other: that is the moment. Where the kernel let somebody else run
+ * in between, it was none, and they are sampled again. Each snapshot keeps its own time, so that anybody can see. */
+static void sample_positions(struct snapshot_request *q, const struct selection *s) {
+        int64_t span_ns = INT64_MAX;
+        for (int i = 0; i < MOMENT_TRIES && span_ns > MOMENT_NS; i++) {
+                int64_t begun_ns = realtime_ns();
+                for (size_t k = 0; k < q->n; k++) {
+                        q->parts[k].position = feed_position(s->processes[k]->feed);
+                        q->parts[k].taken_at_ns = realtime_ns();
+                }
+                span_ns = q->parts[q->n - 1].taken_at_ns - begun_ns;
+        }
+        if (span_ns > MOMENT_NS)
+                log_warning("a set of %zu snapshots: its moment took %" PRId64 " us", q->n, span_ns / 1000);
+}
+
+static void cut(struct snapshot_request *q, const struct selection *s, const Tracemallocd__Control__SnapshotRequest *m,
+                char *label) {
+        sample_positions(q, s);
+        struct feed_snapshot_options options = {.kind = m->peak ? SNAPSHOT_PEAK : SNAPSHOT_REQUEST, .label = label};
         for (size_t i = 0; i < q->n; i++) {
                 options.position = q->parts[i].position;
+                options.taken_at_ns = q->parts[i].taken_at_ns;
                 if (feed_snapshot(s->processes[i]->feed, &options, on_snapshot, &q->parts[i]) < 0)
                         on_snapshot(&q->parts[i], NULL, -ENOMEM);
         }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * stats, compare, traces and export. The main loop takes the references apart and cuts
+ * stats, compare, traces, export and block. The main loop takes the references apart and cuts
  * the live tables among them; a pool thread then loads the stored snapshots,
  * finds the symbols, computes and packs the answer.
  */
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/base/log.h"
+#include "daemon/control/block_reply.h"
 #include "daemon/control/export_replies.h"
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
@@ -111,13 +113,20 @@ static int add_source(struct view_job *v, struct side *side, struct snapshot *sn
         return 0;
 }
 
+static enum store_load what_to_load(const struct view_job *v) {
+        return v->request->body_case == TRACEMALLOCD__CONTROL__REQUEST__BODY_STATS ||
+                               v->request->body_case == TRACEMALLOCD__CONTROL__REQUEST__BODY_COMPARE
+                       ? STORE_LOAD_SUMS
+                       : STORE_LOAD_WHOLE;
+}
+
 static int load_stored(struct view_job *v, struct store_reader *reader, struct side *side,
                        const struct reference_item *item) {
         struct id_list list = {0};
         int r = resolve_item(&v->job, reader, item, &list);
         for (size_t i = 0; r == 0 && i < list.n_ids; i++) {
                 struct snapshot *snapshot;
-                r = store_reader_load(reader, list.ids[i], &snapshot);
+                r = store_reader_load(reader, list.ids[i], what_to_load(v), &snapshot);
                 if (r == 0)
                         r = add_source(v, side, snapshot);
                 if (r != 0)
@@ -158,6 +167,8 @@ static int compute(struct view_job *v, const struct reply_sink *sink, char **mes
                                      v->request->compare->view, sink, messagep);
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_EXPORT:
                 return export_replies(new->sources, new->n_sources, v->request->export, &v->job.replies, messagep);
+        case TRACEMALLOCD__CONTROL__REQUEST__BODY_BLOCK:
+                return block_reply(&new->sources[0], sink, messagep);
         default:
                 return query_traces(new->sources, new->n_sources, v->request->traces->view, sink, messagep);
         }
@@ -180,8 +191,11 @@ static void run_view(struct pool_job *job) {
         char *message = NULL;
         r = compute(v, &sink, &message);
         if (r != 0)
-                pool_job_fail(job, r == QUERY_E_USAGE ? CONTROL_USAGE : CONTROL_FAILED, "%s",
-                              message ? message : strerror(r < 0 ? -r : ENOMEM));
+                pool_job_fail(job,
+                              r == QUERY_E_USAGE        ? CONTROL_USAGE
+                              : r == BLOCK_REPLY_E_NONE ? CONTROL_NOT_FOUND
+                                                        : CONTROL_FAILED,
+                              "%s", message ? message : strerror(r < 0 ? -r : ENOMEM));
         free(message);
 }
 
@@ -265,9 +279,13 @@ static int parse_side(const struct request *r, struct view_job *v, const char *t
 
 static bool may_read_live(const struct request *r, const struct reference_item *item) {
         struct process *p = item->number > INT32_MAX ? NULL : process_find(r->daemon, (pid_t)item->number);
+        if (p) {
+                process_notice_end(p);
+                p = p->state == PROCESS_ALIVE ? p : NULL;
+        }
         char message[96];
         if (!p) {
-                snprintf(message, sizeof message, "process %" PRId64 " is not traced; tmctl ps shows those that are",
+                snprintf(message, sizeof message, "process %" PRId64 " is not traced; 'tmctl ps' shows those that are",
                          item->number);
                 request_unknown_pid(r, (uint32_t)item->number, message);
         } else if (!credentials_may(r->who, p->uid)) {
@@ -317,6 +335,10 @@ static bool find_files(const struct request *r, struct view_job *v) {
 
 static void cut_live(struct view_job *v) {
         struct feed_snapshot_options options = {.kind = SNAPSHOT_LIVE, .position = FEED_POSITION_NOW};
+        if (v->request->body_case == TRACEMALLOCD__CONTROL__REQUEST__BODY_BLOCK) {
+                options.one_block = true;
+                options.address = v->request->block->address;
+        }
         for (size_t i = 0; i < v->n_sides; i++) {
                 for (size_t k = 0; k < v->sides[i].reference->n_items; k++) {
                         const struct reference_item *item = &v->sides[i].reference->items[k];
@@ -369,4 +391,10 @@ void request_traces(const struct request *r) {
 
 void request_export(const struct request *r) {
         start_view(r, r->body->export->snapshot, NULL);
+}
+
+void request_block(const struct request *r) {
+        char live[16];
+        snprintf(live, sizeof live, "@%" PRIu32, r->body->block->pid);
+        start_view(r, live, NULL);
 }

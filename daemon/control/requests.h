@@ -30,11 +30,12 @@ void request_traces(const struct request *r);
 void request_control(const struct request *r);
 void request_export(const struct request *r);
 void request_import(const struct request *r);
+void request_block(const struct request *r);
 void request_run_begin(const struct request *r);
 void request_run_wait(const struct request *r);
 
 /** request_select() - selection_make(), and the answer where it fails
- * A pid that is dead is looked up among the exit snapshots, so that the message can name its last one.
+ * Where it is the dead that fit, their exit snapshots are looked up, so that the message can name the last one.
  * Return: 0; else the request is answered (or will be). */
 int request_select(const struct request *r, const Tracemallocd__Control__ProcessSelector *selector, bool everything,
                    struct selection *s);

@@ -51,6 +51,26 @@ static bool has_pid(const Tracemallocd__Control__ProcessSelector *selector, cons
         return false;
 }
 
+bool selector_matches(const Tracemallocd__Control__ProcessSelector *selector, const struct process *p) {
+        return has_pid(selector, p) || named(selector, p);
+}
+
+char **selector_texts(const ProtobufCBinaryData *texts, size_t n) {
+        char **copies = calloc(n + 1, sizeof *copies);
+        for (size_t i = 0; copies && i < n; i++) {
+                copies[i] = strndup(texts[i].len ? (const char *)texts[i].data : "", texts[i].len);
+                if (!copies[i])
+                        return copies; /* shorter: the caller sees the NULL */
+        }
+        return copies;
+}
+
+void selector_texts_free(char **texts) {
+        for (size_t i = 0; texts && texts[i]; i++)
+                free(texts[i]);
+        free(texts);
+}
+
 static int fail(struct selection *s, int code, const char *format, unsigned pid) {
         snprintf(s->message, sizeof s->message, format, pid);
         selection_deinit(s);
@@ -66,7 +86,7 @@ static int check_pids(struct daemon *d, const struct credentials *who,
                         return fail(s, SELECTOR_E_NOT_FOUND, "no process %u", s->missing_pid);
                 if (!p)
                         return fail(s, SELECTOR_E_NOT_FOUND,
-                                    "process %u is not traced; start it with tmctl run, tmctl ps shows those that are",
+                                    "process %u is not traced; 'tmctl ps' shows those that are, 'tmctl run' starts one",
                                     s->missing_pid);
                 if (!credentials_may(who, p->uid))
                         return fail(s, SELECTOR_E_DENIED, "process %u belongs to another user", s->missing_pid);
@@ -81,6 +101,8 @@ int selection_make(struct daemon *d, const struct credentials *who,
         *s = (struct selection){0};
         if (!selector)
                 selector = &none;
+        for (struct process *p = d->processes; p; p = p->next)
+                process_notice_end(p);
         int r = check_pids(d, who, selector, s);
         if (r != 0)
                 return r;
@@ -92,12 +114,12 @@ int selection_make(struct daemon *d, const struct credentials *who,
         while (last && last->next)
                 last = last->next;
         for (struct process *p = last; p; p = p->previous) {
-                if (p->state == PROCESS_ALIVE && credentials_may(who, p->uid) &&
-                    (all || has_pid(selector, p) || named(selector, p)))
+                if (p->state == PROCESS_ALIVE && credentials_may(who, p->uid) && (all || selector_matches(selector, p)))
                         s->processes[s->n_processes++] = p;
         }
         if (s->n_processes == 0 && !all)
-                return fail(s, SELECTOR_E_NOT_FOUND, "no traced process fits; tmctl ps shows those that there are", 0);
+                return fail(s, SELECTOR_E_NOT_FOUND, "no traced process fits; 'tmctl ps' shows those that there are",
+                            0);
         return 0;
 }
 

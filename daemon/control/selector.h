@@ -3,6 +3,7 @@
 
 /* Which living processes a client means. Main loop. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/base/credentials.h"
@@ -31,6 +32,14 @@ int selection_make(struct daemon *d, const struct credentials *who,
                    const Tracemallocd__Control__ProcessSelector *selector, bool everything, struct selection *s);
 
 void selection_deinit(struct selection *s);
+
+/** selector_matches() - whether it names this process, whatever its state */
+bool selector_matches(const Tracemallocd__Control__ProcessSelector *selector, const struct process *p);
+
+/** selector_texts() - names or units as C strings, a NULL behind the last
+ * Return: free with selector_texts_free(); fewer than @n where memory ran out. */
+char **selector_texts(const ProtobufCBinaryData *texts, size_t n);
+void selector_texts_free(char **texts);
 
 /** selector_unit_matches() - "redis" and "redis.service" mean the same unit */
 bool selector_unit_matches(const char *unit, const char *wanted);

@@ -18,6 +18,7 @@
 #define FDS_MAX          253   /* Linux: SCM_MAX_FD, the most that one recvmsg() gives */
 #define HELLO_TIMEOUT_MS 10000 /* a process that is stopped between connect and Hello gets another chance later */
 #define READS_PER_WAKE   16    /* then other peers have their turn */
+#define READS_AT_END     4096  /* of what a socket holds, 8 KiB at a time: more than its buffer and the window */
 #define REPLY_BYTES_MAX  512
 
 struct agent_peer {
@@ -112,8 +113,10 @@ static void send_message(struct agent_peer *p, const Tracemallocd__Agent__Daemon
                 memcpy(CMSG_DATA(cmsg), fds, n_fds * sizeof(int));
         }
         ssize_t n = sendmsg(p->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+                return; /* it is gone, but what it sent before is not read yet: the reader will come to the end */
         if (n != (ssize_t)iov.iov_len)
-                agent_peer_drop(p, n < 0 && errno == EPIPE ? NULL : "it does not read its replies");
+                agent_peer_drop(p, "it does not read its replies");
 }
 
 static void send_welcome(struct agent_peer *p, const struct agent_welcome *w) {
@@ -285,13 +288,20 @@ static ssize_t read_some(struct agent_peer *p) {
 
 static void on_poll(uv_poll_t *poll, int status, int events) {
         struct agent_peer *p = poll->data;
-        if (status < 0)
+        if (status < 0) { /* it died with our replies unread; what it had sent is still here */
+                agent_peer_drain(p);
                 return agent_peer_drop(p, NULL);
+        }
         for (int i = 0; i < READS_PER_WAKE && !p->closing; i++) {
                 if (read_some(p) <= 0)
                         return;
                 consume_messages(p);
         }
+}
+
+void agent_peer_drain(struct agent_peer *p) {
+        for (int i = 0; i < READS_AT_END && !p->closing && read_some(p) > 0; i++)
+                consume_messages(p);
 }
 
 static void on_hello_timeout(uv_timer_t *timer) {

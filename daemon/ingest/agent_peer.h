@@ -57,6 +57,10 @@ void agent_peer_ack(struct agent_peer *p, uint64_t sequence);
 /** agent_peer_set_mode() - socket way: tell the agent what to record from now on */
 void agent_peer_set_mode(struct agent_peer *p, uint32_t mode, uint32_t traceback_limit, uint32_t domains);
 
+/** agent_peer_drain() - handle what the process of a peer wrote before its end, up to the end of the connection
+ * (which drops the peer) or a bound on what a process may have under way */
+void agent_peer_drain(struct agent_peer *p);
+
 /** agent_peer_drop() - close, with a log line that gives @reason unless it is NULL; may be called from within a handler
  */
 void agent_peer_drop(struct agent_peer *p, const char *reason);

@@ -337,6 +337,8 @@ int feed_snapshot(struct feed *feed, const struct feed_snapshot_options *options
         }
         op->kinds[0] = options->kind;
         op->wanted[0] = true;
+        op->one_block = options->one_block;
+        op->address = options->address;
         op->taken_at_ns = options->taken_at_ns ? options->taken_at_ns : realtime_ns();
         op->snapshot_cb = cb;
         op->data = data;
@@ -408,6 +410,11 @@ int feed_set_info(struct feed *feed, const struct snapshot_info *info) {
 void feed_end(struct feed *feed) {
         if (feed->by_ring && !feed->finishing)
                 ring_reader_set_mode(&feed->ring, TRACE_ENDED);
+}
+
+void feed_cut_off(struct feed *feed) {
+        if (!feed->finishing && !feed->by_ring)
+                send_simple_op(feed, FEED_OP_CUT_OFF, feed_position(feed));
 }
 
 void feed_drop_fork(struct feed *feed, uint32_t token) {

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "daemon/ingest/worker.h"
+#include "daemon/live/image.h"
 #include "daemon/live/snapshot.h"
 
 struct feed;
@@ -45,6 +46,7 @@ enum feed_notice_kind {
         FEED_NOTICE_EXIT,      /* EXIT was read; status */
         FEED_NOTICE_EXEC,      /* EXEC was read; the process may become another image now */
         FEED_NOTICE_EXEC_BACK, /* it did not */
+        FEED_NOTICE_PHASE,     /* PHASE was read: phase */
 };
 
 struct feed_notice {
@@ -53,6 +55,7 @@ struct feed_notice {
         uint64_t position;
         uint32_t token, pid;
         uint64_t status;
+        struct image_phase phase;
 };
 
 /* @data: feed_options.data. May call feed functions, also feed_free(). */
@@ -125,6 +128,8 @@ struct feed_snapshot_options {
         uint64_t position;       /* of feed_position(), or FEED_POSITION_NOW */
         int64_t taken_at_ns;     /* 0: now */
         const char *label;       /* NULL: that of options.info */
+        bool one_block;          /* only the block that contains address: info.block_address, or nothing */
+        uint64_t address;
 };
 
 /* @snapshot: one reference, the callee's; NULL with @error < 0: -ECANCELED (feed_free()), -ENOMEM. */
@@ -173,6 +178,10 @@ int feed_set_info(struct feed *feed, const struct snapshot_info *info);
 
 /** feed_end() - the daemon leaves: TRACE_ENDED; the agent stops and greets the next daemon later */
 void feed_end(struct feed *feed);
+
+/** feed_cut_off() - socket way: the connection is gone; unless the process has said that it ends, its table is
+ * inexact from here on. Main loop. Nothing happens without memory: the end of the feed says it again. */
+void feed_cut_off(struct feed *feed);
 
 /** feed_drop_fork() - nobody will claim that fork's table (its child did an exec, or is dead). Unknown tokens are fine.
  */

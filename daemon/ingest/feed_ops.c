@@ -20,7 +20,10 @@ static void finish_op(struct feed *feed, struct feed_op *op) {
 /* Cut what the op wants; it is read out in later rounds. */
 static void begin_reading(struct feed *feed, struct feed_op *op) {
         for (size_t i = 0; i < 2 && op->error == 0; i++) {
-                if (op->wanted[i])
+                if (op->one_block && op->wanted[i])
+                        op->error = image_snapshot_begin_block(&feed->image, op->address, &feed->definitions.source,
+                                                               &op->reading[i]);
+                else if (op->wanted[i])
                         op->error = image_snapshot_begin(&feed->image, op->kinds[i], &feed->definitions.source,
                                                          &op->reading[i]);
         }
@@ -31,6 +34,8 @@ static void begin_reading(struct feed *feed, struct feed_op *op) {
 void feed_op_start(struct feed *feed, struct feed_op *op) {
         switch (op->kind) {
         case FEED_OP_FINISH:
+                if (!feed->by_ring)
+                        image_cut_off(&feed->image); /* a ring outlives its process, what was not sent does not */
                 feed->finish = op;
                 begin_reading(feed, op);
                 return;
@@ -51,6 +56,9 @@ void feed_op_start(struct feed *feed, struct feed_op *op) {
                 break;
         case FEED_OP_DROP_FORK:
                 image_fork_free(image_fork_take(&feed->image, op->token));
+                break;
+        case FEED_OP_CUT_OFF:
+                image_cut_off(&feed->image);
                 break;
         }
         finish_op(feed, op);

@@ -22,6 +22,7 @@ enum feed_op_kind {
         FEED_OP_START,
         FEED_OP_STOP,
         FEED_OP_DROP_FORK,
+        FEED_OP_CUT_OFF,
 };
 
 /* Something asked for at a position. From the main loop to the worker's queue of the feed and back. */
@@ -39,6 +40,8 @@ struct feed_op {
         struct snapshot *snapshots[2];
         enum snapshot_kind kinds[2];
         bool wanted[2];
+        bool one_block;
+        uint64_t address; /* with one_block */
         int64_t taken_at_ns;
         char *label, *ended_by; /* NULL: those of the feed's info */
         feed_snapshot_cb snapshot_cb;

@@ -159,12 +159,23 @@ static void wake_writers(struct ring_reader *r) {
 
 /* Our store of tail and our load of waiters are seq_cst, as the writer's increment of waiters and its last look at tail
  * are: one of the two sees the other. */
+static void wake_if_waiting(struct ring_reader *r) {
+        r->woken_at = r->position;
+        if (atomic_load(&((struct ring_header *)r->header)->waiters) != 0)
+                wake_writers(r);
+}
+
 void ring_reader_release(struct ring_reader *r) {
         if (atomic_load_explicit(&r->control->tail, memory_order_relaxed) == r->position)
                 return;
         atomic_store(&r->control->tail, r->position);
-        if (atomic_load(&((struct ring_header *)r->header)->waiters) != 0)
-                wake_writers(r);
+        if (r->position - r->woken_at >= ring_reader_size(r) / 8)
+                wake_if_waiting(r);
+}
+
+void ring_reader_wake(struct ring_reader *r) {
+        if (r->position != r->woken_at)
+                wake_if_waiting(r);
 }
 
 bool ring_reader_arm(struct ring_reader *r) {

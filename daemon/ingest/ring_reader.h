@@ -23,6 +23,7 @@ struct ring_reader {
         unsigned log2_size;
         uint64_t mapped_bytes;
         uint64_t position;      /* everything before it was read */
+        uint64_t woken_at;      /* position when we last looked whether writers wait */
         uint64_t hole_since_ns; /* 0: not at a hole */
         bool late_writers; /* a hole was skipped while the process lived: its writer may come back and write there */
 };
@@ -76,8 +77,12 @@ bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint
  * @lostp: records given up. Return: whether it could. */
 bool ring_reader_resync(struct ring_reader *r, uint64_t limit, uint64_t *lostp);
 
-/** ring_reader_release() - the position becomes the tail; wake who waits for room */
+/** ring_reader_release() - the position becomes the tail. Who waits for room is woken when there is an eighth of the
+ * ring: with less they would write a little, wait again, and cost a system call a batch. */
 void ring_reader_release(struct ring_reader *r);
+
+/** ring_reader_wake() - wake who waits for room, however little there is: before the reader turns away */
+void ring_reader_wake(struct ring_reader *r);
 
 /** ring_reader_arm() - before a sleep: have a writer ring the doorbell when the ring is half full
  * Return: false if it is already (do not sleep). */

@@ -4,6 +4,8 @@
 
 #include "daemon/live/code_map.h"
 
+#include "proto/ring.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +88,9 @@ int code_map_location(struct code_map *map, struct snapshot_builder *builder, co
                                              .filename = entry->filename,
                                              .function = entry->function,
                                              .lineno = entry->first_line};
-        if (instruction > 0)
+        if (instruction & NODE_VALUE_LINE)
+                location.lineno = (uint32_t)instruction <= INT32_MAX ? (uint32_t)instruction : 0;
+        else if (instruction > 0)
                 location.lineno = line_runs_find(map->lines.runs + entry->first_run, entry->n_runs, instruction - 1);
         return snapshot_builder_location(builder, &location, locationp);
 }

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUMS_AHEAD 8 /* events between the prefetch of a slot and its use: about the latency of one cache miss */
+/* events between the prefetch of a line and its use, each about the latency of a cache miss */
+#define SLOT_AHEAD  8
+#define INDEX_AHEAD 16
+#define CELL_AHEAD  32
 
 static int open_state(struct image *image) {
         struct trace_table *table;
@@ -236,6 +239,7 @@ static void apply_fork(struct image *image, const struct event *event) {
         }
         fork->modules = module_map_ref(image->modules);
         fork->n_modules = image->modules->n_entries;
+        fork->phase = image->phase;
         fork->token = event->argument;
         fork->exact = image_is_exact(image);
         fork->next = image->forks;
@@ -271,13 +275,16 @@ static bool apply_rare(struct image *image, const struct event *event) {
         case RECORD_EXIT:
                 image->exit_seen = true;
                 image->exit_status = event->word[0];
+                image->farewell = event->argument == 0;
                 return true;
         case RECORD_EXEC:
         case RECORD_EXEC_BACK:
                 image->exec_pending = event->type == RECORD_EXEC;
+                image->farewell = image->exec_pending && event->argument == 0;
                 return true;
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:
+        case RECORD_PHASE:
                 return true;
         default: /* MODULE_UNLOAD: its generation stays, blocks may point at it */
                 return false;
@@ -291,28 +298,36 @@ static bool is_about_blocks(unsigned type) {
 }
 
 /* For all types alike: where word[0] is no address, a cell is fetched for nothing. */
-static void prefetch_cells(const struct image *image, struct event *events, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                events[i].hash = trace_table_hash(image->table, events[i].domain, events[i].word[0]);
-                __builtin_prefetch(trace_table_home(image->table, events[i].hash), 1);
-        }
+static void prefetch_cell(const struct image *image, struct event *event) {
+        event->hash = trace_table_hash(image->table, event->domain, event->word[0]);
+        const struct trace_cell *home = trace_table_home(image->table, event->hash);
+        __builtin_prefetch(home, 1);
+        __builtin_prefetch((const char *)(home + 3) - 1, 1); /* where the run mostly ends */
 }
 
-/* The slot of an allocation's node, or of the block that lies at the home of a freed address (mostly that one). */
-static void prefetch_slot(const struct image *image, const struct event *event) {
-        uint32_t node = event->argument;
-        if (event->type != RECORD_ALLOC)
-                node = trace_cell_node(trace_table_home(image->table, event->hash));
-        if (node < image->sums->n_nodes)
-                __builtin_prefetch(&image->sums->nodes[node], 1);
+/* An allocation's node, or that of the block that lies at the home of a freed address (mostly the one). */
+static uint32_t likely_node(const struct image *image, const struct event *event) {
+        if (event->type == RECORD_ALLOC)
+                return event->argument;
+        return trace_cell_node(trace_table_home(image->table, event->hash));
+}
+
+/* In steps, because each needs what the one before brings. */
+static void prefetch(const struct image *image, struct event *events, size_t i, size_t n) {
+        if (i + CELL_AHEAD < n)
+                prefetch_cell(image, &events[i + CELL_AHEAD]);
+        if (i + INDEX_AHEAD < n)
+                traceback_sums_prefetch_index(image->sums, likely_node(image, &events[i + INDEX_AHEAD]));
+        if (i + SLOT_AHEAD < n)
+                traceback_sums_prefetch_slot(image->sums, likely_node(image, &events[i + SLOT_AHEAD]));
 }
 
 int image_apply(struct image *image, struct event *events, size_t n, size_t *donep) {
-        prefetch_cells(image, events, n);
+        for (size_t i = 0; i < n && i < CELL_AHEAD; i++)
+                prefetch_cell(image, &events[i]);
         for (size_t i = 0; i < n; i++) {
                 const struct event *event = &events[i];
-                if (i + SUMS_AHEAD < n)
-                        prefetch_slot(image, &events[i + SUMS_AHEAD]);
+                prefetch(image, events, i, n);
                 if (__builtin_expect(!image->tracing, 0) && is_about_blocks(event->type))
                         continue;
                 switch (event->type) {
@@ -359,6 +374,24 @@ int image_domain(struct image *image, unsigned index, uint32_t number, const voi
         return domain_map_add(&image->domains, index, number, name, name_length);
 }
 
+const struct image_phase *image_peak_phase(const struct image *image) {
+        return image->sums->total.peak_size != image->phase_peak_size ? &image->phase : &image->old_peak;
+}
+
+/* The peak so far is the old phase's if it rose in it: that is all there is to do, and nothing at each event. */
+void image_begin_phase(struct image *image, const void *label, size_t length) {
+        image->old_peak = *image_peak_phase(image);
+        image->phase_peak_size = image->sums->total.peak_size;
+        image->phase.length = (uint8_t)(length < IMAGE_PHASE_BYTES_MAX ? length : IMAGE_PHASE_BYTES_MAX);
+        if (length)
+                memcpy(image->phase.label, label, image->phase.length);
+}
+
+void image_cut_off(struct image *image) {
+        if (!image->farewell)
+                image->cut_off = true;
+}
+
 void image_lost_told(struct image *image, uint64_t lost_events) {
         image->lost_told = lost_events;
 }
@@ -377,7 +410,7 @@ uint64_t image_lost(const struct image *image) {
 }
 
 bool image_is_exact(const struct image *image) {
-        return !image->begun_inexact && image_lost(image) == 0;
+        return !image->begun_inexact && !image->cut_off && image_lost(image) == 0;
 }
 
 int image_clear(struct image *image) {
@@ -393,6 +426,8 @@ int image_clear(struct image *image) {
         interval_map_init(&image->mappings, image->charge);
         image->lost_forgotten = lost_ever(image);
         image->begun_inexact = false;
+        image->old_peak = image->phase;
+        image->phase_peak_size = 0;
         return 0;
 }
 
@@ -410,6 +445,8 @@ void image_start(struct image *image) {
 
 void image_reset_peak(struct image *image) {
         traceback_sums_reset_peak(image->sums);
+        image->old_peak = image->phase;
+        image->phase_peak_size = image->sums->total.peak_size;
 }
 
 struct image_fork *image_fork_take(struct image *image, uint32_t token) {
@@ -435,6 +472,7 @@ struct image_fork *image_fork_free(struct image_fork *fork) {
 int image_fork_begin(struct image *child, struct image_fork *fork) {
         if (!fork->exact)
                 child->begun_inexact = true;
+        child->phase = fork->phase;
         int r = module_map_copy(child->modules, fork->modules, fork->n_modules);
         if (r == 0)
                 r = domain_map_copy(&child->domains, &fork->domains);

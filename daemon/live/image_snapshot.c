@@ -44,6 +44,9 @@ struct image_snapshot {
         size_t path_capacity;
         uint32_t cut_frames_left;
         bool peak, broken;
+        bool one_block; /* only the smallest that contains address */
+        uint64_t address;
+        struct trace_cell found; /* size is that of the block; key 0: none yet */
 };
 
 static void image_snapshot_free(struct image_snapshot *s) {
@@ -80,17 +83,16 @@ static int open_parts(struct image_snapshot *s, struct image *image) {
         if (!s->memos)
                 return -ENOMEM;
         s->modules = module_map_ref(image->modules);
-        r = sums_cut_open(&s->sums_cut, image->sums);
+        if (!s->one_block)
+                r = sums_cut_open(&s->sums_cut, image->sums);
         if (r == 0 && !s->peak && image_cut(image, &s->cut))
                 return -ENOMEM;
         return r;
 }
 
-int image_snapshot_begin(struct image *image, enum snapshot_kind kind, const struct node_source *source,
-                         struct image_snapshot **snapshotp) {
-        struct image_snapshot *s = calloc(1, sizeof *s);
-        if (!s)
-                return -ENOMEM;
+/* @s: freed on errors */
+static int begin(struct image_snapshot *s, struct image *image, enum snapshot_kind kind,
+                 const struct node_source *source, struct image_snapshot **snapshotp) {
         s->source = source;
         s->peak = kind == SNAPSHOT_PEAK;
         s->n_memos = source->n_nodes(source);
@@ -101,13 +103,42 @@ int image_snapshot_begin(struct image *image, enum snapshot_kind kind, const str
                 return r;
         }
         struct snapshot_info *info = snapshot_builder_info(s->builder);
+        const struct image_phase *phase = s->peak ? image_peak_phase(image) : &image->phase;
+        if (phase->length)
+                info->label = strndup(phase->label, phase->length); /* without memory it has none */
         info->kind = kind;
         info->lost = image_lost(image);
         info->exact = image_is_exact(image);
         info->sizes_known = !s->peak;
-        info->allocated_known = !s->peak;
+        info->allocated_known = !s->peak && !s->one_block;
         *snapshotp = s;
         return 0;
+}
+
+int image_snapshot_begin(struct image *image, enum snapshot_kind kind, const struct node_source *source,
+                         struct image_snapshot **snapshotp) {
+        struct image_snapshot *s = calloc(1, sizeof *s);
+        return s ? begin(s, image, kind, source, snapshotp) : -ENOMEM;
+}
+
+/* Mappings lie in a map of their own, in order of address. */
+static void find_mapping(struct image_snapshot *s, const struct image *image) {
+        struct interval mapping;
+        if (interval_map_find(&image->mappings, s->address, &mapping))
+                s->found = (struct trace_cell){.key = mapping.start | TRACE_KEY_BIT,
+                                               .size = mapping.length,
+                                               .node_domain = mapping.node | DOMAIN_INDEX_MMAP << TRACE_NODE_BITS};
+}
+
+int image_snapshot_begin_block(struct image *image, uint64_t address, const struct node_source *source,
+                               struct image_snapshot **snapshotp) {
+        struct image_snapshot *s = calloc(1, sizeof *s);
+        if (!s)
+                return -ENOMEM;
+        s->one_block = true;
+        s->address = address;
+        find_mapping(s, image);
+        return begin(s, image, SNAPSHOT_LIVE, source, snapshotp);
 }
 
 static int unknown_node(struct image_snapshot *s, uint32_t *nodep) {
@@ -300,6 +331,27 @@ static int add_rows(struct image_snapshot *s, const struct sums_row *rows, size_
         return 0;
 }
 
+/* A block of no bytes has an address all the same. Of two at one place (a program's own domain over malloc's) the
+ * allocator's is meant. */
+static void look_at_blocks(struct image_snapshot *s, const struct trace_cell *cells, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                uint64_t start = trace_cell_address(&cells[i]), size = cells[i].size;
+                if (s->address < start || s->address - start >= (size ? size : 1))
+                        continue;
+                bool smaller = size < s->found.size;
+                bool allocator = size == s->found.size && trace_key_space(trace_cell_domain(&cells[i])) == 0;
+                if (!s->found.key || smaller || allocator)
+                        s->found = cells[i];
+        }
+}
+
+static int add_found(struct image_snapshot *s) {
+        if (!s->found.key)
+                return 0;
+        snapshot_builder_info(s->builder)->block_address = trace_cell_address(&s->found);
+        return add_blocks(s, &s->found, 1);
+}
+
 /* One slice. Return: 0; 1: nothing is left; -ENOMEM. */
 static int read_slice(struct image_snapshot *s) {
         size_t n;
@@ -308,9 +360,14 @@ static int read_slice(struct image_snapshot *s) {
                 int r = cut_read(&s->cut, cells, ROWS_A_SLICE, &n);
                 if (r == CUT_E_BROKEN)
                         return -ENOMEM;
-                if (r == CUT_END)
+                if (r == CUT_END) {
                         cut_close(&s->cut);
-                return r == CUT_END ? 0 : add_blocks(s, cells, n);
+                        return s->one_block ? add_found(s) : 0;
+                }
+                if (!s->one_block)
+                        return add_blocks(s, cells, n);
+                look_at_blocks(s, cells, n);
+                return 0;
         }
         if (!s->sums_cut.sums)
                 return 1;

@@ -110,6 +110,20 @@ int interval_map_insert(struct interval_map *m, const struct interval *interval)
         return 0;
 }
 
+bool interval_map_find(const struct interval_map *m, uint64_t address, struct interval *intervalp) {
+        const struct interval_entry *last = NULL; /* that starts at or below it */
+        for (uint32_t tree = m->root; tree;) {
+                const struct interval_entry *entry = &m->entries[tree];
+                if (entry->interval.start <= address)
+                        last = entry;
+                tree = entry->interval.start <= address ? entry->right : entry->left;
+        }
+        if (!last || address - last->interval.start >= last->interval.length)
+                return false;
+        *intervalp = last->interval;
+        return true;
+}
+
 /* The last entry that starts below @end overlaps, or none that matters before it does: entries are disjoint. */
 bool interval_map_take(struct interval_map *m, uint64_t start, uint64_t length, struct interval *intervalp) {
         uint64_t end = length > UINT64_MAX - start ? UINT64_MAX : start + length;

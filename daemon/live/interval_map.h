@@ -37,5 +37,8 @@ int interval_map_insert(struct interval_map *m, const struct interval *interval)
  */
 bool interval_map_take(struct interval_map *m, uint64_t start, uint64_t length, struct interval *intervalp);
 
+/** interval_map_find() - the range that contains an address. Return: whether there is one. */
+bool interval_map_find(const struct interval_map *m, uint64_t address, struct interval *intervalp);
+
 /** interval_map_check() - abort on a broken invariant (tests) */
 void interval_map_check(const struct interval_map *m);

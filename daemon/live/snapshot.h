@@ -96,14 +96,15 @@ struct snapshot_info {
         uint32_t pid, uid, ppid, image;
         uint32_t kind; /* enum snapshot_kind */
         uint32_t traceback_limit;
-        int64_t taken_at_ns;   /* CLOCK_REALTIME */
-        int64_t started_at_ns; /* of the process, CLOCK_REALTIME */
-        uint64_t size, count;  /* totals over all groups */
-        uint64_t traces;       /* distinct (domain, traceback, size, total_nframe) */
-        uint64_t lost;         /* events that are missing */
-        bool exact;            /* false: events are missing, or blocks from before tracing */
-        bool sizes_known;      /* false: peak */
-        bool allocated_known;  /* allocated_* of the groups mean something */
+        int64_t taken_at_ns;    /* CLOCK_REALTIME */
+        int64_t started_at_ns;  /* of the process, CLOCK_REALTIME */
+        uint64_t size, count;   /* totals over all groups */
+        uint64_t traces;        /* distinct (domain, traceback, size, total_nframe) */
+        uint64_t block_address; /* of the one block that a live table was asked for; else 0 */
+        uint64_t lost;          /* events that are missing */
+        bool exact;             /* false: events are missing, or blocks from before tracing */
+        bool sizes_known;       /* false: peak */
+        bool allocated_known;   /* allocated_* of the groups mean something */
         /* heap strings owned by the snapshot, never NULL, "" where unknown */
         char *name, *exe, *unit, *cgroup, *label, *ended_by;
 };
@@ -169,6 +170,12 @@ int snapshot_builder_group(struct snapshot_builder *b, uint32_t domain, uint32_t
 
 /** snapshot_builder_group_block() - as snapshot_builder_block(), to a group that snapshot_builder_group() gave */
 int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
+
+/** snapshot_builder_group_sizes() - all blocks of a group that has none yet, in one piece
+ * @sizes: [n_sizes] ascending, each once, each count above 0; copied. No other block may be added to the group.
+ * Without a look-up for each size. */
+int snapshot_builder_group_sizes(struct snapshot_builder *b, uint32_t group, const struct snapshot_size *sizes,
+                                 uint32_t n_sizes);
 
 /** snapshot_builder_group_sum(), snapshot_builder_group_allocated() - the same for sums; cannot fail */
 void snapshot_builder_group_sum(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);

@@ -269,6 +269,22 @@ int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uin
         return 0;
 }
 
+int snapshot_builder_group_sizes(struct snapshot_builder *b, uint32_t group, const struct snapshot_size *sizes,
+                                 uint32_t n_sizes) {
+        struct snapshot_group *g = &b->groups[group];
+        assert(g->n_sizes == 0);
+        for (uint32_t i = 0; i < n_sizes; i++) {
+                if (GROW(b, sizes, b->n_sizes))
+                        return -ENOMEM;
+                b->sizes[b->n_sizes++] =
+                        (struct size_entry){.size = sizes[i].size, .count = sizes[i].count, .group = group};
+                g->n_sizes++;
+                g->size += sizes[i].size * sizes[i].count;
+                g->count += sizes[i].count;
+        }
+        return 0;
+}
+
 int snapshot_builder_block(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
                            uint64_t size, uint64_t count) {
         uint32_t group;
@@ -332,6 +348,16 @@ static int compare_sizes(const void *a, const void *b) {
         return (x->size > y->size) - (x->size < y->size);
 }
 
+/* Those that come from the store are in order already. */
+static void sort_sizes(struct snapshot_size *sizes, uint32_t n) {
+        for (uint32_t i = 1; i < n; i++) {
+                if (sizes[i - 1].size > sizes[i].size) {
+                        qsort(sizes, n, sizeof *sizes, compare_sizes);
+                        return;
+                }
+        }
+}
+
 /* Sizes into the order of their groups, ascending in each. */
 static int place_sizes(struct snapshot_builder *b, struct snapshot *s) {
         struct snapshot_size *sizes = malloc((b->n_sizes + 1) * sizeof *sizes);
@@ -349,7 +375,7 @@ static int place_sizes(struct snapshot_builder *b, struct snapshot *s) {
                         (struct snapshot_size){.size = b->sizes[i].size, .count = b->sizes[i].count};
         }
         for (uint32_t i = 0; i < s->n_groups; i++)
-                qsort(sizes + b->groups[i].first_size, b->groups[i].n_sizes, sizeof *sizes, compare_sizes);
+                sort_sizes(sizes + b->groups[i].first_size, b->groups[i].n_sizes);
         s->sizes = sizes;
         s->n_sizes = b->n_sizes;
         return 0;

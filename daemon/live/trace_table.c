@@ -9,11 +9,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
-#define HUGE_PAGES_FROM (UINT64_C(8) << 20) /* arrays of that size are touched all over: fewer TLB misses */
-#define RELEASE_BYTES   (UINT64_C(1) << 20) /* pages of the old array are given back in pieces of that size */
+#define RELEASE_BYTES (UINT64_C(1) << 20) /* pages of the old array are given back in pieces of that size */
 
 static uint64_t cell_hash(const struct trace_table *t, const struct trace_cell *cell) {
         return trace_table_hash(t, trace_cell_domain(cell), trace_cell_address(cell));
@@ -33,15 +31,12 @@ static int array_open(struct trace_array *a, struct charge *charge, unsigned log
         made.n_cells = made.n_homes + (made.n_homes < TRACE_TABLE_TAIL ? made.n_homes : TRACE_TABLE_TAIL);
         if (!charge_take(charge, array_bytes(&made)))
                 return TRACE_TABLE_E_FULL;
-        void *memory = mmap(NULL, array_bytes(&made), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) {
+        int r = region_open(&made.region, array_bytes(&made), array_bytes(&made));
+        if (r) {
                 charge_give(charge, array_bytes(&made));
-                return -ENOMEM;
+                return r;
         }
-        if (array_bytes(&made) >= HUGE_PAGES_FROM)
-                (void)madvise(memory, array_bytes(&made), MADV_HUGEPAGE);
-        made.cells = memory;
+        made.cells = (struct trace_cell *)(void *)made.region.memory;
         *a = made;
         return 0;
 }
@@ -49,7 +44,7 @@ static int array_open(struct trace_array *a, struct charge *charge, unsigned log
 static void array_close(struct trace_array *a, struct charge *charge) {
         if (!a->cells)
                 return;
-        munmap(a->cells, array_bytes(a));
+        region_close(&a->region);
         charge_give(charge, array_bytes(a));
         *a = (struct trace_array){};
 }
@@ -78,7 +73,8 @@ static void array_erase(const struct trace_table *t, const struct trace_array *a
 
 static void set_thresholds(struct trace_table *t) {
         size_t n_homes = t->current.n_homes;
-        t->grow_at = n_homes - n_homes / 4;
+        /* 24 bytes * 32/25 are less than the 32 that a block may cost, with what else there is */
+        t->grow_at = n_homes / 32 * 25;
         t->shrink_at = n_homes > (size_t)1 << TRACE_TABLE_LOG2_MIN ? n_homes / 8 : 0;
 }
 
@@ -136,13 +132,11 @@ static int start_migration(struct trace_table *t, unsigned log2_homes) {
 }
 
 static void release_behind(struct trace_table *t, size_t index) {
-        const size_t page = 4096;
-        size_t from = (t->released * sizeof(struct trace_cell) + page - 1) / page * page;
-        size_t to = index * sizeof(struct trace_cell) / page * page;
-        if (to < from + RELEASE_BYTES)
+        size_t to = index * sizeof(struct trace_cell) / RELEASE_BYTES * RELEASE_BYTES;
+        if (to <= t->released)
                 return;
-        (void)madvise((char *)t->old.cells + from, to - from, MADV_DONTNEED);
-        t->released = index;
+        region_discard(&t->old.region, t->released, to);
+        t->released = to;
 }
 
 /* Stops only at an empty cell: then no run crosses the border, and every key with a home before it is behind it. */

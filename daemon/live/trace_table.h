@@ -6,11 +6,11 @@
  * birth. Domains malloc and python share one key space, every other domain has
  * its own.
  *
- * Open addressing with linear probing, cells of 24 bytes, at most 3/4 full (7/8
- * where the charge forbids growth): 32 bytes a block at its fullest. The home of a key is the top of its
- * hash, so the table lies in hash order, and one number, a hash, says how far a migration or the
- * reading of a cut has come: neither growth nor the backward shift of a deletion moves a cell across it.
- * No wrap at the end: TRACE_TABLE_TAIL cells more catch the last runs.
+ * Open addressing with linear probing, cells of 24 bytes, at most 25/32 full (7/8
+ * where the charge forbids growth): 31 bytes a block at its fullest, 62 when it has just doubled. The home of a key is
+ * the top of its hash, so the table lies in hash order, and one number, a hash, says how far a migration or the reading
+ * of a cut has come: neither growth nor the backward shift of a deletion moves a cell across it. No wrap at the end:
+ * TRACE_TABLE_TAIL cells more catch the last runs.
  *
  * Growth and shrinking move a few cells with each insertion or removal, from the
  * old array to the new one; pages behind are given back at once. Hashes are seeded from
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "daemon/live/charge.h"
+#include "daemon/live/region.h"
 
 struct cut;
 
@@ -33,7 +34,7 @@ enum {
 
 #define TRACE_TABLE_LOG2_MIN 9 /* 12 KiB: most processes of a machine are small */
 #define TRACE_TABLE_TAIL                                                                                               \
-        1024 /* longest run at 3/4 is about 450 cells in 2**24; a table with fewer cells has as many again */
+        1024 /* longest run at 25/32 is about 600 cells in 2**24; a table with fewer cells has as many again */
 #define TRACE_NODE_BITS 24 /* NODE_CAPACITY_MAX */
 
 struct trace_cell {
@@ -44,6 +45,7 @@ struct trace_cell {
 };
 
 struct trace_array {
+        struct region region;
         struct trace_cell *cells;
         unsigned shift; /* home of a hash: hash >> shift */
         size_t n_homes, n_cells;
@@ -53,7 +55,7 @@ struct trace_table {
         struct trace_array current;
         struct trace_array old; /* cells NULL: no migration */
         uint64_t migrated;      /* hashes below are in current, others in old; meaningless without a migration */
-        size_t released;        /* cells of old whose pages were given back */
+        size_t released;        /* bytes of old that were given back */
         uint64_t seed[2];
         uint64_t count;      /* blocks */
         uint64_t grow_at;    /* count at which an insertion starts to grow */

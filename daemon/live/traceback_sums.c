@@ -11,43 +11,65 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define NODES_MIN    64 /* one page; memory of small processes is what counts */
-#define OVERFLOW_MIN 64
+#define SAVED_MIN 256
+#define INDEX_MIN 512 /* half a page each: memory of small processes is what counts */
+#define SLOTS_MIN 32
+#define SLOTS_MAX (UINT32_C(1) << TRACE_NODE_BITS)
 
-static size_t slots_bytes(uint32_t capacity) {
-        return capacity * sizeof(struct node_sums);
-}
+_Static_assert(SUMS_NODE_BITS == TRACE_NODE_BITS, "one layout of node_domain");
 
-/* Zeroed memory that grows by moving pages, not bytes. */
-static bool slots_grow(struct traceback_sums *s, struct node_sums **slotsp, uint32_t *capacityp, uint32_t capacity) {
-        size_t old_bytes = slots_bytes(*capacityp), bytes = slots_bytes(capacity);
+/* Charged as it is reserved for use; what was never touched costs no memory. */
+static bool grow(struct traceback_sums *s, struct region *region, size_t old_bytes, size_t bytes) {
         if (!charge_take(s->charge, bytes - old_bytes))
                 return false;
-        void *memory =
-                *slotsp ? mremap(*slotsp, old_bytes, bytes, MREMAP_MAYMOVE)
-                        : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) {
-                charge_give(s->charge, bytes - old_bytes);
+        if (region_grow(region, bytes) == 0)
+                return true;
+        charge_give(s->charge, bytes - old_bytes);
+        return false;
+}
+
+static bool index_grow(struct traceback_sums *s, uint32_t capacity) {
+        if (!grow(s, &s->index_region, s->index_capacity * sizeof *s->index, capacity * sizeof *s->index))
                 return false;
-        }
-        *slotsp = memory;
-        *capacityp = capacity;
+        s->index_capacity = capacity;
         return true;
+}
+
+static bool slots_grow(struct traceback_sums *s, uint32_t capacity) {
+        if (!grow(s, &s->slots_region, s->slots_capacity * sizeof *s->slots, capacity * sizeof *s->slots))
+                return false;
+        s->slots_capacity = capacity;
+        return true;
+}
+
+static uint64_t charged_bytes(const struct traceback_sums *s) {
+        return s->index_capacity * sizeof *s->index + s->slots_capacity * sizeof *s->slots;
+}
+
+static void free_sums(struct traceback_sums *s) {
+        region_close(&s->index_region);
+        region_close(&s->slots_region);
+        charge_give(s->charge, charged_bytes(s));
+        charge_unref(s->charge);
+        free(s);
 }
 
 int traceback_sums_new(struct charge *charge, struct traceback_sums **sumsp) {
         struct traceback_sums *s = calloc(1, sizeof *s);
         if (!s)
                 return -ENOMEM;
-        s->charge = charge;
-        if (!slots_grow(s, &s->nodes, &s->nodes_capacity, NODES_MIN)) {
-                free(s);
+        s->charge = charge_ref(charge);
+        s->refs = 1;
+        s->n_slots = 1;
+        if (region_open(&s->index_region, (size_t)SLOTS_MAX * sizeof *s->index, 0) ||
+            region_open(&s->slots_region, (size_t)SLOTS_MAX * sizeof *s->slots, 0) || !index_grow(s, INDEX_MIN) ||
+            !slots_grow(s, SLOTS_MIN)) {
+                free_sums(s);
                 return -ENOMEM;
         }
-        charge_ref(charge);
-        s->refs = 1;
+        s->index = (uint32_t *)(void *)s->index_region.memory;
+        s->slots = (struct node_sums *)(void *)s->slots_region.memory;
         *sumsp = s;
         return 0;
 }
@@ -61,19 +83,14 @@ struct traceback_sums *traceback_sums_unref(struct traceback_sums *s) {
         if (!s || --s->refs > 0)
                 return NULL;
         assert(!s->cuts);
-        munmap(s->nodes, slots_bytes(s->nodes_capacity));
-        if (s->overflow)
-                munmap(s->overflow, slots_bytes(s->overflow_capacity));
-        charge_give(s->charge, slots_bytes(s->nodes_capacity) + slots_bytes(s->overflow_capacity));
-        charge_unref(s->charge);
-        free(s);
+        free_sums(s);
         return NULL;
 }
 
-static struct sums_row row_of(const struct node_sums *slot, uint32_t node, uint64_t peak_epoch) {
+static struct sums_row row_of(const struct node_sums *slot, uint64_t peak_epoch) {
         bool since_peak = slot->epoch == peak_epoch;
-        return (struct sums_row){.node = node,
-                                 .domain = slot->domain_plus_1 - 1,
+        return (struct sums_row){.node = slot->node_domain & ((UINT32_C(1) << TRACE_NODE_BITS) - 1),
+                                 .domain = node_sums_domain(slot),
                                  .live_size = slot->live_size,
                                  .live_count = slot->live_count,
                                  .allocated_size = slot->allocated_size,
@@ -82,25 +99,9 @@ static struct sums_row row_of(const struct node_sums *slot, uint32_t node, uint6
                                  .peak_count = since_peak ? slot->peak_count : slot->live_count};
 }
 
-/* All slots of a node that are in use. [at most 256] */
-static size_t node_rows(const struct traceback_sums *s, uint32_t node, uint64_t peak_epoch, struct sums_row *rows) {
-        const struct node_sums *slot = &s->nodes[node];
-        if (!slot->domain_plus_1)
-                return 0;
-        size_t n = 0;
-        rows[n++] = row_of(slot, node, peak_epoch);
-        for (uint32_t next = slot->next; next; next = slot->next) {
-                slot = &s->overflow[next];
-                rows[n++] = row_of(slot, node, peak_epoch);
-        }
-        return n;
-}
-
-static void save_node(struct sums_cut *cut, uint32_t node) {
-        struct sums_row rows[SUMS_CUT_READ_MIN];
-        size_t n = node_rows(cut->sums, node, cut->peak_epoch, rows);
-        if (cut->n_saved + n > cut->saved_capacity) {
-                size_t capacity = 2 * cut->saved_capacity + SUMS_CUT_READ_MIN;
+static void save_slot(struct sums_cut *cut, uint32_t index) {
+        if (cut->n_saved == cut->saved_capacity) {
+                size_t capacity = 2 * cut->saved_capacity + SAVED_MIN;
                 struct sums_row *saved = realloc(cut->saved, capacity * sizeof *saved);
                 if (!saved) {
                         cut->broken = true;
@@ -109,60 +110,48 @@ static void save_node(struct sums_cut *cut, uint32_t node) {
                 cut->saved = saved;
                 cut->saved_capacity = capacity;
         }
-        if (n)
-                memcpy(cut->saved + cut->n_saved, rows, n * sizeof *rows);
-        cut->n_saved += n;
-        cut->saved_nodes[node / 64] |= UINT64_C(1) << node % 64;
+        cut->saved[cut->n_saved++] = row_of(&cut->sums->slots[index], cut->peak_epoch);
+        cut->saved_slots[index / 64] |= UINT64_C(1) << index % 64;
 }
 
-static void save_for_cuts(struct traceback_sums *s, uint32_t node) {
+static void save_for_cuts(struct traceback_sums *s, uint32_t index) {
         for (struct sums_cut *cut = s->cuts; cut; cut = cut->next) {
-                if (node >= cut->cursor && node < cut->n_nodes && !cut->broken &&
-                    !(cut->saved_nodes[node / 64] >> node % 64 & 1))
-                        save_node(cut, node);
+                if (index >= cut->cursor && index < cut->n_slots && !cut->broken &&
+                    !(cut->saved_slots[index / 64] >> index % 64 & 1))
+                        save_slot(cut, index);
         }
 }
 
-static struct node_sums *new_overflow(struct traceback_sums *s, uint32_t *indexp) {
-        if (s->n_overflow == s->overflow_capacity &&
-            !slots_grow(s, &s->overflow, &s->overflow_capacity,
-                        s->overflow_capacity ? 2 * s->overflow_capacity : OVERFLOW_MIN))
-                return NULL;
-        if (s->n_overflow == 0)
-                s->n_overflow = 1;
-        *indexp = s->n_overflow++;
-        return &s->overflow[*indexp];
+/* At the end of the node's chain. Return: 0 without memory. */
+static uint32_t new_slot(struct traceback_sums *s, uint32_t node, uint32_t node_domain, uint32_t last) {
+        if (s->n_slots == s->slots_capacity && !slots_grow(s, 2 * s->slots_capacity))
+                return 0;
+        uint32_t index = s->n_slots++;
+        s->slots[index].node_domain = node_domain;
+        *(last ? &s->slots[last].next : &s->index[node]) = index;
+        return index;
 }
 
 struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t node, unsigned domain) {
-        if (node >= s->nodes_capacity) {
-                uint32_t capacity = s->nodes_capacity;
+        uint32_t node_domain = node | domain << TRACE_NODE_BITS;
+        if (node >= s->index_capacity) {
+                uint32_t capacity = s->index_capacity;
                 while (capacity <= node)
                         capacity *= 2;
-                if (!slots_grow(s, &s->nodes, &s->nodes_capacity, capacity))
+                if (!index_grow(s, capacity))
                         return NULL;
         }
-        if (node >= s->n_nodes)
-                s->n_nodes = node + 1;
-        save_for_cuts(s, node);
-        struct node_sums *slot = &s->nodes[node];
-        if (!slot->domain_plus_1)
-                slot->domain_plus_1 = domain + 1;
-        while (slot->domain_plus_1 != domain + 1) {
-                if (slot->next) {
-                        slot = &s->overflow[slot->next];
-                        continue;
-                }
-                /* the overflow array may move: remember the slot by its place */
-                uint32_t index, from = slot == &s->nodes[node] ? 0 : (uint32_t)(slot - s->overflow);
-                struct node_sums *made = new_overflow(s, &index);
-                if (!made)
-                        return NULL;
-                (from ? &s->overflow[from] : slot)->next = index;
-                made->domain_plus_1 = domain + 1;
-                slot = made;
+        uint32_t index = s->index[node], last = 0;
+        while (index && s->slots[index].node_domain != node_domain) {
+                last = index;
+                index = s->slots[index].next;
         }
-        return slot;
+        if (!index)
+                index = new_slot(s, node, node_domain, last);
+        if (!index)
+                return NULL;
+        save_for_cuts(s, index);
+        return &s->slots[index];
 }
 
 void traceback_sums_reset_peak(struct traceback_sums *s) {
@@ -174,16 +163,13 @@ void traceback_sums_reset_peak(struct traceback_sums *s) {
 
 void traceback_sums_check(const struct traceback_sums *s) {
         struct sums_total total = {}, domains[256] = {};
-        for (uint32_t node = 0; node < s->n_nodes; node++) {
-                struct sums_row rows[SUMS_CUT_READ_MIN];
-                size_t n = node_rows(s, node, s->peak_epoch, rows);
-                for (size_t i = 0; i < n; i++) {
-                        total.live_size += rows[i].live_size;
-                        total.live_count += rows[i].live_count;
-                        total.peak_size += rows[i].peak_size;
-                        domains[rows[i].domain].live_size += rows[i].live_size;
-                        domains[rows[i].domain].live_count += rows[i].live_count;
-                }
+        for (uint32_t index = 1; index < s->n_slots; index++) {
+                struct sums_row row = row_of(&s->slots[index], s->peak_epoch);
+                total.live_size += row.live_size;
+                total.live_count += row.live_count;
+                total.peak_size += row.peak_size;
+                domains[row.domain].live_size += row.live_size;
+                domains[row.domain].live_count += row.live_count;
         }
         assert(total.live_size == s->total.live_size && total.live_count == s->total.live_count);
         assert(total.peak_size == s->total.peak_size);
@@ -195,32 +181,31 @@ void traceback_sums_check(const struct traceback_sums *s) {
 }
 
 int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums) {
-        uint64_t *bitmap = calloc(sums->n_nodes / 64 + 1, sizeof *bitmap);
+        uint64_t *bitmap = calloc(sums->n_slots / 64 + 1, sizeof *bitmap);
         if (!bitmap)
                 return -ENOMEM;
         *cut = (struct sums_cut){.sums = traceback_sums_ref(sums),
                                  .next = sums->cuts,
                                  .peak_epoch = sums->peak_epoch,
-                                 .n_nodes = sums->n_nodes,
-                                 .saved_nodes = bitmap};
+                                 .n_slots = sums->n_slots,
+                                 .cursor = 1,
+                                 .saved_slots = bitmap};
         sums->cuts = cut;
         return 0;
 }
 
 int sums_cut_read(struct sums_cut *cut, struct sums_row *rows, size_t capacity, size_t *np) {
-        assert(capacity >= SUMS_CUT_READ_MIN);
         if (cut->broken)
                 return SUMS_CUT_E_BROKEN;
         size_t n = 0;
-        for (size_t seen = 0; cut->cursor < cut->n_nodes && seen < 4 * capacity; cut->cursor++, seen++) {
-                if (capacity - n < SUMS_CUT_READ_MIN && n > 0)
-                        break; /* the next node may have that many domains */
-                if (!(cut->saved_nodes[cut->cursor / 64] >> cut->cursor % 64 & 1))
-                        n += node_rows(cut->sums, cut->cursor, cut->peak_epoch, rows + n);
-        }
-        *np = n;
-        if (cut->cursor < cut->n_nodes || n > 0)
+        if (cut->cursor < cut->n_slots) {
+                for (; cut->cursor < cut->n_slots && n < capacity; cut->cursor++) {
+                        if (!(cut->saved_slots[cut->cursor / 64] >> cut->cursor % 64 & 1))
+                                rows[n++] = row_of(&cut->sums->slots[cut->cursor], cut->peak_epoch);
+                }
+                *np = n;
                 return 0;
+        }
         n = cut->n_saved - cut->n_saved_read;
         if (n == 0)
                 return SUMS_CUT_END;
@@ -239,7 +224,7 @@ void sums_cut_close(struct sums_cut *cut) {
         while (*link != cut)
                 link = &(*link)->next;
         *link = cut->next;
-        free(cut->saved_nodes);
+        free(cut->saved_slots);
         free(cut->saved);
         traceback_sums_unref(cut->sums);
         *cut = (struct sums_cut){};

@@ -9,8 +9,9 @@
  * that of the sums holds its peak values; any other slot has not changed since the peak, so what is alive there
  * now is what was alive then, and its first change after a peak saves it ("rebase").
  *
- * Slots lie in an array indexed by node, 64 bytes each; a node used by more than one
- * domain has more of them, chained. One thread.
+ * A slot of 64 bytes for each (node, domain) that had a block; most nodes of a trie are inner ones and never
+ * have. An index of 4 bytes a node leads to the first slot of a node, the slots of its other
+ * domains are chained. One thread.
  */
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "daemon/live/charge.h"
+#include "daemon/live/region.h"
 
 struct sums_cut;
 
@@ -26,19 +28,25 @@ struct node_sums {
         uint64_t allocated_size, allocated_count;
         uint64_t peak_size, peak_count; /* valid if epoch is the sums' */
         uint64_t epoch;
-        uint32_t domain_plus_1; /* 0: unused */
-        uint32_t next;          /* index into overflow, 0: none */
+        uint32_t node_domain; /* as in struct trace_cell */
+        uint32_t next;        /* slot of the same node and another domain; 0: none */
 };
+
+#define SUMS_NODE_BITS 24 /* TRACE_NODE_BITS */
+
+static inline unsigned node_sums_domain(const struct node_sums *slot) {
+        return slot->node_domain >> SUMS_NODE_BITS;
+}
 
 struct sums_total {
         uint64_t live_size, live_count, peak_size;
 };
 
 struct traceback_sums {
-        struct node_sums *nodes;
-        struct node_sums *overflow; /* entry 0 is never used */
-        uint32_t n_nodes;           /* 1 + highest node seen */
-        uint32_t nodes_capacity, n_overflow, overflow_capacity;
+        struct region index_region, slots_region;
+        uint32_t *index;         /* [index_capacity] by node: its first slot; 0: none */
+        struct node_sums *slots; /* slot 0 is never used */
+        uint32_t index_capacity, n_slots, slots_capacity;
         uint64_t peak_epoch;
         struct sums_total total;
         struct sums_total domains[256]; /* each with the peak of its own */
@@ -54,12 +62,28 @@ int traceback_sums_new(struct charge *charge, struct traceback_sums **sumsp);
 struct traceback_sums *traceback_sums_ref(struct traceback_sums *s);
 struct traceback_sums *traceback_sums_unref(struct traceback_sums *s);
 
+/** traceback_sums_prefetch_index(), traceback_sums_prefetch_slot() - a while before traceback_sums_slot(), in this
+ * order */
+static inline void traceback_sums_prefetch_index(const struct traceback_sums *s, uint32_t node) {
+        if (node < s->index_capacity)
+                __builtin_prefetch(&s->index[node]);
+}
+
+static inline void traceback_sums_prefetch_slot(const struct traceback_sums *s, uint32_t node) {
+        if (node < s->index_capacity)
+                __builtin_prefetch(&s->slots[s->index[node]], 1);
+}
+
 /** traceback_sums_slot() - found or made; valid until the next call of this function
  * @node: below 2**TRACE_NODE_BITS. Return: the slot; NULL when there is no memory or charge for it. */
 struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t node, unsigned domain);
 static inline struct node_sums *traceback_sums_slot(struct traceback_sums *s, uint32_t node, unsigned domain) {
-        if (__builtin_expect(node < s->n_nodes && !s->cuts && s->nodes[node].domain_plus_1 == domain + 1, 1))
-                return &s->nodes[node];
+        if (__builtin_expect(node < s->index_capacity && !s->cuts, 1)) {
+                struct node_sums *slot = &s->slots[s->index[node]];
+                if (__builtin_expect(slot->node_domain == (node | domain << SUMS_NODE_BITS), 1) &&
+                    __builtin_expect(slot != s->slots, 1))
+                        return slot;
+        }
         return traceback_sums_slot_slow(s, node, domain);
 }
 
@@ -76,7 +100,7 @@ static inline void traceback_sums_add(struct traceback_sums *s, struct node_sums
         traceback_sums_rebase(s, slot);
         slot->live_size += size;
         slot->live_count++;
-        struct sums_total *domain = &s->domains[slot->domain_plus_1 - 1];
+        struct sums_total *domain = &s->domains[node_sums_domain(slot)];
         domain->live_size += size;
         domain->live_count++;
         if (domain->live_size > domain->peak_size)
@@ -94,7 +118,7 @@ static inline void traceback_sums_sub(struct traceback_sums *s, struct node_sums
         traceback_sums_rebase(s, slot);
         slot->live_size -= size;
         slot->live_count--;
-        struct sums_total *domain = &s->domains[slot->domain_plus_1 - 1];
+        struct sums_total *domain = &s->domains[node_sums_domain(slot)];
         domain->live_size -= size;
         domain->live_count--;
         s->total.live_size -= size;
@@ -115,7 +139,7 @@ void traceback_sums_check(const struct traceback_sums *s);
 
 /*
  * The sums as they were at one moment, read out in slices while they go on
- * changing: a node is saved whole before its first change after the cut.
+ * changing: a slot is saved before its first change after the cut.
  */
 struct sums_row {
         uint32_t node;
@@ -127,8 +151,8 @@ struct sums_cut {
         struct traceback_sums *sums; /* referenced; NULL: not open */
         struct sums_cut *next;
         uint64_t peak_epoch;
-        uint32_t n_nodes, cursor;
-        uint64_t *saved_nodes; /* bitmap [n_nodes] */
+        uint32_t n_slots, cursor;
+        uint64_t *saved_slots; /* bitmap [n_slots] */
         struct sums_row *saved;
         size_t n_saved, saved_capacity, n_saved_read;
         bool broken;
@@ -136,18 +160,17 @@ struct sums_cut {
 
 enum {
         SUMS_CUT_END = 1,
-        SUMS_CUT_E_BROKEN = 2, /* there was no memory to save a node */
+        SUMS_CUT_E_BROKEN = 2, /* there was no memory to save a slot */
 };
 
-/** sums_cut_open() - O(nodes / 64) for the bitmap
+/** sums_cut_open() - O(slots / 64) for the bitmap
  * @cut: caller's memory, does not move. Return: 0; -ENOMEM. */
 int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums);
 
-/** sums_cut_read() - the next slice: rows with anything in them
- * @rows: [capacity], at least SUMS_CUT_READ_MIN; @np: set on 0 only, may be 0
- * Looks at 4 * capacity nodes at most. Return: 0; SUMS_CUT_END; SUMS_CUT_E_BROKEN. */
+/** sums_cut_read() - the next slice
+ * @rows: [capacity]; @np: set on 0 only, may be 0
+ * Return: 0; SUMS_CUT_END; SUMS_CUT_E_BROKEN. */
 int sums_cut_read(struct sums_cut *cut, struct sums_row *rows, size_t capacity, size_t *np);
-#define SUMS_CUT_READ_MIN 256 /* a node has at most that many domains */
 
 /** sums_cut_close() - not open is fine */
 void sums_cut_close(struct sums_cut *cut);

@@ -28,6 +28,7 @@ struct chunk {
         size_t n_rows, size;
         size_t bytes; /* packed */
         const struct reply_sink *sink;
+        bool inexact; /* traces: of the whole snapshot */
 };
 
 static ProtobufCBinaryData binary(const char *bytes, size_t length) {
@@ -78,6 +79,10 @@ static void add_info(const struct snapshot_info *info, Tracemallocd__Control__Sn
         clear_unless_equal(&message->label, info->label);
         clear_unless_equal(&message->ended_by, info->ended_by);
         clear_unless_equal(&message->exe, info->exe);
+        clear_unless_equal(&message->cgroup, info->cgroup);
+        message->ppid = message->ppid == info->ppid ? message->ppid : 0;
+        if (message->started_at_unix_ns != info->started_at_ns)
+                message->started_at_unix_ns = 0;
         message->size += info->size;
         message->count += info->count;
         message->traces += info->traces;
@@ -108,6 +113,10 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
         message->exact = first->exact;
         message->lost = first->lost;
         message->exe = string_binary(first->exe);
+        message->ppid = first->ppid;
+        message->cgroup = string_binary(first->cgroup);
+        message->started_at_unix_ns = first->started_at_ns;
+        message->members = n > 1 ? (uint32_t)n : 0;
         for (size_t i = 1; i < n; i++)
                 add_info(infos[i], message);
 }
@@ -333,6 +342,7 @@ static int trace_rows_send(struct chunk *c) {
                 return 0;
         rows.rows = (Tracemallocd__Control__TraceRow **)c->rows;
         rows.n_rows = c->n_rows;
+        rows.inexact = c->inexact;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES;
         reply.traces = &rows;
         r = c->sink->send(c->sink->userdata, &reply);
@@ -390,10 +400,18 @@ static int send_trace_row(struct chunk *c, const struct model *m, const struct t
         return 0;
 }
 
+static bool is_inexact(const struct model_source *sources, size_t n_sources) {
+        for (size_t i = 0; i < n_sources; i++) {
+                if (!sources[i].snapshot->info.exact)
+                        return true;
+        }
+        return false;
+}
+
 int reply_traces(const struct model *m, const struct trace_list *list, uint64_t limit,
                  const struct model_source *sources, size_t n_sources, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(list->n_rows, limit);
-        struct chunk chunk = {.sink = sink};
+        struct chunk chunk = {.sink = sink, .inexact = is_inexact(sources, n_sources)};
         struct snapshot_string domain = {"", 0};
         int r = 0;
 

@@ -15,6 +15,10 @@
 struct load {
         struct store_reader *reader;
         struct snapshot_builder *builder;
+        enum reader_statement list_groups;
+        uint32_t n_groups;
+        struct snapshot_size *sizes; /* of one group */
+        uint32_t sizes_room;
         struct id_map nodes, locations, modules, strings; /* rows to indexes */
         struct id_list path;                              /* tracebacks and frames on the way up, in turn */
 };
@@ -142,39 +146,58 @@ static int load_node(struct load *load, int64_t id, uint32_t *indexp) {
         return r;
 }
 
-static int add_sizes(struct load *load, const struct snapshot_group *group, const void *bytes, size_t length) {
+static int reserve_size(struct load *load, uint32_t n) {
+        if (n < load->sizes_room)
+                return 0;
+        uint32_t room = load->sizes_room ? load->sizes_room * 2 : 256;
+        struct snapshot_size *sizes = reallocarray(load->sizes, room, sizeof *sizes);
+        if (!sizes)
+                return -ENOMEM;
+        load->sizes = sizes;
+        load->sizes_room = room;
+        return 0;
+}
+
+/* @index: of the group, which is new */
+static int add_sizes(struct load *load, uint32_t index, const struct snapshot_group *group, const void *bytes,
+                     size_t length) {
         struct sizes_reader sizes = sizes_begin(bytes, length);
         struct snapshot_size entry;
         uint64_t size = 0, count = 0, product;
+        uint32_t n = 0;
         int r;
         while ((r = sizes_next(&sizes, &entry)) > 0) {
                 if (__builtin_mul_overflow(entry.size, entry.count, &product) ||
                     __builtin_add_overflow(size, product, &size) || __builtin_add_overflow(count, entry.count, &count))
                         return reader_damaged(load->reader, "sizes");
-                r = snapshot_builder_block(load->builder, group->domain, group->node, group->total_nframe, entry.size,
-                                           entry.count);
+                r = reserve_size(load, n);
                 if (r)
                         return r;
+                load->sizes[n++] = entry;
         }
-        return r < 0 || size != group->size || count != group->count ? reader_damaged(load->reader, "sizes") : 0;
+        if (r < 0 || size != group->size || count != group->count)
+                return reader_damaged(load->reader, "sizes");
+        return snapshot_builder_group_sizes(load->builder, index, load->sizes, n);
 }
 
 static int add_group(struct load *load, const struct snapshot_group *group, const void *sizes, size_t length) {
-        int r;
+        uint32_t index;
+        int r = snapshot_builder_group(load->builder, group->domain, group->node, group->total_nframe, &index);
+        if (r)
+                return r;
+        if (index != load->n_groups++)
+                return reader_damaged(load->reader, "a traceback twice");
         if (sizes)
-                r = add_sizes(load, group, sizes, length);
+                r = add_sizes(load, index, group, sizes, length);
         else
-                r = snapshot_builder_sum(load->builder, group->domain, group->node, group->total_nframe, group->size,
-                                         group->count);
-        if (r == 0 && (group->allocated_size || group->allocated_count))
-                r = snapshot_builder_allocated(load->builder, group->domain, group->node, group->total_nframe,
-                                               group->allocated_size, group->allocated_count);
+                snapshot_builder_group_sum(load->builder, index, group->size, group->count);
+        snapshot_builder_group_allocated(load->builder, index, group->allocated_size, group->allocated_count);
         return r;
 }
 
-/* The row that LIST_GROUPS stands on */
+/* The row that the list of groups stands on */
 static int load_group(struct load *load) {
-        sqlite3_stmt *statement = load->reader->statements[LIST_GROUPS];
+        sqlite3_stmt *statement = load->reader->statements[load->list_groups];
         struct snapshot_group group = {0};
         int64_t traceback = sqlite3_column_int64(statement, 0);
         bool unknown = sqlite3_column_int64(statement, 2) == -1;
@@ -267,14 +290,14 @@ static int load_all(struct load *load, int64_t id, struct snapshot **snapshotp) 
         r = store_reader_info(load->reader, id, copy_info, info);
         struct snapshot_info stored = *info;
         if (r == 0)
-                r = for_each_row(load, LIST_GROUPS, id, load_group);
+                r = for_each_row(load, load->list_groups, id, load_group);
         if (r == 0)
                 r = for_each_row(load, LIST_DOMAINS, id, load_domain);
         return r ? r : finish(load, &stored, snapshotp);
 }
 
-int store_reader_load(struct store_reader *reader, int64_t id, struct snapshot **snapshotp) {
-        struct load load = {.reader = reader};
+int store_reader_load(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp) {
+        struct load load = {.reader = reader, .list_groups = what == STORE_LOAD_SUMS ? LIST_GROUP_SUMS : LIST_GROUPS};
         int r = reader_begin(reader);
         if (r == 0)
                 r = load_all(&load, id, snapshotp);
@@ -282,6 +305,7 @@ int store_reader_load(struct store_reader *reader, int64_t id, struct snapshot *
         if (r == -ENOMEM)
                 store_error_set(&reader->error, r, "out of memory");
         snapshot_builder_free(load.builder);
+        free(load.sizes);
         id_map_deinit(&load.nodes);
         id_map_deinit(&load.locations);
         id_map_deinit(&load.modules);

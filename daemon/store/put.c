@@ -209,7 +209,7 @@ static int encode_sizes(struct put *put, const struct snapshot_group *group, siz
                 return 0;
         if (group->first_size > s->n_sizes || group->n_sizes > s->n_sizes - group->first_size)
                 return invalid(put, "sizes");
-        size_t room = (size_t)group->n_sizes * SIZES_ENTRY_BYTES_MAX;
+        size_t room = SIZES_BYTES_MAX(group->n_sizes);
         if (room > put->bytes_room) {
                 uint8_t *bytes = realloc(put->bytes, room);
                 if (!bytes)

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- snapshots.db, schema version 1 (PRAGMA user_version; application_id is 0x746d6474, "tmdt").
+-- snapshots.db, schema version 2 (PRAGMA user_version; application_id is 0x746d6474, "tmdt"). tracemallocd-schema(5)
+-- explains it to readers. The views are in views.sql, what changed since earlier versions in migrate.c.
 --
 -- A snapshot is rows of snapshot_group: how many blocks, of which sizes, one traceback of one domain holds. What
 -- snapshots have in common (bytes, frames, tracebacks, symbols) is stored once and goes with the last snapshot that
 -- needs it. Frames, and so tracebacks, and what is known about them belong to an owner, a uid: no user's files give names
 -- to what another user's snapshots show.
 --
--- All of it may be read with the sqlite3 shell while the daemon runs; begin with the views at the end. Only the daemon
--- writes. Numbers of 64 bits without a sign are stored with one: add 2^64 to what is negative.
+-- All of it may be read with the sqlite3 shell while the daemon runs; begin with the views. Only the daemon writes. Numbers of 64 bits without a sign are stored with one: add 2^64 to what is negative.
 
 -- Bytes: paths, functions, names. Usually UTF-8, not necessarily: CAST(bytes AS TEXT) shows them.
 CREATE TABLE string (
@@ -119,75 +119,12 @@ CREATE TABLE snapshot_group (
   count INTEGER NOT NULL,                    -- blocks alive
   allocated_size INTEGER NOT NULL,           -- bytes allocated here since tracing began
   allocated_count INTEGER NOT NULL,
-  -- The single sizes, ascending; NULL: not known, or nothing is alive. For each a pair of integers: its difference from the
-  -- one before (the first: from 0), the number of blocks of it. An integer is 7 bits a byte, the lowest first, bit 7 set
-  -- in all but its last byte.
+  -- The single sizes, ascending, each once; NULL: not known, or nothing is alive. A stream of bits, the highest of each
+  -- byte first. Byte 0: bit 7 says that some size has more than one block; bits 5 to 0 are a number k. Then for each size:
+  -- v, which is the first size, or a size less the one before less 1, as G((v >> k) + 1) and the k lowest bits of v; and
+  -- where bit 7 says so, G(number of blocks). G(n), Elias' gamma code: as many 0 bits as n has binary digits behind the
+  -- first, then n. 0 bits fill up the last byte.
   sizes BLOB,
   PRIMARY KEY (snapshot, traceback, domain, total_nframe)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX snapshot_group_traceback ON snapshot_group (traceback);
-
--- What is shown of a traceback's most recent frame: its source line where one is known, else the module's path, lineno 0,
--- and in "place" what tells two such frames apart, the function or the offset. A native frame stands for its innermost
--- inlined call.
-CREATE VIEW most_recent_frame AS
-SELECT
-  traceback.id AS traceback,
-  CAST(coalesce(source.bytes, iif(symbol.lineno > 0, line.bytes, NULL), path.bytes, '<unknown>') AS TEXT) AS filename,
-  coalesce(frame.lineno, iif(line.bytes IS NOT NULL, symbol.lineno, NULL), 0) AS lineno,
-  CAST(coalesce(source_function.bytes, symbol_function.bytes) AS TEXT) AS function,
-  CASE
-    WHEN source.bytes IS NOT NULL OR (line.bytes IS NOT NULL AND symbol.lineno > 0) THEN NULL
-    ELSE CAST(coalesce(symbol_function.bytes, iif(frame.offset IS NULL, NULL, printf('0x%x', frame.offset))) AS TEXT)
-  END AS place
-FROM traceback
-LEFT JOIN frame ON frame.id = traceback.frame
-LEFT JOIN string AS source ON source.id = frame.filename
-LEFT JOIN string AS source_function ON source_function.id = frame.function
-LEFT JOIN symbol ON symbol.frame = frame.id AND symbol.depth = 0
-LEFT JOIN string AS line ON line.id = symbol.filename
-LEFT JOIN string AS symbol_function ON symbol_function.id = symbol.function
-LEFT JOIN module ON module.id = frame.module
-LEFT JOIN string AS path ON path.id = module.path;
-
--- Snapshot.statistics('lineno'): SELECT * FROM statistics_by_line WHERE snapshot = 17 ORDER BY size DESC.
-CREATE VIEW statistics_by_line AS
-SELECT snapshot, filename, lineno, place, sum(size) AS size, sum(count) AS count
-FROM snapshot_group
-JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
-GROUP BY snapshot, filename, lineno, place;
-
--- Snapshot.statistics('filename')
-CREATE VIEW statistics_by_file AS
-SELECT snapshot, filename, sum(size) AS size, sum(count) AS count
-FROM snapshot_group
-JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
-GROUP BY snapshot, filename;
-
-CREATE VIEW statistics_by_function AS
-SELECT snapshot, filename, function, sum(size) AS size, sum(count) AS count
-FROM snapshot_group
-JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
-GROUP BY snapshot, filename, function;
-
--- new.compare_to(old, 'lineno'): SELECT * FROM statistics_diff WHERE old = 17 AND new = 18 ORDER BY abs(size_diff) DESC.
-CREATE VIEW statistics_diff AS
-SELECT
-  before.id AS old,
-  after.id AS new,
-  filename,
-  lineno,
-  place,
-  sum(snapshot_group.size * (snapshot = after.id)) AS size,
-  sum(snapshot_group.size * ((snapshot = after.id) - (snapshot = before.id))) AS size_diff,
-  sum(snapshot_group.count * (snapshot = after.id)) AS count,
-  sum(snapshot_group.count * ((snapshot = after.id) - (snapshot = before.id))) AS count_diff
-FROM snapshot AS before
-JOIN snapshot AS after
-JOIN snapshot_group ON snapshot_group.snapshot IN (before.id, after.id)
-JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
-GROUP BY before.id, after.id, filename, lineno, place;

@@ -9,26 +9,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIZES_ENTRY_BYTES_MAX 20 /* two integers of 64 bits, 7 bits a byte */
+/* What n sizes take at most: a byte in front, then for each two codes of 127 bits. */
+#define SIZES_BYTES_MAX(n) ((size_t)(n)*32 + 2)
 
 /** sizes_encode() - write
  * @sizes: [n_sizes], ascending and unique, each count above 0
- * @bytes: [n_sizes * SIZES_ENTRY_BYTES_MAX]
+ * @bytes: [SIZES_BYTES_MAX(n_sizes)]
  * @sizep, @countp: the sums
- * Return: bytes written; 0: not ascending, a count of 0, or the sums do not fit 64 bits. */
+ * Return: bytes written; 0: no sizes, not ascending, a count of 0, or the sums do not fit 64 bits. */
 size_t sizes_encode(const struct snapshot_size *sizes, size_t n_sizes, uint8_t *bytes, uint64_t *sizep,
                     uint64_t *countp);
 
 struct sizes_reader {
         const uint8_t *at, *end;
+        uint64_t bits; /* the next ones, from the highest on */
+        unsigned n_bits;
+        unsigned k;
+        bool counted, damaged, first;
         uint64_t last;
-        bool first;
 };
 
 /** sizes_begin() - read [length] bytes, borrowed */
-static inline struct sizes_reader sizes_begin(const void *bytes, size_t length) {
-        return (struct sizes_reader){.at = bytes, .end = (const uint8_t *)bytes + length, .first = true};
-}
+struct sizes_reader sizes_begin(const void *bytes, size_t length);
 
 /** sizes_next() - one entry
  * @entryp: set on 1

@@ -6,6 +6,7 @@
 #include "daemon/store/store_file.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
+#include "daemon/store/migrate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +22,6 @@
 #define HEADER_MAGIC          "SQLite format 3"
 #define HEADER_USER_VERSION   60
 #define HEADER_APPLICATION_ID 68
-
-static const char schema_1[] =
-#include "daemon/store/schema.sql.inc"
-        ;
-
-/* steps[n] makes schema version n + 1 of version n, version 0 being an empty file. A step is never changed after it was
- * released; it runs in a transaction. */
-static const char *const steps[] = {schema_1};
-_Static_assert(sizeof steps / sizeof steps[0] == STORE_SCHEMA_VERSION, "one step for each version");
 
 int store_file_execute(sqlite3 *db, const char *sql, struct store_error *error) {
         int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
@@ -128,7 +120,7 @@ int store_file_connect(const char *path, bool writer, sqlite3 **dbp, struct stor
         return 0;
 }
 
-static int read_integer(sqlite3 *db, const char *sql, int64_t *valuep, struct store_error *error) {
+int store_file_integer(sqlite3 *db, const char *sql, int64_t *valuep, struct store_error *error) {
         sqlite3_stmt *statement;
         int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
         if (rc)
@@ -137,31 +129,6 @@ static int read_integer(sqlite3 *db, const char *sql, int64_t *valuep, struct st
         *valuep = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
         sqlite3_finalize(statement);
         return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : store_error_sqlite(error, db, rc);
-}
-
-static int migrate_step(sqlite3 *db, size_t version, struct store_error *error) {
-        char set_version[64];
-        snprintf(set_version, sizeof set_version, "PRAGMA user_version = %zu; COMMIT", version + 1);
-        int r = store_file_execute(db, "BEGIN IMMEDIATE", error);
-        if (r == 0)
-                r = store_file_execute(db, steps[version], error);
-        if (r == 0)
-                r = store_file_execute(db, set_version, error);
-        if (r && !sqlite3_get_autocommit(db))
-                sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-        return r;
-}
-
-static int migrate(sqlite3 *db, struct store_error *error) {
-        int64_t version;
-        int r = read_integer(db, "PRAGMA user_version", &version, error);
-        if (r == 0 && (version < 0 || version > STORE_SCHEMA_VERSION))
-                return store_error_set(error, STORE_E_NEWER,
-                                       "snapshots.db has schema version %lld: upgrade tracemallocd",
-                                       (long long)version);
-        for (; r == 0 && version < STORE_SCHEMA_VERSION; version++)
-                r = migrate_step(db, (size_t)version, error);
-        return r;
 }
 
 /* Under another name until it is complete, so that whoever dies in between leaves nothing half made. */
@@ -186,7 +153,7 @@ static int create(const char *path, int directory_fd, struct store_error *error)
         if (r == 0)
                 r = store_file_execute(db, id, error);
         if (r == 0)
-                r = migrate(db, error);
+                r = store_migrate(db, error);
         if (r == 0)
                 r = store_file_execute(db, "PRAGMA journal_mode = WAL", error);
         sqlite3_close(db);
@@ -221,14 +188,15 @@ static int open_existing(const char *path, sqlite3 **dbp, struct store_error *er
         int r = store_file_connect(path, true, &db, error);
         if (r)
                 return r;
-        r = migrate(db, error);
+        r = store_migrate(db, error);
         if (r == 0)
                 r = store_file_execute(db, "PRAGMA journal_mode = WAL", error);
         if (r == 0) {
-                r = read_integer(db,
-                                 "SELECT count(*) FROM sqlite_schema WHERE name IN ('snapshot', 'snapshot_group', "
-                                 "'traceback', 'frame', 'module', 'symbol', 'string')",
-                                 &ignored, error);
+                r = store_file_integer(
+                        db,
+                        "SELECT count(*) FROM sqlite_schema WHERE name IN ('snapshot', 'snapshot_group', "
+                        "'traceback', 'frame', 'module', 'symbol', 'string')",
+                        &ignored, error);
                 if (r == 0 && ignored != 7)
                         r = store_error_set(error, STORE_E_CORRUPT, "%s is damaged (tables are missing)", path);
         }

@@ -27,6 +27,10 @@ static const char *const statement_sql[N_READER_STATEMENTS] = {
                 "SELECT id FROM snapshot WHERE uid = ?1 AND (?2 < 0 OR kind = ?2) ORDER BY id DESC LIMIT 1 OFFSET ?3",
         [LIST_GROUPS] = "SELECT traceback, domain, total_nframe, size, count, allocated_size, allocated_count, sizes "
                         "FROM snapshot_group WHERE snapshot = ?",
+        /* where sizes are not read, SQLite passes over the pages that hold them */
+        [LIST_GROUP_SUMS] =
+                "SELECT traceback, domain, total_nframe, size, count, allocated_size, allocated_count, NULL "
+                "FROM snapshot_group WHERE snapshot = ?",
         [LIST_DOMAINS] = "SELECT number, name FROM snapshot_domain WHERE snapshot = ?",
         [GET_TRACEBACK] = "SELECT parent, frame FROM traceback WHERE id = ?",
         [GET_FRAME] = "SELECT ifnull(module, 0), offset, ifnull(filename, 0), ifnull(function, 0), lineno FROM frame "

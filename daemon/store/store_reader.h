@@ -48,10 +48,15 @@ struct store_reader *store_reader_close(struct store_reader *reader);
 /** store_reader_message() - one line about the last failure; valid until the next call */
 const char *store_reader_message(const struct store_reader *reader);
 
-/** store_reader_load() - a snapshot as it was put, equal in all but the order of its arrays
+enum store_load {
+        STORE_LOAD_WHOLE, /* as it was put, equal in all but the order of its arrays */
+        STORE_LOAD_SUMS,  /* without the single sizes: groups have n_sizes 0, as in a peak snapshot. Much cheaper. */
+};
+
+/** store_reader_load() - a snapshot as it was put, or what statistics need of it
  * @snapshotp: one reference, set on 0; info.id and info.set are filled in
- * O(groups + nodes). Return: 0; STORE_E_NOT_FOUND. */
-int store_reader_load(struct store_reader *reader, int64_t id, struct snapshot **snapshotp);
+ * O(nodes + groups + sizes, if these are wanted). Return: 0; STORE_E_NOT_FOUND. */
+int store_reader_load(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp);
 
 /** store_reader_info() - what is known of a snapshot, without its traces
  * @visit: called once on 0; @info with its strings is valid during the call

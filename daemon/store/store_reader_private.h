@@ -14,6 +14,7 @@ enum reader_statement {
         LIST_SET,
         GET_LAST,
         LIST_GROUPS,
+        LIST_GROUP_SUMS,
         LIST_DOMAINS,
         GET_TRACEBACK,
         GET_FRAME,

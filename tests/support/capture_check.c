@@ -185,7 +185,7 @@ void capture_check(struct epoch *epoch, uintptr_t cfa, uint32_t limit, uint32_t 
                 atomic_fetch_add(&counts.wrong, 1);
                 show(epoch, "libgcc", node, walk);
         }
-        if (atomic_fetch_add(&counts.checked, 1) % libunwind_every == 0 && get_register) {
+        if (get_register && atomic_fetch_add(&counts.checked, 1) % libunwind_every == 0) {
                 walk_libunwind(walk, cfa);
                 if (ends_without_tables(walk, depth))
                         walk->depth = depth;

@@ -27,6 +27,7 @@
 #include "proto/agent.pb-c.h"
 #include "proto/record.h"
 #include "proto/ring.h"
+#include "tests/support/event_stream.h"
 #include "tests/support/oracle.h"
 
 #define CONNECTIONS_MAX 256
@@ -46,6 +47,7 @@ struct module_seen {
 struct image {
         struct fake_image told; /* first: what tests see */
         struct oracle *oracle;
+        struct event_stream *stream; /* NULL: not recorded */
         struct fork_copy *forks;
         struct module_seen *modules;
         uint32_t n_modules;
@@ -271,6 +273,8 @@ static void read_ring(struct image *image, bool dead) {
                 for (unsigned i = 1; i < n; i++)
                         words[i] = ring_word(image, image->position + i * 8);
                 apply(image, words);
+                if (image->stream)
+                        event_stream_put(image->stream, words, image->position);
                 image->position += n * 8;
         }
         image->told.lost_events = atomic_load(&image->ring->lost_events);
@@ -425,6 +429,11 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
                  (const char *)hello->name.data);
         assert(getrandom(image->told.secret, sizeof(image->told.secret), 0) == 16);
         image->oracle = oracle_new();
+        if (daemon->options.record) {
+                char path[512];
+                snprintf(path, sizeof(path), "%s.%zu", daemon->options.record, daemon->n_images);
+                image->stream = event_stream_create(path);
+        }
         image->modules = calloc(FAKE_MODULES_MAX, sizeof(*image->modules));
         image->pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
         image->connection = -1;
@@ -717,6 +726,7 @@ static void free_image(struct image *image) {
         munmap(image->definitions, image->definitions_bytes);
         munmap(image->control, CONTROL_BYTES);
         close(image->pidfd);
+        event_stream_close(image->stream);
         oracle_free(image->oracle);
         free(image->modules);
         free(image->verdicts);

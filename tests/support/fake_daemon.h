@@ -22,6 +22,7 @@ struct fake_daemon_options {
         bool refuse;              /* answer every Hello with REFUSED */
         bool deaf;                /* accept, never answer */
         bool keep_full;           /* never move the tail: the ring fills up */
+        const char *record;       /* NULL, or a path: what image N wrote about blocks goes to PATH.N (event_stream.h) */
 };
 
 /* What one image told; read it after fake_daemon_stop() or for an image that has ended. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* fake-daemon AGENT COMMAND...: run a command under the agent, print on stderr what each image told. */
+/* fake-daemon [--record PATH] AGENT COMMAND...: run a command under the agent, print on stderr what each image told.
+ * --record: and keep what image N wrote about blocks in PATH.N, for tests/bench/replay. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,11 @@ int main(int argc, char **argv) {
         int status = 0, n;
         pid_t pid;
 
+        if (argc > 3 && strcmp(argv[1], "--record") == 0) {
+                options.record = argv[2];
+                argv += 2;
+                argc -= 2;
+        }
         if (argc < 3 || !mkdtemp(dir) || fake_daemon_start(dir, &options, &daemon) < 0)
                 return 125;
         pid = fork();

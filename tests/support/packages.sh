@@ -24,8 +24,10 @@ test_packages=(
         heaptrack zstd binutils llvm libc6-dbg libunwind-dev
         # an agent in another language
         protobuf-compiler python3-protobuf
+        # completions
+        zsh
         # programs that are traced, and those that cannot be
-        "${demo_packages[@]}" sqlite3 git perl python3 busybox-static musl-tools cppcheck stress-ng
+        "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck stress-ng
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed

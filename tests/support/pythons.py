@@ -1,39 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CPythons of this machine, 3.8 to 3.13: Debian's first, then others on PATH and pyenv's."""
+"""The CPythons of this machine, and Python programs that are traced."""
 import glob
 import os
-import shutil
+import re
 import subprocess
+import textwrap
 
 SUPPORTED = [(3, minor) for minor in range(8, 14)]
+OVERHEAD = 33  # of a bytes object: bytes(n) asks for n + 33
 
 
-def _candidates():
-    yield "/usr/bin/python3"
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        yield os.path.join(folder, "python3")
-        for version in SUPPORTED:
-            yield os.path.join(folder, "python%d.%d" % version)
-    yield from sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python3")))
-
-
-def _look(path):
-    """(version, real path of the executable), or None; a pyenv shim leads to what it starts."""
-    program = "import os, sys; print(*sys.version_info[:3], os.path.realpath(sys.executable))"
-    result = subprocess.run([path, "-I", "-c", program], capture_output=True, text=True, timeout=60)
-    if result.returncode != 0:
-        return None
-    *version, executable = result.stdout.split(None, 3)
-    return tuple(map(int, version)), executable.strip()
-
-
-def find():
-    """[(version as (3, 11, 2), path)], each executable once."""
+def interpreters():
+    """{(major, minor): path}, Debian's own before others of its version."""
     found = {}
-    for path in _candidates():
-        if not shutil.which(path):
+    for path in ["/usr/bin/python3", *sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")))]:
+        try:
+            out = subprocess.run([path, "-c", "import sys; print(sys.version_info[:2])"],
+                                 capture_output=True, text=True, timeout=120)
+        except (OSError, subprocess.TimeoutExpired):
             continue
-        seen = _look(path)
-        if seen and seen[0][:2] in SUPPORTED:
-            found.setdefault(seen[1], seen[0])
-    return [(version, path) for path, version in found.items()]
+        match = re.match(r"\((\d+), (\d+)\)", out.stdout)
+        if match:
+            found.setdefault((int(match[1]), int(match[2])), path)
+    return found
+
+
+def supported():
+    return {version: path for version, path in interpreters().items() if version in SUPPORTED}
+
+
+class Program:
+    """A Python program in a file of its own. It ends by os._exit(), so that what it holds is never freed."""
+
+    def __init__(self, folder, name, text):
+        self.path = os.path.join(folder, name)
+        self.lines = textwrap.dedent(text).strip("\n").splitlines()
+        with open(self.path, "w", encoding="utf-8") as f:
+            f.write("\n".join([*self.lines, "import os, sys; sys.stdout.flush(); os._exit(0)"]) + "\n")
+
+    def line(self, mark):
+        """Number of the line that ends with "# mark"."""
+        (number,) = [i for i, line in enumerate(self.lines, 1) if line.endswith("# " + mark)]
+        return number
+
+    def run(self, daemon, interpreter, *options, arguments=(), environment=None):
+        """Returns the result of tmctl run, and the traces of all exit snapshots that it left."""
+        saved = daemon.environment
+        daemon.environment = dict(saved, PYTHONHASHSEED="0", **(environment or {}))
+        try:
+            result, exits, _ = daemon.run([interpreter, *arguments, self.path], *options, stdout=subprocess.PIPE)
+        finally:
+            daemon.environment = saved
+        return result, [trace for snapshot in exits for trace in daemon.json_lines("traces", snapshot["id"])]
+
+
+def blocks(traces, size):
+    """Traces of bytes objects of a length that nothing else has."""
+    return [t for t in traces if t["size"] == size + OVERHEAD]
+
+
+def frames(trace, path):
+    """Line numbers of a trace's frames in one file, oldest first."""
+    return [f["lineno"] for f in trace["traceback"] if f["filename"] == path]

@@ -25,7 +25,8 @@ checked() {
         [ -s "$scratch/counts" ] || fail "$what: says what it checked" "$(tail -n 5 "$scratch/err")"
         captures=$(count captures)
         claim "$what: at least $minimum stacks are checked ($captures)" test "$captures" -ge "$minimum"
-        claim "$what: some of them against libunwind" test "$(count libunwind)" -gt 0
+        [ "${CAPTURE_CHECK_LIBUNWIND:-}" = 0 ] ||
+                claim "$what: some of them against libunwind" test "$(count libunwind)" -gt 0
         claim "$what: some of them were remembered" test "$(count remembered)" -gt 0
         claim "$what: no stack is wrong" no_wrong
 }
@@ -77,10 +78,14 @@ redis() {
 [ -e "$checker" ] || skip 'the checking build of the agent needs libunwind-dev'
 daemon_start
 claim 'the program with hard stacks compiles' compile_subject
-checked 'hard stacks' 50000 "$scratch/subject" "$scratch/plugin1.so" "$scratch/plugin2.so"
+checked 'hard stacks' 50000 "$scratch/subject"
+# libunwind remembers frames of code that was unloaded: here libgcc judges alone
+CAPTURE_CHECK_LIBUNWIND=0 checked 'code at the address of other code' 50000 \
+        "$scratch/subject" "$scratch/plugin1.so" "$scratch/plugin2.so"
 printf '#include <map>\n#include <string>\nint f(std::map<std::string, int> &m) { return m["a"]++; }\n' >"$scratch/input.cc"
 checked 'clang++' 50000 clang++ -O1 -c "$scratch/input.cc" -o "$scratch/input.o"
-checked 'python3' 1000 /usr/bin/python3 -S -c 'import json
+# its own stacks, not those of the Python program that it runs
+TRACEMALLOCD_DOMAINS=malloc checked 'python3' 1000 /usr/bin/python3 -S -c 'import json
 rows = [dict(id=i, name="n%d" % i, tags=[str(i % 7)] * 30) for i in range(3000)]
 print(len(json.loads(json.dumps(rows))))'
 redis

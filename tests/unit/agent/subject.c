@@ -169,7 +169,7 @@ static int fork_twice(void) {
         return 0;
 }
 
-/* Begins to be traced only after a vfork: in the child, the first allocation of all would be in another's name. */
+/* The first allocation of all is a vfork child's: recorded, but not in another's name. */
 static int vfork_first(void) {
         pid_t pid = vfork();
 

@@ -54,6 +54,10 @@ static const char *text(const struct snapshot *s, uint32_t string) {
         return s->strings[string].bytes;
 }
 
+static const struct node_sums *slot_of(uint32_t node) {
+        return &image.sums->slots[image.sums->index[node]];
+}
+
 START_TEST(block_in_realloc_stays_counted_until_the_outcome_is_known)
 {
         apply(RECORD_ALLOC, 0, 1, 0x1000, 100, 0);
@@ -64,8 +68,8 @@ START_TEST(block_in_realloc_stays_counted_until_the_outcome_is_known)
         apply(RECORD_MOVE_IN, 0, 3, 0x2000, 150, out);
         ck_assert_uint_eq(image.sums->total.live_size, 157);
         ck_assert_uint_eq(image.sums->total.live_count, 2);
-        ck_assert_uint_eq(image.sums->nodes[1].live_size, 0);
-        ck_assert_uint_eq(image.sums->nodes[3].live_size, 150);
+        ck_assert_uint_eq(slot_of(1)->live_size, 0);
+        ck_assert_uint_eq(slot_of(3)->live_size, 150);
         image_check(&image);
 }
 END_TEST
@@ -85,7 +89,7 @@ START_TEST(failed_realloc_puts_the_block_back)
         uint64_t out = apply(RECORD_MOVE_OUT, 0, 0, 0x1000, 0, 0);
         apply(RECORD_MOVE_BACK, 0, 0, out, 0, 0);
         ck_assert_uint_eq(image.sums->total.live_size, 100);
-        ck_assert_uint_eq(image.sums->nodes[1].allocated_count, 1);
+        ck_assert_uint_eq(slot_of(1)->allocated_count, 1);
         apply(RECORD_FREE, 0, 0, 0x1000, 0, 0);
         ck_assert_uint_eq(image.sums->total.live_size, 0);
         ck_assert_uint_eq(image.unknown_frees, 0);
@@ -128,12 +132,12 @@ START_TEST(unmapping_the_middle_leaves_two_pieces_with_their_node)
 {
         apply(RECORD_MAP, 2, 4, 0x10000, 0x5000, 0);
         apply(RECORD_UNMAP, 2, 0, 0x12000, 0x1000, 0);
-        ck_assert_uint_eq(image.sums->nodes[4].live_size, 0x4000);
-        ck_assert_uint_eq(image.sums->nodes[4].live_count, 2);
-        ck_assert_uint_eq(image.sums->nodes[4].allocated_count, 1);
+        ck_assert_uint_eq(slot_of(4)->live_size, 0x4000);
+        ck_assert_uint_eq(slot_of(4)->live_count, 2);
+        ck_assert_uint_eq(slot_of(4)->allocated_count, 1);
         apply(RECORD_MAP, 2, 5, 0x11000, 0x3000, 0); /* MAP_FIXED over both pieces and the gap */
-        ck_assert_uint_eq(image.sums->nodes[4].live_size, 0x2000);
-        ck_assert_uint_eq(image.sums->nodes[5].live_size, 0x3000);
+        ck_assert_uint_eq(slot_of(4)->live_size, 0x2000);
+        ck_assert_uint_eq(slot_of(5)->live_size, 0x3000);
         ck_assert_uint_eq(image.sums->total.peak_size, 0x5000);
         apply(RECORD_UNMAP, 2, 0, 0, INT64_MAX, 0);
         ck_assert_uint_eq(image.sums->total.live_count, 0);
@@ -237,7 +241,7 @@ START_TEST(child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_par
         ck_assert_uint_eq(image.sums->total.peak_size, 10 + 20 + 0x2000);
         ck_assert_ptr_nonnull(module_map_find(image.modules, 1));
         apply(RECORD_UNMAP, 2, 0, 0x100000, 0x1000, 0); /* its mappings are mappings again */
-        ck_assert_uint_eq(image.sums->nodes[3].live_size, 0x1000);
+        ck_assert_uint_eq(slot_of(3)->live_size, 0x1000);
         ck_assert(image_is_exact(&image));
 }
 END_TEST
@@ -261,6 +265,7 @@ START_TEST(frames_become_what_their_unit_says)
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 10}, /* 13: another line */
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 0},  /* 14: no instruction yet */
                 {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = 99}, /* 15: behind the code */
+                {.parent = 0, .unit = NODE_UNIT_CODE | 7, .value = NODE_VALUE_LINE | 55}, /* 16: the line itself */
         };
         struct fake_nodes nodes = fake_nodes(defs, sizeof defs / sizeof defs[0]);
         image_module_load(&image, 1, "/lib/x", 6, (const uint8_t *)"xx", 2);
@@ -271,12 +276,12 @@ START_TEST(frames_become_what_their_unit_says)
                 apply(RECORD_ALLOC, 0, node, 0x1000 + 16 * node, node + 1, 0);
         apply(RECORD_ALLOC, 9, 2, 0x1000, 5, 0);
         struct snapshot *s = take_snapshot(SNAPSHOT_REQUEST, &nodes);
-        ck_assert_uint_eq(s->info.count, 17);
+        ck_assert_uint_eq(s->info.count, 18);
         ck_assert_uint_eq(s->n_modules, 2);
         ck_assert_uint_eq(s->n_domains, 1);
         ck_assert_uint_eq(s->domains[0].number, 389047);
-        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6 and 12; 7; 8; 10; 13; 14; 15; the numpy one */
-        ck_assert_uint_eq(s->n_groups, 12);
+        /* unknown: 0, 9 and 11; 1 and 3; 2 and 4; 5; 6 and 12; 7; 8; 10; 13; 14; 15; 16; the numpy one */
+        ck_assert_uint_eq(s->n_groups, 13);
         unsigned seen = 0;
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 const struct snapshot_group *g = &s->groups[i];
@@ -321,14 +326,14 @@ START_TEST(frames_become_what_their_unit_says)
                         ck_assert_str_eq(text(s, l->filename), "<unknown>");
                         ck_assert_uint_eq(g->total_nframe, 9);
                         seen |= 64;
-                } else if (size >= 14 && size <= 16) {
-                        static const uint32_t lines[] = {100, 99, 0};
+                } else if (size >= 14 && size <= 17) {
+                        static const uint32_t lines[] = {100, 99, 0, 55};
                         ck_assert_str_eq(text(s, l->filename), "a.py");
                         ck_assert_uint_eq(l->lineno, lines[size - 14]);
                         seen |= 128 << (size - 14);
                 }
         }
-        ck_assert_uint_eq(seen, 1023);
+        ck_assert_uint_eq(seen, 2047);
         snapshot_unref(s);
 }
 END_TEST
@@ -373,6 +378,44 @@ START_TEST(a_cut_leaf_takes_the_most_recent_frames)
         }
         ck_assert_uint_eq(seen, 5);
         snapshot_unref(s);
+}
+END_TEST
+
+static void check_label(enum snapshot_kind kind, const char *label) {
+        static const struct node_def defs[] = {{}};
+        struct fake_nodes nodes = fake_nodes(defs, 1);
+        struct snapshot *s = take_snapshot(kind, &nodes);
+        ck_assert_str_eq(s->info.label, label);
+        snapshot_unref(s);
+}
+
+START_TEST(a_peak_has_the_phase_it_was_reached_in)
+{
+        char longest[IMAGE_PHASE_BYTES_MAX + 2];
+        memset(longest, 'x', sizeof longest);
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, "one", 3);
+        check_label(SNAPSHOT_REQUEST, "one");
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 100, 0);
+        image_begin_phase(&image, "two", 3);
+        check_label(SNAPSHOT_PEAK, "one");
+        check_label(SNAPSHOT_REQUEST, "two");
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0);
+        apply(RECORD_FREE, 0, 0, 0x2000, 0, 0);
+        check_label(SNAPSHOT_PEAK, "two");
+        image_begin_phase(&image, NULL, 0);
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0); /* as high, no higher */
+        check_label(SNAPSHOT_PEAK, "two");
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, longest, sizeof longest);
+        ck_assert_uint_eq(image.phase.length, IMAGE_PHASE_BYTES_MAX);
+        image_begin_phase(&image, "three", 5);
+        image_reset_peak(&image);
+        check_label(SNAPSHOT_PEAK, "three");
+        image_begin_phase(&image, "four", 4);
+        ck_assert_int_eq(image_clear(&image), 0);
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 1, 0);
+        check_label(SNAPSHOT_PEAK, "four");
 }
 END_TEST
 
@@ -736,6 +779,7 @@ int main(void) {
         tcase_add_test(tcase, child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_parent);
         tcase_add_test(tcase, frames_become_what_their_unit_says);
         tcase_add_test(tcase, a_cut_leaf_takes_the_most_recent_frames);
+        tcase_add_test(tcase, a_peak_has_the_phase_it_was_reached_in);
         tcase_add_test(tcase, image_agrees_with_brute_force);
         suite_add_tcase(suite, tcase);
         SRunner *runner = srunner_create(suite);

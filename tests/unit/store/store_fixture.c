@@ -169,7 +169,7 @@ void fixture_check(struct fixture *f) {
 void fixture_load_equal(struct fixture *f, int64_t id, const struct snapshot *expected) {
         struct snapshot *loaded;
         char why[2000];
-        int r = store_reader_load(f->reader, id, &loaded);
+        int r = store_reader_load(f->reader, id, STORE_LOAD_WHOLE, &loaded);
         ck_assert_msg(r == 0, "%d: %s", r, store_reader_message(f->reader));
         ck_assert_int_eq(loaded->info.id, id);
         ck_assert_msg(snapshot_equal(expected, loaded, false, why, sizeof why), "%s", why);

@@ -217,7 +217,7 @@ START_TEST(a_set_holds_all_its_members_and_goes_with_the_last)
         ck_assert_int_eq(found[3], id);
         free(found);
         struct snapshot *loaded;
-        ck_assert_int_eq(store_reader_load(f.reader, ids[1], &loaded), 0);
+        ck_assert_int_eq(store_reader_load(f.reader, ids[1], STORE_LOAD_WHOLE, &loaded), 0);
         ck_assert_int_eq(loaded->info.set, set);
         snapshot_unref(loaded);
         ck_assert_int_eq(fixture_delete(&f, (int64_t[]){ids[0], ids[1], ids[2], id}, 4), 0);
@@ -238,7 +238,7 @@ START_TEST(a_label_can_be_changed)
         struct snapshot *s = make(1, 1000, SNAPSHOT_REQUEST, 5), *loaded;
         int64_t id = put(s);
         ck_assert_int_eq(fixture_label(&f, id, "after \xff"), 0);
-        ck_assert_int_eq(store_reader_load(f.reader, id, &loaded), 0);
+        ck_assert_int_eq(store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded), 0);
         ck_assert_str_eq(loaded->info.label, "after \xff");
         snapshot_unref(loaded);
         ck_assert_int_eq(fixture_label(&f, id + 1, "x"), STORE_E_NOT_FOUND);
@@ -255,7 +255,7 @@ START_TEST(a_delete_with_one_unknown_id_deletes_nothing)
         int64_t id = put(s);
         ck_assert_int_eq(fixture_delete(&f, (int64_t[]){id, 99}, 2), STORE_E_NOT_FOUND);
         fixture_load_equal(&f, id, s);
-        ck_assert_int_eq(store_reader_load(f.reader, 99, &loaded), STORE_E_NOT_FOUND);
+        ck_assert_int_eq(store_reader_load(f.reader, 99, STORE_LOAD_WHOLE, &loaded), STORE_E_NOT_FOUND);
         ck_assert_str_eq(store_reader_message(f.reader), "no snapshot 99");
         snapshot_unref(s);
         fixture_deinit(&f);

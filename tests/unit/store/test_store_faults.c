@@ -217,7 +217,7 @@ START_TEST(no_acknowledged_snapshot_is_lost_by_a_kill)
                 ck_assert_int_ge(fixture_count(&f, "SELECT count(*) FROM snapshot"), acknowledged);
                 struct snapshot *loaded;
                 for (id = 1; id <= acknowledged; id++) {
-                        int r = store_reader_load(f.reader, id, &loaded);
+                        int r = store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded);
                         ck_assert_msg(r == 0, "snapshot %lld: %s", (long long)id, store_reader_message(f.reader));
                         snapshot_unref(loaded);
                 }
@@ -231,7 +231,7 @@ END_TEST
 
 static void assert_damaged(int64_t id) {
         struct snapshot *loaded;
-        ck_assert_int_eq(store_reader_load(f.reader, id, &loaded), STORE_E_CORRUPT);
+        ck_assert_int_eq(store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded), STORE_E_CORRUPT);
         ck_assert_msg(strstr(store_reader_message(f.reader), "is damaged"), "%s", store_reader_message(f.reader));
 }
 
@@ -279,7 +279,7 @@ static void read_everything(void) {
         for (int64_t id = 1; id <= 3; id++) {
                 struct snapshot *loaded;
                 struct symbol_set *symbols;
-                if (store_reader_load(f.reader, id, &loaded))
+                if (store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded))
                         continue;
                 ck_assert_int_eq(symbol_set_new(&symbols), 0);
                 store_reader_symbols(f.reader, 1000, loaded, symbols);

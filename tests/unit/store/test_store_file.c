@@ -2,6 +2,7 @@
 
 /* What store_open() finds, and what it makes of it. */
 
+#include "daemon/store/migrate.h"
 #include "daemon/store/store_file.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_random.h"

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Around each event that is recorded: the thread's guard, so that what happens in between
+ * neither recurses nor waits, and the socket way's turn to send.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/epoch.h"
+#include "agent/socket_way.h"
+#include "agent/state.h"
+
+struct recording {
+        uintptr_t previous;
+        unsigned room; /* RING_MAY_WAIT where nobody was interrupted */
+};
+
+static inline struct recording recording_begin(uintptr_t cfa) {
+        struct recording recording;
+
+        recording.room = thread_guard_enter(cfa, &recording.previous) ? RING_MAY_WAIT : 0;
+        return recording;
+}
+
+static inline void recording_end(struct epoch *epoch, struct recording recording) {
+        if (unlikely(epoch->socket != NULL) && recording.room && socket_way_due(epoch->socket))
+                agent_drain(epoch, false);
+        thread_guard_leave(recording.previous);
+}
+
+/** recording_takes() - whether a record can hold these; no such block or size exists in user space otherwise */
+static inline bool recording_takes(const void *block, size_t size) {
+        return ((uint64_t)(uintptr_t)block | size) < RECORD_PAYLOAD_LIMIT;
+}

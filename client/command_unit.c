@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tmctl unit */
+
+#include "client/command.h"
+#include "client/drop_in.h"
+#include "client/exit_code.h"
+#include "client/memory.h"
+#include "client/message.h"
+#include "client/request.h"
+#include "client/session.h"
+#include "client/systemctl.h"
+#include "client/text.h"
+#include "client/trace_environment.h"
+#include "client/unit_check.h"
+#include "daemon/base/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define GREETING_SECONDS 10 /* a service that was started allocates at once, and its agent greets then */
+
+struct unit {
+        char *name;  /* as systemd calls it, with its suffix */
+        char *shown; /* its properties */
+        bool active;
+};
+
+static void unit_deinit(struct unit *u) {
+        free(u->name);
+        free(u->shown);
+}
+
+/* ---- asking systemd ---- */
+
+static int show(const char *name, char **shownp) {
+        static const char properties[] = "Id,LoadState,ActiveState," UNIT_CHECK_PROPERTIES;
+        const char *arguments[] = {"show", "-p", properties, "--", name, NULL};
+        int r = systemctl_run(arguments, shownp);
+        if (r == 0)
+                return EXIT_CODE_DONE;
+        if (r < 0)
+                message_error("cannot run systemctl: %s", strerror(-r));
+        else
+                message_error("systemctl knows no unit '%s'; 'systemctl list-units --type service' shows them", name);
+        return r < 0 ? EXIT_CODE_FAILED : EXIT_CODE_NOT_FOUND;
+}
+
+static bool ends_with(const char *text, const char *end) {
+        size_t length = strlen(text), tail = strlen(end);
+        return length > tail && strcmp(text + length - tail, end) == 0;
+}
+
+static int find_unit(struct unit *u, const char *name) {
+        if (!systemctl_is_here()) {
+                message_error("this machine does not run under systemd; 'tmctl run' or 'tmctl env' trace a program");
+                return EXIT_CODE_FAILED;
+        }
+        int code = name[0] && !strchr(name, '/') ? show(name, &u->shown) : EXIT_CODE_NOT_FOUND;
+        if (code != EXIT_CODE_DONE) {
+                if (!u->shown)
+                        message_error("'%s' is no name of a unit", name);
+                return code;
+        }
+        u->name = systemctl_property(u->shown, "Id");
+        AUTO_FREE char *load = systemctl_property(u->shown, "LoadState");
+        AUTO_FREE char *state = systemctl_property(u->shown, "ActiveState");
+        u->active = strcmp(state, "active") == 0 || strcmp(state, "reloading") == 0;
+        if (strcmp(load, "loaded") == 0 && ends_with(u->name, ".service"))
+                return EXIT_CODE_DONE;
+        if (strcmp(load, "loaded") == 0) {
+                message_error("%s is no service", u->name);
+                return EXIT_CODE_USAGE;
+        }
+        message_error("%s is %s; 'systemctl list-unit-files --type service' shows the services", u->name,
+                      strcmp(load, "not-found") == 0 ? "not known to systemd" : load);
+        return EXIT_CODE_NOT_FOUND;
+}
+
+static int order(const char *verb, const char *unit) {
+        const char *arguments[] = {verb, unit ? "--" : NULL, unit, NULL};
+        int r = systemctl_run(arguments, NULL);
+        if (r == 0)
+                return EXIT_CODE_DONE;
+        message_error("'systemctl %s%s%s' failed; 'journalctl -u %s' may say why", verb, unit ? " " : "",
+                      unit ? unit : "", unit ? unit : "init.scope");
+        return EXIT_CODE_FAILED;
+}
+
+static int cannot(const char *what, int error) {
+        message_error("cannot %s: %s%s", what, strerror(-error),
+                      error == -EACCES || error == -EPERM ? "; root may" : "");
+        return error == -EACCES || error == -EPERM ? EXIT_CODE_DENIED : EXIT_CODE_FAILED;
+}
+
+static int need_root(void) {
+        if (geteuid() == 0)
+                return EXIT_CODE_DONE;
+        message_error("only root may change how a service is started; try 'sudo tmctl unit ...'");
+        return EXIT_CODE_DENIED;
+}
+
+/* ---- is it traced? ---- */
+
+struct watch {
+        const char *unit;
+        uint32_t pid; /* 0: not seen yet */
+        char *name;
+};
+
+static int take_process(void *context, const Tracemallocd__Control__Reply *reply) {
+        struct watch *w = context;
+        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS || w->pid)
+                return EXIT_CODE_DONE;
+        const Tracemallocd__Control__Process *p = reply->process;
+        if (p->unit.len == strlen(w->unit) && memcmp(p->unit.data, w->unit, p->unit.len) == 0) {
+                w->pid = p->pid;
+                w->name = text_display(p->name.data, p->name.len);
+        }
+        return EXIT_CODE_DONE;
+}
+
+static int look(struct connection *connection, struct watch *w) {
+        Tracemallocd__Control__Request request;
+        Tracemallocd__Control__PsRequest body = TRACEMALLOCD__CONTROL__PS_REQUEST__INIT;
+        request_init(&request);
+        request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_PS;
+        request.ps = &body;
+        return connection_call(connection, &request, take_process, w);
+}
+
+static int wait_until_traced(struct connection *connection, const char *unit) {
+        struct watch w = {.unit = unit};
+        const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+        int code = EXIT_CODE_DONE;
+        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && code == EXIT_CODE_DONE; i++) {
+                if (i > 0)
+                        nanosleep(&pause, NULL);
+                code = look(connection, &w);
+        }
+        if (w.pid)
+                printf("%s (pid %u) is traced now.\n", w.name, w.pid);
+        else if (code == EXIT_CODE_DONE)
+                message_error("%s was restarted, but none of its processes has reached the daemon; 'journalctl -u %s' "
+                              "may say why",
+                              unit, unit);
+        free(w.name);
+        return w.pid ? EXIT_CODE_DONE : code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code;
+}
+
+/* ---- trace ---- */
+
+/* A private daemon ends when it is idle, and a service of another user cannot reach it. */
+static int open_system(const struct options *o, struct connection **connectionp) {
+        struct options system = *o;
+        const char *chosen = getenv("TRACEMALLOCD_RUNTIME_DIR");
+        if (o->user) {
+                message_error("unit: a user's own daemon ends when it is idle; a service needs the system's");
+                return EXIT_CODE_USAGE;
+        }
+        system.system = !o->runtime_dir && !(chosen && chosen[0]);
+        int code = session_open(&system, connectionp);
+        return code == EXIT_CODE_DONE ? trace_environment_check(*connectionp) : code;
+}
+
+static int check(const struct unit *u, const struct connection *c) {
+        struct unit_findings findings;
+        unit_check(u->shown, c->agent_path, c->runtime_dir, &findings);
+        for (size_t i = 0; i < findings.n_problems; i++)
+                message_error("%s: %s", u->name, findings.problems[i]);
+        for (size_t i = 0; i < findings.n_doubts; i++)
+                message_note("%s: %s", u->name, findings.doubts[i]);
+        bool fine = findings.n_problems == 0;
+        if (!fine)
+                message_error("nothing was changed; 'systemctl edit %s' is the place for such additions, below "
+                              "[Service]",
+                              u->name);
+        unit_findings_deinit(&findings);
+        return fine ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
+}
+
+/* LD_PRELOAD as the unit has it already: ours goes in front. */
+static void take_preload(struct environment *e, const char *shown) {
+        AUTO_FREE char *all = systemctl_property(shown, "Environment");
+        const char *begin = strstr(all, "LD_PRELOAD=");
+        if (!begin)
+                return;
+        bool quoted = begin > all && begin[-1] == '"';
+        begin += strlen("LD_PRELOAD=");
+        AUTO_FREE char *value = memory_copy(begin, strcspn(begin, quoted ? "\"" : " "));
+        environment_set(e, "LD_PRELOAD", value);
+}
+
+static int write_drop_in(const struct unit *u, const struct options *o, const struct connection *c) {
+        struct environment environment;
+        AUTO_FREE char *path = NULL;
+        environment_init_empty(&environment);
+        take_preload(&environment, u->shown);
+        trace_environment_set(&environment, c, o, NULL);
+        int r = drop_in_write(u->name, &environment, o->persist, &path);
+        environment_deinit(&environment);
+        if (r < 0)
+                return cannot("write the drop-in", r);
+        printf("Wrote %s\n", path);
+        return EXIT_CODE_DONE;
+}
+
+static int trace(const struct options *o, const char *name) {
+        struct unit unit = {0};
+        AUTO_CONNECTION struct connection *connection = NULL;
+        int code = find_unit(&unit, name);
+        if (code == EXIT_CODE_DONE)
+                code = need_root();
+        if (code == EXIT_CODE_DONE)
+                code = open_system(o, &connection);
+        if (code == EXIT_CODE_DONE)
+                code = check(&unit, connection);
+        if (code == EXIT_CODE_DONE)
+                code = write_drop_in(&unit, o, connection);
+        if (code == EXIT_CODE_DONE)
+                code = order("daemon-reload", NULL);
+        if (code == EXIT_CODE_DONE && o->restart)
+                code = order("restart", unit.name);
+        if (code == EXIT_CODE_DONE && o->restart)
+                code = wait_until_traced(connection, unit.name);
+        if (code == EXIT_CODE_DONE)
+                printf("Next: %s%s%stmctl snapshot --unit %s\n",
+                       o->restart    ? ""
+                       : unit.active ? "systemctl restart "
+                                     : "systemctl start ",
+                       o->restart ? "" : unit.name, o->restart ? "" : ", then ", name);
+        unit_deinit(&unit);
+        return code;
+}
+
+/* ---- untrace ---- */
+
+/* A unit that is gone may have left its drop-in: then the name is all there is. */
+static int untrace(const struct options *o, const char *name) {
+        struct unit unit = {0};
+        int code = find_unit(&unit, name);
+        if (code == EXIT_CODE_DONE)
+                code = need_root();
+        if (code == EXIT_CODE_DONE) {
+                int r = drop_in_remove(unit.name);
+                if (r == DROP_IN_E_ABSENT) {
+                        message_error("%s has no drop-in of 'tmctl unit trace'", unit.name);
+                        code = EXIT_CODE_NOT_FOUND;
+                } else if (r < 0) {
+                        code = cannot("remove the drop-in", r);
+                }
+        }
+        if (code == EXIT_CODE_DONE)
+                code = order("daemon-reload", NULL);
+        if (code == EXIT_CODE_DONE && o->restart)
+                code = order("restart", unit.name);
+        if (code == EXIT_CODE_DONE && !o->restart && unit.active)
+                printf("%s runs on as it is; 'systemctl restart %s' lets it start without the agent.\n", unit.name,
+                       unit.name);
+        unit_deinit(&unit);
+        return code;
+}
+
+static int unit_run(const struct options *o) {
+        const char *verb = o->arguments[0];
+        if (strcmp(verb, "trace") == 0)
+                return trace(o, o->arguments[1]);
+        if (strcmp(verb, "untrace") == 0)
+                return untrace(o, o->arguments[1]);
+        message_error("unit: trace or untrace, not '%s'; see 'tmctl unit --help'", verb);
+        return EXIT_CODE_USAGE;
+}
+
+const struct command command_unit = {
+        .name = "unit",
+        .arguments = "trace|untrace UNIT",
+        .summary = "Trace a systemd service from its next start on",
+        .description = "trace: looks whether the unit's hardening would stop the agent, then writes a\n"
+                       "drop-in; untrace removes it. The service is traced from its next start on.\n",
+        .example = "  tmctl unit trace redis-server --restart\n  tmctl snapshot --unit redis-server\n"
+                   "  tmctl unit untrace redis-server --restart\n",
+        .sets = OPTION_SET_UNIT,
+        .min_arguments = 2,
+        .max_arguments = 2,
+        .usage_code = EXIT_CODE_USAGE,
+        .run = unit_run,
+};

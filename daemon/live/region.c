@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Memory that grows in place. Runs on the ingest worker that owns the image; called by trace_table.c and
+ * traceback_sums.c. */
+
+#include "daemon/live/region.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#define PAGE_BYTES      4096
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
+#define HUGE_PAGES_FROM (UINT64_C(8) << 20)
+
+static size_t whole_pages(size_t bytes) {
+        return (bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
+}
+
+/* Address space for the most; what could become huge pages begins at the border of one. */
+static char *reserve_space(size_t bytes) {
+        size_t slack = bytes >= HUGE_PAGES_FROM ? HUGE_PAGE_BYTES : 0;
+        char *memory = mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED)
+                return NULL;
+        size_t before = slack ? -(uintptr_t)memory & (HUGE_PAGE_BYTES - 1) : 0;
+        if (before)
+                munmap(memory, before);
+        if (slack > before)
+                munmap(memory + before + bytes, slack - before);
+        return memory + before;
+}
+
+int region_open(struct region *r, size_t reserve, size_t bytes) {
+        *r = (struct region){.reserved = whole_pages(reserve)};
+        r->memory = reserve_space(r->reserved);
+        if (!r->memory)
+                return -ENOMEM;
+        int result = region_grow(r, bytes);
+        if (result)
+                region_close(r);
+        return result;
+}
+
+int region_grow(struct region *r, size_t bytes) {
+        bytes = whole_pages(bytes);
+        if (bytes > r->reserved)
+                return -ENOMEM;
+        if (mprotect(r->memory + r->bytes, bytes - r->bytes, PROT_READ | PROT_WRITE))
+                return -ENOMEM;
+        if (bytes >= HUGE_PAGES_FROM)
+                (void)madvise(r->memory, bytes, MADV_HUGEPAGE);
+        r->bytes = bytes;
+        return 0;
+}
+
+void region_discard(struct region *r, size_t from, size_t to) {
+        from = whole_pages(from);
+        to &= ~(size_t)(PAGE_BYTES - 1);
+        if (from < to)
+                (void)madvise(r->memory + from, to - from, MADV_DONTNEED);
+}
+
+void region_close(struct region *r) {
+        if (r->memory)
+                munmap(r->memory, r->reserved);
+        *r = (struct region){};
+}

@@ -1,0 +1,162 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# "My redis grows": a service of Debian's under a real systemd, as its unit file
+# hardens it, with load on it and a growing set of keys. Three commands name the
+# function. Then what tmctl unit says of units that would stop the agent, and
+# that untrace leaves nothing behind.
+. "$(dirname "$0")/../support/test.sh"
+enter_systemd "$0" "$@"
+
+json() { # EXPRESSION of d: reads JSON from stdin
+        python3 -c 'import json, sys; d = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
+}
+
+fill_redis() { # PREFIX
+        redis-benchmark -q -c 10 -n 40000 -r 1000000 -P 16 SET "$1:__rand_int__" "$(printf 'x%.0s' {1..100})" >/dev/null
+}
+
+files_of_systemd() {
+        find /etc/systemd/system /run/systemd/system ! -name '*.new' | sort
+}
+
+redis_answers() {
+        [ "$(redis-cli ping)" = PONG ]
+}
+
+story() {
+        local before first second rows
+        before=$(files_of_systemd)
+        systemctl start redis-server || give_up "Debian's redis-server starts as a service"
+        claim "one command traces it" tmctl unit trace redis-server --restart
+        wait_until 60 redis_answers || give_up "the traced service works" "$(journalctl -q -u redis-server -n 20 --no-pager)"
+        fill_redis first
+        first=$(tmctl snapshot --unit redis-server)
+        claim_match "tmctl snapshot --unit prints an id" '^[0-9]+$' "$first"
+        fill_redis second
+        second=$(tmctl snapshot --unit redis-server.service)
+        rows=$(tmctl compare "$first" "$second" --group-by function)
+        echo "$rows"
+        claim_match "the first row of compare is a function of redis that grew" \
+                '^/usr/bin/redis-.* \(.*\): size=.* \(\+[0-9.]+ [KM]iB\)' "$(sed -n 4p <<<"$rows")"
+        rows=$(tmctl compare "$first" "$second" --group-by function --skip-function 'z*alloc*' --skip-function '*sds*' --json)
+        claim_equal "behind redis's wrappers, what makes the keys and values is the first row" True \
+                "$(json 'any(f in d["statistics"][0]["traceback"][0]["function"] for f in ("dict", "createEmbedded", "createStringObject", "dbAdd", "tryObjectEncoding", "setKey"))' <<<"$rows")"
+        claim_equal "it is exact" True "$(json 'd["exact"]' <<<"$rows")"
+        claim_equal "ps knows the unit and the user" "redis-server.service $(id -u redis)" \
+                "$(tmctl ps --unit redis-server --json | json 'd[0]["unit"] + " " + str(d[0]["uid"])')"
+        claim_equal "list finds the unit's snapshots" 2 "$(tmctl list --unit redis-server --json | json 'len(d)')"
+        claim "untrace" tmctl unit untrace redis-server --restart
+        claim_equal "untrace leaves nothing behind" "$before" "$(files_of_systemd)"
+        wait_until 60 redis_answers
+        claim_status "and the service runs untraced" 3 tmctl ps --unit redis-server
+}
+
+a_dead_service_is_named() {
+        claim_match "asking for the dead service names its exit snapshot" 'exit snapshot [0-9]+' \
+                "$(tmctl snapshot --unit redis-server 2>&1)"
+}
+
+persistent() {
+        claim "trace --persist" tmctl unit trace redis-server --persist --frames 7 --domains malloc
+        claim "it writes below /etc" test -f /etc/systemd/system/redis-server.service.d/zz-tracemallocd.conf
+        local settings
+        settings=$(systemctl show -p Environment redis-server)
+        claim_match "frames" 'TRACEMALLOCD_FRAMES=7( |$)' "$settings"
+        claim_match "domains" 'TRACEMALLOCD_DOMAINS=malloc( |$)' "$settings"
+        claim_match "the agent is preloaded" 'LD_PRELOAD=/[^ ]*/libtracemalloc-agent.so' "$settings"
+        claim "without --persist it is moved below /run" tmctl unit trace redis-server
+        claim_equal "so that one drop-in is there" \
+                "/run/systemd/system/redis-server.service.d/zz-tracemallocd.conf" \
+                "$(find /etc/systemd/system /run/systemd/system -name '*tracemallocd.conf')"
+        mkdir -p /run/systemd/system/redis-server.service.d
+        touch /run/systemd/system/redis-server.service.d/mine.conf
+        claim "untrace beside another's drop-in" tmctl unit untrace redis-server
+        claim "which stays" test -f /run/systemd/system/redis-server.service.d/mine.conf
+        rm -r /run/systemd/system/redis-server.service.d
+        claim_status "untrace of what is not traced" 3 tmctl unit untrace redis-server
+}
+
+unit_with() { # UNIT LINE...: a service that has these
+        printf '%s\n' '[Service]' 'ExecStart=/usr/bin/sleep 1000' "${@:2}" >"/run/systemd/system/$1.service"
+}
+
+# SETTING REGEX, two by two: a unit with that setting is refused, with a message that matches
+refusals() {
+        local -a settings=() patterns=()
+        while [ $# -gt 0 ]; do
+                unit_with "t${#settings[@]}" "$1"
+                settings+=("$1") patterns+=("$2")
+                shift 2
+        done
+        systemctl daemon-reload # once for all: it takes a while
+        local i
+        for ((i = 0; i < ${#settings[@]}; i++)); do
+                refused "t$i" "${settings[i]}" "${patterns[i]}"
+        done
+}
+
+refused() { # UNIT SETTING REGEX
+        local output status=0
+        output=$(tmctl unit trace "$1" 2>&1) || status=$?
+        claim_equal "$2 is refused" 1 "$status"
+        claim_match "$2 is named, with the remedy" "$3" "$output"
+        [ ! -e "/run/systemd/system/$1.service.d" ] || fail "$2: nothing is written"
+}
+
+accepted() { # SETTING...
+        unit_with t "$@"
+        systemctl daemon-reload
+        claim "$* does not stop the agent" tmctl unit trace t --restart
+        tmctl unit untrace t >/dev/null
+        systemctl stop t
+}
+
+hardening() {
+        local agent
+        agent=$(tmctl env | sed -n 's/^LD_PRELOAD=//p')
+        refusals \
+                'RestrictAddressFamilies=AF_INET' 'AF_UNIX.*add RestrictAddressFamilies=AF_UNIX' \
+                'RestrictAddressFamilies=~AF_UNIX' 'AF_UNIX' \
+                'RestrictAddressFamilies=none' 'AF_UNIX' \
+                'SystemCallFilter=~@network-io' 'would end the service.*add SystemCallFilter=socket connect' \
+                'SystemCallFilter=~connect:EPERM' 'SystemCallFilter=.*keeps it from the daemon; add SystemCallFilter=connect' \
+                'SystemCallFilter=@basic-io @file-system @io-event @process' 'SystemCallFilter=.*socket' \
+                "InaccessiblePaths=${agent%/*}" "InaccessiblePaths= hides .*BindReadOnlyPaths=" \
+                'InaccessiblePaths=/run/tracemallocd' "InaccessiblePaths= hides /run/tracemallocd" \
+                'TemporaryFileSystem=/run' "TemporaryFileSystem= hides /run/tracemallocd" \
+                'RootDirectory=/srv' 'RootDirectory= hides' \
+                'NoExecPaths=/' "NoExecPaths= .*ExecPaths=$agent" \
+                'UnsetEnvironment=LD_PRELOAD' 'UnsetEnvironment='
+}
+
+statics() {
+        unit_with t
+        sed -i 's,/usr/bin/sleep,/bin/busybox sleep,' /run/systemd/system/t.service
+        systemctl daemon-reload
+        claim_match "a static program is refused" 'busybox is statically linked' "$(tmctl unit trace t 2>&1)"
+        accepted 'DynamicUser=yes' 'PrivateUsers=yes' 'ProtectHome=yes' 'MemoryDenyWriteExecute=yes' 'ProtectSystem=strict'
+        accepted 'SystemCallFilter=@system-service' 'RestrictAddressFamilies=AF_UNIX' 'NoExecPaths=/' 'ExecPaths=/usr'
+        accepted 'TemporaryFileSystem=/run' 'BindReadOnlyPaths=/run/tracemallocd'
+        accepted 'InaccessiblePaths=-/home' 'Environment="LD_PRELOAD=libm.so.6"'
+        claim_status "an unknown unit" 3 tmctl unit trace no-such-unit
+        claim_status "not a service" 2 tmctl unit trace tracemallocd-agent.socket
+        claim_status "not a verb" 2 tmctl unit start redis-server
+        claim_status "not root" 5 setpriv --reuid nobody --clear-groups "${programs[0]}" unit trace redis-server
+}
+
+no_daemon() {
+        systemctl stop tracemallocd.service tracemallocd-agent.socket tracemallocd-control.socket
+        claim_status "no daemon" 4 tmctl unit trace t
+        claim_match "and the message says what starts it" 'systemctl start tracemallocd' "$(tmctl unit trace t 2>&1)"
+}
+
+install_system
+printf '[snapshots]\nexit_min_age = 1\n' >/etc/tracemallocd/tracemallocd.conf
+systemctl start tracemallocd || give_up "the service starts"
+story
+a_dead_service_is_named
+persistent
+hardening
+statics
+no_daemon
