@@ -30,7 +30,9 @@ START_TEST(other_bytes_become_low_surrogates)
         EXPECT_JSON("\xe2\x82", "\"\\udce2\\udc82\"");
         EXPECT_JSON("\xc0\x80", "\"\\udcc0\\udc80\"");
         EXPECT_JSON("\xe0\x80\x80", "\"\\udce0\\udc80\\udc80\"");
-        EXPECT_JSON("\xed\xa0\x80", "\"\\udced\\udca0\\udc80\"");
+        EXPECT_JSON("\xed\xa0\x80", "\"\\ud800\""); /* as tracemalloc's pickles have it */
+        EXPECT_JSON("\xed\xbf\xbf", "\"\\udfff\"");
+        EXPECT_JSON("\xed\xa0", "\"\\udced\\udca0\"");
         EXPECT_JSON("\xf4\x90\x80\x80", "\"\\udcf4\\udc90\\udc80\\udc80\"");
         EXPECT_JSON("\x80x", "\"\\udc80x\"");
 }
