@@ -50,6 +50,32 @@ static struct snapshot *take_snapshot(enum snapshot_kind kind, const struct fake
         return snapshot;
 }
 
+/* Where the block that contains @address begins, 0 for none; between begin and step the table changes by @meanwhile. */
+static uint64_t find_block(uint64_t address, uint64_t *sizep, void (*meanwhile)(void)) {
+        static const struct node_def defs[] = {{0}, {.unit = 1, .value = 0x10}};
+        struct fake_nodes nodes = fake_nodes(defs, 2);
+        struct image_snapshot *reading;
+        struct snapshot *snapshot;
+        ck_assert_int_eq(image_snapshot_begin_block(&image, address, &nodes.source, &reading), 0);
+        if (meanwhile)
+                meanwhile();
+        int r;
+        while ((r = image_snapshot_step(reading, 1)) == IMAGE_SNAPSHOT_MORE)
+                ;
+        ck_assert_int_eq(r, 0);
+        ck_assert_int_eq(snapshot_builder_finish(image_snapshot_finish(reading), &snapshot), 0);
+        ck_assert_uint_le(snapshot->info.count, 1);
+        uint64_t start = snapshot->info.block_address;
+        *sizep = snapshot->info.size;
+        snapshot_unref(snapshot);
+        return start;
+}
+
+static void free_and_reuse(void) {
+        apply(RECORD_FREE, 0, 0, 0x1000, 0, 0);
+        apply(RECORD_ALLOC, 0, 1, 0x1008, 4, 0);
+}
+
 static const char *text(const struct snapshot *s, uint32_t string) {
         return s->strings[string].bytes;
 }
@@ -57,6 +83,29 @@ static const char *text(const struct snapshot *s, uint32_t string) {
 static const struct node_sums *slot_of(uint32_t node) {
         return &image.sums->slots[image.sums->index[node]];
 }
+
+START_TEST(block_is_found_by_any_address_inside)
+{
+        uint64_t size;
+        apply(RECORD_ALLOC, 0, 1, 0x1000, 100, 0);
+        apply(RECORD_ALLOC, 1, 1, 0x2000, 0, 0);
+        apply(RECORD_MAP, 2, 1, 0x100000, 0x4000, 0);
+        apply(RECORD_ALLOC, 9, 1, 0x100100, 16, 0);
+        ck_assert_uint_eq(find_block(0x1000, &size, NULL), 0x1000);
+        ck_assert_uint_eq(find_block(0x1063, &size, NULL), 0x1000);
+        ck_assert_uint_eq(size, 100);
+        ck_assert_uint_eq(find_block(0x1064, &size, NULL), 0);
+        ck_assert_uint_eq(find_block(0xfff, &size, NULL), 0);
+        ck_assert_uint_eq(find_block(0x2000, &size, NULL), 0x2000); /* a block of no bytes */
+        ck_assert_uint_eq(find_block(0x103fff, &size, NULL), 0x100000);
+        ck_assert_uint_eq(size, 0x4000);
+        ck_assert_uint_eq(find_block(0x10010f, &size, NULL), 0x100100); /* the smallest */
+        ck_assert_uint_eq(find_block(0x1008, &size, free_and_reuse), 0x1000);
+        ck_assert_uint_eq(size, 100);
+        ck_assert_uint_eq(find_block(0x1008, &size, NULL), 0x1008);
+        image_check(&image);
+}
+END_TEST
 
 START_TEST(block_in_realloc_stays_counted_until_the_outcome_is_known)
 {
@@ -334,6 +383,49 @@ START_TEST(frames_become_what_their_unit_says)
                 }
         }
         ck_assert_uint_eq(seen, 2047);
+        snapshot_unref(s);
+}
+END_TEST
+
+START_TEST(a_cut_leaf_takes_the_most_recent_frames)
+{
+        static const struct node_def defs[] = {
+                {},
+                {.parent = 0, .unit = 0, .value = 0x10},
+                {.parent = 1, .unit = 0, .value = 0x20},
+                {.parent = 2, .unit = 0, .value = 0x30},
+                {.parent = 3, .unit = 0, .value = 0x40},
+                {.parent = 4, .unit = NODE_UNIT_CUT, .value = UINT64_C(2) << 32 | 4}, /* 5: 0x30, 0x40 */
+                {.parent = 2, .unit = 0, .value = 0x40},                              /* 6 */
+                {.parent = 6, .unit = NODE_UNIT_CUT, .value = UINT64_C(1) << 32 | 3}, /* 7: 0x40 */
+                {.parent = 0, .unit = 0, .value = 0x40},                              /* 8: 0x40, not cut */
+                {.parent = 5, .unit = 0, .value = 0x50}, /* 9: on a leaf: hostile, any frames */
+                {.parent = 9, .unit = NODE_UNIT_CUT, .value = UINT64_C(9) << 32 | 70000}, /* 10: all of 9 */
+                {.parent = 4, .unit = NODE_UNIT_CUT, .value = 4},                         /* 11: limit 0: hostile */
+        };
+        static const struct {
+                uint32_t depth, total_nframe;
+        } expected[] = {[5] = {2, 4}, [7] = {1, 3}, [8] = {1, 1}, [10] = {5, 65535}, [11] = {1, 4}};
+        struct fake_nodes nodes = fake_nodes(defs, sizeof defs / sizeof defs[0]);
+        for (uint32_t node = 5; node < nodes.n; node++)
+                apply(RECORD_ALLOC, 0, node, 0x1000 + 16 * node, node, 0);
+        struct snapshot *s = take_snapshot(SNAPSHOT_REQUEST, &nodes);
+        unsigned seen = 0;
+        for (uint32_t i = 0; i < s->n_groups; i++) {
+                const struct snapshot_group *g = &s->groups[i];
+                uint64_t node = s->sizes[g->first_size].size;
+                if (node == 6 || node == 9)
+                        continue;
+                seen++;
+                ck_assert_msg(s->nodes[g->node].depth == expected[node].depth, "node %d: %u frames", (int)node,
+                              s->nodes[g->node].depth);
+                ck_assert_uint_eq(g->total_nframe, expected[node].total_nframe);
+                if (node == 5) {
+                        ck_assert_uint_eq(s->locations[s->nodes[g->node].location].offset, 0x40);
+                        ck_assert_uint_eq(s->locations[s->nodes[s->nodes[g->node].parent].location].offset, 0x30);
+                }
+        }
+        ck_assert_uint_eq(seen, 5);
         snapshot_unref(s);
 }
 END_TEST
@@ -720,6 +812,7 @@ int main(void) {
         TCase *tcase = tcase_create("image");
         tcase_add_checked_fixture(tcase, open_image, close_image);
         tcase_set_timeout(tcase, 120);
+        tcase_add_test(tcase, block_is_found_by_any_address_inside);
         tcase_add_test(tcase, block_in_realloc_stays_counted_until_the_outcome_is_known);
         tcase_add_test(tcase, realloc_makes_no_peak_of_old_and_new_together);
         tcase_add_test(tcase, failed_realloc_puts_the_block_back);
@@ -735,6 +828,7 @@ int main(void) {
         tcase_add_test(tcase, failed_fork_leaves_nothing);
         tcase_add_test(tcase, child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_parent);
         tcase_add_test(tcase, frames_become_what_their_unit_says);
+        tcase_add_test(tcase, a_cut_leaf_takes_the_most_recent_frames);
         tcase_add_test(tcase, a_peak_has_the_phase_it_was_reached_in);
         tcase_add_test(tcase, image_agrees_with_brute_force);
         suite_add_tcase(suite, tcase);
