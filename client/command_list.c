@@ -76,7 +76,8 @@ static void add_row(struct list *list, const Tracemallocd__Control__SnapshotInfo
         number_cell(list, s->image);
         number_cell(list, s->ppid);
         time_format_table(text, s->started_at_unix_ns, list->terminal.width > 0);
-        text_cell(list, s->started_at_unix_ns != 0 ? text : "");
+        /* an imported file knows only when it was written */
+        text_cell(list, s->started_at_unix_ns != 0 && strcmp(s->kind, "import") != 0 ? text : "");
         bytes_cell(list, &s->cgroup);
 }
 

@@ -58,6 +58,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         struct traces *t = context;
         if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES)
                 return EXIT_CODE_DONE;
+        source_lines_until(t->render.lines, reply->traces->sources_until_unix_ns);
         t->inexact = reply->traces->inexact;
         for (size_t i = 0; i < reply->traces->n_rows; i++)
                 add_row(t, reply->traces->rows[i]);

@@ -65,6 +65,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
                         message_error("out of memory");
                         return EXIT_CODE_FAILED;
                 }
+                source_lines_until(s->render.lines, s->header->sources_until_unix_ns);
                 print_header(s);
                 break;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS:

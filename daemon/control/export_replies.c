@@ -33,6 +33,8 @@ static int add_summary(struct export *e, const struct pickle_summary *summary, b
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
         message.blocks = summary->blocks;
         message.functions_left_out = summary->functions_left_out;
+        message.modules_left_out = summary->modules_left_out;
+        message.domain_names_left_out = summary->domain_names_left_out;
         message.total_nframe_left_out = summary->total_nframe_left_out;
         message.inexact = inexact;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_EXPORT_SUMMARY;

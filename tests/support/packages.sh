@@ -24,6 +24,8 @@ test_packages=(
         heaptrack zstd binutils llvm libc6-dbg
         # an agent in another language
         protobuf-compiler python3-protobuf
+        # the judge of snapshots
+        libpython3.11-testsuite
         # completions
         zsh
         # programs that are traced, and those that cannot be
