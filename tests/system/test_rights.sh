@@ -110,6 +110,7 @@ refusal_is_logged() {
 exposure_is_argued() {
         local name
         systemd-analyze security --no-pager tracemallocd.service >"$scratch/security"
+        # shellcheck disable=SC2016 # awk's
         claim "systemd-analyze security says 1.5 or better" awk \
                 '/exposure level/ { for (i = 1; i <= NF; i++) if ($i ~ /^[0-9.]+$/) e = $i } END { exit !(e != "" && e <= 1.5) }' \
                 "$scratch/security"
