@@ -27,10 +27,12 @@
 
 #define RETRY_FIRST_NS UINT64_C(1000000000)
 #define RETRY_MAX_NS   UINT64_C(30000000000)
-#define TICKS_IDLE     65536 /* calls of a thread between two looks at the clock without a daemon */
-#define TICKS_PAUSED   1024  /* the same for looks at the socket while paused */
+#define REFUSED_MAX_NS UINT64_C(3600000000000) /* each refusal costs an epoch's address space, which stays */
+#define TICKS_IDLE     65536                   /* calls of a thread between two looks at the clock without a daemon */
+#define TICKS_PAUSED   1024                    /* the same for looks at the socket while paused */
 #define FILES_EVERY_NS UINT64_C(1000000000)
 #define ASK_EVERY_NS   UINT64_C(1000000000)
+#define ASK_STOPPED_NS UINT64_C(10000000000) /* the same where no answer came: each try costs HANDSHAKE_FILES_NS */
 
 struct process_page process_page __attribute__((aligned(4096)));
 struct epoch *_Atomic current_epoch;
@@ -39,6 +41,7 @@ static struct {
         struct config config;
         bool set_up; /* config and functions are known */
         bool inert;
+        bool foreign_malloc; /* what the program calls is not our hook */
         bool traced; /* a daemon has greeted us and is not known to be gone; unlike the gate, a fork leaves it */
         int pid;
         uint8_t secret[HANDSHAKE_SECRET_BYTES];
@@ -47,7 +50,7 @@ static struct {
         _Atomic uint64_t retry_at_ns;
         _Atomic uint32_t bringing_files;
         _Atomic uint32_t asking; /* whether the daemon lives */
-        _Atomic uint64_t asked_at_ns;
+        _Atomic uint64_t ask_after_ns;
 } agent;
 
 int agent_pid(void) {
@@ -79,12 +82,15 @@ static void end_epoch(struct epoch *epoch) {
 }
 
 static void describe_layers(struct handshake *handshake) {
-        handshake->layers[handshake->n_layers++] = "malloc";
+        if (agent.foreign_malloc)
+                handshake->layer_note = "malloc is not traced: the program has one of its own linked in";
+        else
+                handshake->layers[handshake->n_layers++] = "malloc";
         if (agent.config.domains & DOMAIN_BIT_MMAP)
                 handshake->layers[handshake->n_layers++] = "mmap";
         if (atomic_load(&python.state) == PYTHON_ON)
                 handshake->layers[handshake->n_layers++] = "python";
-        if (atomic_load(&python.state) == PYTHON_OFF)
+        if (atomic_load(&python.state) == PYTHON_OFF && !handshake->layer_note)
                 handshake->layer_note = python.note;
 }
 
@@ -121,14 +127,16 @@ static bool ring_stalled(void *context) {
         if (epoch->socket)
                 return !atomic_load(&epoch->socket->broken);
         if (epoch_control(epoch) == epoch->own_control || epoch != atomic_load(&current_epoch) ||
-            now - atomic_load(&agent.asked_at_ns) < ASK_EVERY_NS || atomic_exchange(&agent.asking, 1))
+            now < atomic_load(&agent.ask_after_ns) || atomic_exchange(&agent.asking, 1))
                 return true;
-        atomic_store(&agent.asked_at_ns, now);
         r = ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS);
+        atomic_store(&agent.ask_after_ns, now + (r == -ETIMEDOUT ? ASK_STOPPED_NS : ASK_EVERY_NS));
         atomic_store(&agent.asking, 0);
         /* an answer that does not come is no answer: it may be stopped */
         if (r != -ECONNREFUSED && r != -ENOENT && r != -EACCES)
                 return true;
+        /* should it live all the same, out of our sight (chroot), it learns that this is not all */
+        atomic_fetch_add(&epoch->ring.header->lost_events, 1);
         end_epoch(epoch);
         return false;
 }
@@ -158,6 +166,7 @@ static bool set_up(void) {
                       (!agent.config.children && agent.config.pid && agent.config.pid != sys_getpid());
         if (!agent.inert) {
                 object_setup();
+                agent.foreign_malloc = real_malloc_is_foreign();
                 hooks_process_setup();
                 python_setup(agent.config.domains);
         }
@@ -261,6 +270,8 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
         r = scratch ? new_epoch(&epoch) : -ENOMEM;
         if (r < 0) {
+                if (scratch)
+                        sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
                 sys_close(fd);
                 return r;
         }
@@ -273,6 +284,8 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         set_gate(GATE_RECORDING);
         r = greet(epoch, fd, kind, scratch);
         sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+        if (r == 0 && kind == TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT)
+                hooks_track_reconnected(epoch, (uintptr_t)__builtin_dwarf_cfa());
         retire(old, forked, nested);
         if (r < 0)
                 epoch_discard_pages(epoch);
@@ -293,10 +306,11 @@ static bool after_fork(void) {
         return true;
 }
 
-static uint64_t next_pause(void) {
+static uint64_t next_pause(bool refused) {
         uint64_t pause = agent.retry_ns ? agent.retry_ns * 2 : RETRY_FIRST_NS;
+        uint64_t least = refused ? RETRY_MAX_NS : 0, most = refused ? REFUSED_MAX_NS : RETRY_MAX_NS;
 
-        return pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS;
+        return pause < least ? least : pause < most ? pause : most;
 }
 
 static void arm(bool nested) {
@@ -327,7 +341,7 @@ static void arm(bool nested) {
         if (r == 0)
                 agent.retry_ns = 0;
         else
-                go_idle(r == -EACCES ? RETRY_MAX_NS : next_pause());
+                go_idle(next_pause(r == -EACCES));
 }
 
 static void agent_arm(uintptr_t cfa) {

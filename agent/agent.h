@@ -26,7 +26,7 @@
 #define AGENT_ENV_RUNTIME_DIR "TRACEMALLOCD_RUNTIME_DIR"
 /* wanted traceback limit, 1..65535; default 64. What the daemon answers is in force. */
 #define AGENT_ENV_FRAMES      "TRACEMALLOCD_FRAMES"
-/* names, comma separated: malloc, python, mmap, other; default python,malloc */
+/* names, comma separated: malloc, python, mmap, other; default python,malloc. malloc includes other */
 #define AGENT_ENV_DOMAINS     "TRACEMALLOCD_DOMAINS"
 /* hex token, at most AGENT_RUN_BYTES_MAX bytes: becomes Hello.run */
 #define AGENT_ENV_RUN         "TRACEMALLOCD_RUN"

@@ -126,7 +126,8 @@ static int read_reply(struct handshake *handshake, int fd, uint8_t *scratch, int
                 return 0;
         if (reply->secret.len > HANDSHAKE_SECRET_BYTES)
                 return -EPROTO;
-        memcpy(handshake->secret, reply->secret.data, reply->secret.len);
+        if (reply->secret.len > 0) /* else its data is NULL */
+                memcpy(handshake->secret, reply->secret.data, reply->secret.len);
         handshake->secret_length = (uint32_t)reply->secret.len;
         handshake->mode = reply->mode;
         handshake->traceback_limit = reply->traceback_limit;

@@ -19,3 +19,8 @@
 
 /** hooks_process_setup() - ask libc to tell of the process's exit; once an image, before anything is recorded */
 void hooks_process_setup(void);
+
+struct epoch;
+
+/** hooks_track_reconnected() - a daemon came that knows nothing of this process; the guard is set */
+void hooks_track_reconnected(struct epoch *epoch, uintptr_t cfa);

@@ -107,6 +107,8 @@ static const char *find_api(const struct object *object, unsigned minor, struct 
         if (!FIND(raw_malloc, "PyMem_RawMalloc") || !FIND(raw_free, "PyMem_RawFree"))
                 return "PyMem_RawMalloc";
         FIND(frame_offset, "PyUnstable_InterpreterFrame_GetLasti");
+        FIND(track, "PyTraceMalloc_Track");
+        FIND(untrack, "PyTraceMalloc_Untrack");
         if (FIND(set_tracer, "PyRefTracer_SetTracer"))
                 FIND(get_tracer, "PyRefTracer_GetTracer");
         api->code_type = EITHER(&PyCode_Type, object_symbol(object, "PyCode_Type"));

@@ -58,6 +58,8 @@ struct python_api {
         int (*code_line)(void *code, int offset);
         int (*frame_offset)(void *frame); /* from 3.12 on */
         uintptr_t code_type, text_type, bytes_type;
+        int (*track)(unsigned int domain, uintptr_t address, size_t size); /* PyTraceMalloc_Track() */
+        int (*untrack)(unsigned int domain, uintptr_t address);
         /* from 3.13 on */
         int (*set_tracer)(int (*tracer)(void *object, int event, void *data), void *data);
         void *(*get_tracer)(void **data);

@@ -195,6 +195,22 @@ void *real_symbol(const char *name) {
         return function;
 }
 
+bool real_malloc_is_foreign(void) {
+        extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+        extern const char _end[] __attribute__((visibility("hidden")));
+        int saved_errno = errno;
+        unsigned before = thread_state.resolving;
+        uintptr_t function;
+
+        if (!dlsym)
+                return false;
+        thread_state.resolving = 1;
+        function = (uintptr_t)dlsym(RTLD_DEFAULT, "malloc");
+        thread_state.resolving = before;
+        errno = saved_errno;
+        return function - (uintptr_t)__ehdr_start >= (uintptr_t)(_end - __ehdr_start);
+}
+
 void *real_cxx_symbol(const char *name) {
         static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
         void *function = real_symbol(name);

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "agent/capture.h"
+#include "agent/python.h"
 #include "agent/recording.h"
 
 #define PAGE_MASK UINT64_C(4095)
@@ -77,6 +78,25 @@ void recorder_move_back(struct epoch *epoch, uint64_t position, uintptr_t cfa) {
         recording_end(epoch, recording);
 }
 
+void recorder_track(struct epoch *epoch, unsigned domain, uintptr_t address, size_t size, uintptr_t cfa) {
+        struct recording recording = recording_begin(cfa);
+        /* as PyTraceMalloc_Track() has it: where there is a Python stack, that is the traceback */
+        uint32_t node = recording.room ? python_node(epoch, PYTHON_RAW) : 0;
+
+        if (!node)
+                node = capture(epoch, recording, cfa);
+        ring_put(&epoch->ring, recording.room | RING_KEEP_RESERVE, 3, record_header(RECORD_ALLOC, 0, domain, node),
+                 address, size, 0);
+        recording_end(epoch, recording);
+}
+
+void recorder_untrack(struct epoch *epoch, unsigned domain, uintptr_t address, uintptr_t cfa) {
+        struct recording recording = recording_begin(cfa);
+
+        ring_put(&epoch->ring, recording.room, 2, record_header(RECORD_FREE, 0, domain, 0), address, 0, 0);
+        recording_end(epoch, recording);
+}
+
 void recorder_map(struct epoch *epoch, const void *address, size_t length, uintptr_t cfa) {
         struct recording recording = recording_begin(cfa);
         uint32_t node = capture(epoch, recording, cfa);
@@ -97,19 +117,20 @@ void recorder_unmap(struct epoch *epoch, const void *address, size_t length, uin
         recording_end(epoch, recording);
 }
 
-void recorder_note(struct epoch *epoch, unsigned type, uint32_t argument, uint64_t payload, uintptr_t cfa) {
+bool recorder_note(struct epoch *epoch, unsigned type, uint32_t argument, uint64_t payload, uintptr_t cfa) {
         struct recording recording = recording_begin(cfa);
-        uint64_t header = record_header(type, 0, 0, argument);
+        uint64_t header = record_header(type, 0, 0, argument), position;
 
         if (record_words(type) == 1)
-                ring_put(&epoch->ring, recording.room, 1, header, 0, 0, 0);
+                position = ring_put(&epoch->ring, recording.room, 1, header, 0, 0, 0);
         else
-                ring_put(&epoch->ring, recording.room, 2, header, payload, 0, 0);
+                position = ring_put(&epoch->ring, recording.room, 2, header, payload, 0, 0);
         if (recording.room && type != RECORD_FORK_DONE)
                 agent_bring_files(epoch, type == RECORD_EXIT);
         if (recording.room && epoch->socket)
                 agent_drain(epoch, true);
         thread_guard_leave(recording.previous);
+        return position != RING_NO_POSITION;
 }
 
 void recorder_check_modules(struct epoch *epoch, uintptr_t cfa) {

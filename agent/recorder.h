@@ -7,6 +7,7 @@
  * nothing waits, and an allocation gets the empty traceback.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,15 +29,23 @@ void recorder_move_in(struct epoch *epoch, const void *block, size_t size, uint6
 /** recorder_move_back() - the realloc failed */
 void recorder_move_back(struct epoch *epoch, uint64_t position, uintptr_t cfa);
 
+/** recorder_track() - a block that the program told of, in its own words; @domain: enum domain_index
+ * @address, @size: below RECORD_PAYLOAD_LIMIT */
+void recorder_track(struct epoch *epoch, unsigned domain, uintptr_t address, size_t size, uintptr_t cfa);
+
+/** recorder_untrack() - it is gone */
+void recorder_untrack(struct epoch *epoch, unsigned domain, uintptr_t address, uintptr_t cfa);
+
 /** recorder_map() - after the real mmap; @length: bytes, rounded up to pages here */
 void recorder_map(struct epoch *epoch, const void *address, size_t length, uintptr_t cfa);
 
 /** recorder_unmap() - before the real munmap */
 void recorder_unmap(struct epoch *epoch, const void *address, size_t length, uintptr_t cfa);
 
-/** recorder_note() - a record of the process itself: FORK, FORK_DONE, EXIT, EXEC, EXEC_BACK
- * @type: enum record_type; @payload: its one word, or nothing; flushes the socket way. */
-void recorder_note(struct epoch *epoch, unsigned type, uint32_t argument, uint64_t payload, uintptr_t cfa);
+/** recorder_note() - a record of the process itself: FORK, FORK_DONE, EXIT, EXEC, EXEC_BACK, DOMAIN, PHASE
+ * @type: enum record_type; @payload: its one word, or nothing; flushes the socket way.
+ * Return: false where there was no room. */
+bool recorder_note(struct epoch *epoch, unsigned type, uint32_t argument, uint64_t payload, uintptr_t cfa);
 
 /** recorder_check_modules() - after a dlclose */
 void recorder_check_modules(struct epoch *epoch, uintptr_t cfa);

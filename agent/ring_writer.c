@@ -15,6 +15,9 @@
 /* Events lost between two looks whether the reader still lives. */
 #define LOOK_AGAIN_EVENTS 4096
 
+/* Between two looks; a reader that is alive takes at most a tenth of it, or the machine is very busy. */
+#define LOOK_NS UINT64_C(1000000000)
+
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control) {
         *ring = (struct ring_writer){
                 .header = memory,
@@ -50,6 +53,18 @@ void ring_report_lost(struct ring_writer *ring) {
         ring_store(ring, position + 8, lost, memory_order_relaxed);
         ring_store(ring, position, record_header(RECORD_LOST, position >> ring->log2_size, 0, 0), memory_order_release);
         atomic_store(&ring->gave_up, 0);
+}
+
+void ring_look(struct ring_writer *ring, uint64_t head) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        uint64_t looked = atomic_load_explicit(&ring->looked_at_ns, memory_order_relaxed);
+        uint64_t now = sys_clock_ns(true);
+
+        if (now - looked < LOOK_NS || !atomic_compare_exchange_strong(&ring->looked_at_ns, &looked, now))
+                return;
+        if (ring->stalled && atomic_load(&control->tail) < atomic_load(&ring->looked_head))
+                ring->stalled(ring->context);
+        atomic_store(&ring->looked_head, head);
 }
 
 static void sleep_for_room(const struct ring_control *control, uint32_t wake, uint64_t ns) {

@@ -17,6 +17,8 @@
 
 #define RING_NO_POSITION UINT64_MAX
 
+#define RING_LOOK_BYTES 4096
+
 enum ring_room {
         RING_KEEP_RESERVE = 1, /* leave RING_FREE_RESERVE alone: allocations */
         RING_MAY_WAIT = 2,     /* wait for room: whoever interrupted nobody of ours */
@@ -35,8 +37,11 @@ struct ring_writer {
 
         /* called by a waiting writer, with no reservation held; may move control.tail itself (socket way) */
         void (*make_room)(void *context);
-        /* called when a stall ran out, and now and then while losses go on; false: nobody reads any more, the loss
-         * is not worth a count */
+        /* when a writer last looked whether the reader comes after, and where the head was then */
+        _Atomic uint64_t looked_at_ns, looked_head;
+
+        /* called when a stall ran out, now and then while losses go on, and when the reader did not come after for a
+         * second; false: nobody reads any more, a loss is not worth a count */
         bool (*stalled)(void *context);
         void *context;
 };
@@ -55,6 +60,10 @@ void ring_report_lost(struct ring_writer *ring);
 
 /** ring_wake_reader() - ring the doorbell, if there is one */
 void ring_wake_reader(struct ring_writer *ring);
+
+/** ring_look() - once in a while: ask whether a reader that did not come after is still there
+ * @head: behind the caller's record, which is published; may wait, as ring->stalled() does. */
+void ring_look(struct ring_writer *ring, uint64_t head);
 
 /** ring_try_reserve() - steps 1 and 2 of proto/ring.h; never waits */
 static inline bool ring_try_reserve(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
@@ -106,5 +115,8 @@ static inline uint64_t ring_put(struct ring_writer *ring, unsigned room, unsigne
                                     memory_order_relaxed);
         if (__builtin_expect(mark - position - 1 < length, 0)) /* position < mark <= position + length */
                 ring_wake_reader(ring);
+        /* once in a page of records, so that a program that records little notices its daemon's death, too */
+        if (__builtin_expect((position + length) % RING_LOOK_BYTES < length, 0) && (room & RING_MAY_WAIT))
+                ring_look(ring, position + length);
         return position;
 }

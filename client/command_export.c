@@ -5,6 +5,7 @@
 #include "client/command.h"
 #include "client/exit_code.h"
 #include "client/json_output.h"
+#include "client/memory.h"
 #include "client/message.h"
 #include "client/output_file.h"
 #include "client/reference.h"
@@ -18,7 +19,7 @@
 
 struct export {
         struct output_file file;
-        bool functions_left_out, total_nframe_left_out;
+        bool functions_left_out, modules_left_out, domain_names_left_out, total_nframe_left_out, inexact;
 };
 
 static int take(void *context, const Tracemallocd__Control__Reply *reply) {
@@ -29,9 +30,13 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
                 break;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_EXPORT_SUMMARY:
                 e->functions_left_out = reply->export_summary->functions_left_out;
+                e->modules_left_out = reply->export_summary->modules_left_out;
+                e->domain_names_left_out = reply->export_summary->domain_names_left_out;
                 e->total_nframe_left_out = reply->export_summary->total_nframe_left_out;
+                e->inexact = reply->export_summary->inexact;
                 break;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES:
+                e->inexact = reply->traces->inexact;
                 for (size_t i = 0; i < reply->traces->n_rows; i++) {
                         json_print(e->file.stream, json_trace(reply->traces->rows[i]));
                         fputc('\n', e->file.stream);
@@ -75,8 +80,15 @@ static int cannot_write(const char *path, int error) {
 }
 
 static void say_what_is_left_out(const struct export *e) {
-        if (e->functions_left_out)
-                message_note("left out, because Python's snapshots have no place for them: functions");
+        if (e->inexact)
+                message_note("inexact: tracing did not see every event, so sizes and counts may be off");
+        if (e->functions_left_out || e->modules_left_out || e->domain_names_left_out) {
+                const char *functions = e->functions_left_out ? ", functions" : "";
+                const char *modules = e->modules_left_out ? ", modules" : "";
+                const char *domains = e->domain_names_left_out ? ", names of domains" : "";
+                AUTO_FREE char *list = memory_format("%s%s%s", functions, modules, domains);
+                message_note("left out, because Python's snapshots have no place for them: %s", list + strlen(", "));
+        }
         if (e->total_nframe_left_out)
                 message_note(
                         "left out, because Python 3.8 does not know it: total_nframe, the depth of tracebacks that "

@@ -12,7 +12,7 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/user_name.h"
+#include "client/names.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -21,6 +21,7 @@
 struct list {
         const struct options *options;
         struct table *table;
+        struct terminal terminal;
         uint64_t n;
 };
 
@@ -62,7 +63,7 @@ static void add_row(struct list *list, const Tracemallocd__Control__SnapshotInfo
         table_cell(list->table, memory_format("%" PRId64, s->id));
         table_cell(list->table, s->set != 0 ? memory_format("s%" PRId64, s->set) : memory_copy("", 0));
         text_cell(list, s->kind);
-        text_cell(list, time_format_short(text, s->taken_at_unix_ns));
+        text_cell(list, time_format_table(text, s->taken_at_unix_ns, list->terminal.width > 0));
         number_cell(list, s->pid);
         table_cell(list->table, user_name(s->uid));
         bytes_cell(list, &s->name);
@@ -71,10 +72,12 @@ static void add_row(struct list *list, const Tracemallocd__Control__SnapshotInfo
         table_cell(list->table, memory_copy("yes", s->exact ? 0 : 3));
         bytes_cell(list, &s->label);
         bytes_cell(list, &s->ended_by);
-        bytes_cell(list, &s->unit);
+        table_cell(list->table, unit_name(s->unit.data, s->unit.len));
         number_cell(list, s->image);
         number_cell(list, s->ppid);
-        text_cell(list, s->started_at_unix_ns != 0 ? time_format_short(text, s->started_at_unix_ns) : "");
+        time_format_table(text, s->started_at_unix_ns, list->terminal.width > 0);
+        /* an imported file knows only when it was written */
+        text_cell(list, s->started_at_unix_ns != 0 && strcmp(s->kind, "import") != 0 ? text : "");
         bytes_cell(list, &s->cgroup);
 }
 
@@ -101,9 +104,7 @@ static void finish(const struct list *list) {
                 puts("No snapshots. 'tmctl snapshot --pid PID' takes one.");
                 return;
         }
-        struct terminal terminal;
-        terminal_init(&terminal, STDOUT_FILENO, list->options->color);
-        table_print(list->table, stdout, &terminal);
+        table_print(list->table, stdout, &list->terminal);
 }
 
 static int list_run(const struct options *o) {
@@ -124,6 +125,7 @@ static int list_run(const struct options *o) {
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_LIST;
         request.list = &body;
         struct list list = {.options = o, .table = table_new(columns, sizeof columns / sizeof columns[0])};
+        terminal_init(&list.terminal, STDOUT_FILENO, o->color);
         code = connection_call(connection, &request, take, &list);
         if (code == EXIT_CODE_DONE)
                 finish(&list);

@@ -13,7 +13,7 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/user_name.h"
+#include "client/names.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -22,6 +22,7 @@
 struct ps {
         const struct options *options;
         struct table *table;
+        struct terminal terminal;
         uint64_t n;
         bool inexact;
 };
@@ -32,6 +33,7 @@ static const struct table_column columns[] = {
         {.heading = "USER", .rank = 3},
         {.heading = "NAME", .stretches = 1},
         {.heading = "STATE"}, /* empty while it is traced */
+        {.heading = "PHASE", .stretches = 1},
         {.heading = "SIZE", .right = 1},
         {.heading = "COUNT", .right = 1, .rank = 2},
         {.heading = "PEAK", .right = 1},
@@ -70,14 +72,15 @@ static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
         table_cell(ps->table, user_name(p->uid));
         bytes_cell(ps, &p->name);
         text_cell(ps, strcmp(p->state, "tracing") == 0 ? "" : p->state);
+        bytes_cell(ps, &p->phase);
         table_cell(ps->table, size_cell(p->live_size));
         table_cell(ps->table, memory_format("%" PRIu64, p->live_count));
         table_cell(ps->table, size_cell(p->peak_size));
         table_cell(ps->table, lost_cell(p));
-        text_cell(ps, time_format_short(time, p->started_at_unix_ns));
+        text_cell(ps, time_format_table(time, p->started_at_unix_ns, ps->terminal.width > 0));
         text_cell(ps, time_format_span(time, time_format_now() - p->started_at_unix_ns));
         table_cell(ps->table, memory_format("%u", p->image));
-        bytes_cell(ps, &p->unit);
+        table_cell(ps->table, unit_name(p->unit.data, p->unit.len));
         bytes_cell(ps, &p->cgroup);
         ps->inexact |= !p->exact;
 }
@@ -105,12 +108,10 @@ static void finish(const struct ps *ps) {
                 puts("No traced processes. 'tmctl run COMMAND' starts one, 'tmctl unit trace UNIT' traces a service.");
                 return;
         }
-        struct terminal terminal;
-        terminal_init(&terminal, STDOUT_FILENO, ps->options->color);
-        table_print(ps->table, stdout, &terminal);
+        table_print(ps->table, stdout, &ps->terminal);
         if (ps->inexact)
                 printf("%sLOST: events that are missing; sizes and counts of these processes are inexact.%s\n",
-                       terminal_begin(&terminal, STYLE_WARNING), terminal_end(&terminal, STYLE_WARNING));
+                       terminal_begin(&ps->terminal, STYLE_WARNING), terminal_end(&ps->terminal, STYLE_WARNING));
 }
 
 static int ps_run(const struct options *o) {
@@ -127,6 +128,7 @@ static int ps_run(const struct options *o) {
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_PS;
         request.ps = &body;
         struct ps ps = {.options = o, .table = table_new(columns, sizeof columns / sizeof columns[0])};
+        terminal_init(&ps.terminal, STDOUT_FILENO, o->color);
         code = connection_call(connection, &request, take, &ps);
         if (code == EXIT_CODE_DONE)
                 finish(&ps);

@@ -6,6 +6,7 @@
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/memory.h"
+#include "client/message.h"
 #include "client/reference.h"
 #include "client/render.h"
 #include "client/request.h"
@@ -20,6 +21,7 @@ struct traces {
         const struct options *options;
         struct render render;
         uint64_t n, total_size, total_count;
+        bool inexact;
 };
 
 static char *domain_text(const Tracemallocd__Control__TraceRow *row) {
@@ -56,12 +58,16 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         struct traces *t = context;
         if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES)
                 return EXIT_CODE_DONE;
+        source_lines_until(t->render.lines, reply->traces->sources_until_unix_ns);
+        t->inexact = reply->traces->inexact;
         for (size_t i = 0; i < reply->traces->n_rows; i++)
                 add_row(t, reply->traces->rows[i]);
         return ferror(stdout) ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }
 
 static void finish(const struct traces *t) {
+        if (t->inexact)
+                message_note("inexact: tracing did not see every event, so sizes and counts may be off");
         if (t->options->json)
                 return;
         char size[SIZE_FORMAT_MAX];

@@ -61,5 +61,7 @@ struct json_object *json_process(const Tracemallocd__Control__Process *p) {
         json_object_object_add(object, "events", json_object_new_uint64(p->events));
         json_object_object_add(object, "lost", json_object_new_uint64(p->lost));
         json_object_object_add(object, "exact", json_object_new_boolean(p->exact));
+        if (p->phase.len > 0) /* only programs that say so have one */
+                json_object_object_add(object, "phase", json_text_or_null(&p->phase));
         return object;
 }

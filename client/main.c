@@ -67,7 +67,7 @@ static int check_arguments(const struct command *c, const struct options *o) {
         if (!few && (c->max_arguments < 0 || o->n_arguments <= c->max_arguments))
                 return EXIT_CODE_DONE;
         if (few)
-                message_error("%s: %s is missing; see 'tmctl %s --help'", c->name, c->arguments, c->name);
+                message_error("%s: takes %s; see 'tmctl %s --help'", c->name, c->arguments, c->name);
         else
                 message_error("%s: one argument too many: '%s'; see 'tmctl %s --help'", c->name,
                               o->arguments[c->max_arguments], c->name);

@@ -64,23 +64,32 @@ void render_source(const struct render *r, const Tracemallocd__Control__Frame *f
         if (source_lines_get(r->lines, f->filename.data, f->filename.len, f->lineno, &text, &length) != 0)
                 return;
         AUTO_FREE char *safe = text_display(text, length);
+        if (r->terminal.width > 0)
+                text_cut(safe, r->terminal.width > (size_t)indent ? r->terminal.width - (size_t)indent : 0);
         fprintf(r->out, "%*s%s%s%s\n", indent, "", terminal_begin(&r->terminal, STYLE_FAINT), safe,
                 terminal_end(&r->terminal, STYLE_FAINT));
 }
 
+static char *in_function(const Tracemallocd__Control__Frame *f) {
+        if (!f->has_function)
+                return memory_copy("", 0);
+        AUTO_FREE char *function = text_display(f->function.data, f->function.len);
+        return memory_format(", in %s", function);
+}
+
 static void render_frame(const struct render *r, const Tracemallocd__Control__Frame *f) {
+        const size_t width = r->terminal.width;
         if (shows_function(f)) {
-                AUTO_FREE char *place = render_place(f, 0);
+                AUTO_FREE char *place = render_place(f, width > 2 ? width - 2 : 0);
                 fprintf(r->out, "  %s\n", place);
                 return;
         }
         AUTO_FREE char *path = text_display(f->filename.data, f->filename.len);
-        fprintf(r->out, "  File \"%s\", line %" PRIu64, path, f->lineno);
-        if (f->has_function) {
-                AUTO_FREE char *function = text_display(f->function.data, f->function.len);
-                fprintf(r->out, ", in %s", function);
-        }
-        fputc('\n', r->out);
+        AUTO_FREE char *function = in_function(f);
+        AUTO_FREE char *line = memory_format("\", line %" PRIu64, f->lineno);
+        if (width > 0)
+                shorten(&path, room(width, strlen("  File \"") + strlen(line) + text_width(function), PATH_WIDTH_MIN));
+        fprintf(r->out, "  File \"%s%s%s\n", path, line, function);
         render_source(r, f, 4);
 }
 

@@ -122,6 +122,14 @@ static void inexact_line(FILE *out, const struct terminal *t, const Tracemallocd
         fprintf(out, "%s\n", terminal_end(t, STYLE_WARNING));
 }
 
+/* What nobody could know before: of a program that was started by another, or of an interpreter. */
+static void untraced_line(FILE *out, const struct terminal *t, const Tracemallocd__Control__RunProcess *p) {
+        AUTO_FREE char *note = text_display(p->layer_note, strlen(p->layer_note));
+        if (note[0])
+                fprintf(out, "%s  note         %s%s\n", terminal_begin(t, STYLE_WARNING), note,
+                        terminal_end(t, STYLE_WARNING));
+}
+
 static int by_peak(const void *a, const void *b) {
         const Tracemallocd__Control__RunProcess *left = *(Tracemallocd__Control__RunProcess *const *)a;
         const Tracemallocd__Control__RunProcess *right = *(Tracemallocd__Control__RunProcess *const *)b;
@@ -137,7 +145,8 @@ static char *ended_cell(const Tracemallocd__Control__RunProcess *p) {
         if (p->ended_by.len == 0)
                 return memory_copy("runs on", strlen("runs on"));
         AUTO_FREE char *ended = text_display(p->ended_by.data, p->ended_by.len);
-        return memory_format("%s%s", ended, p->process->exact ? "" : ", inexact");
+        AUTO_FREE char *note = text_display(p->layer_note, strlen(p->layer_note));
+        return memory_format("%s%s%s%s", ended, p->process->exact ? "" : ", inexact", note[0] ? "; " : "", note);
 }
 
 static void child_row(struct table *table, const Tracemallocd__Control__RunProcess *p) {
@@ -175,6 +184,7 @@ void render_run(FILE *out, const struct options *o, const struct child *child, c
         if (traced) {
                 command_lines(out, &terminal, o, child, processes[0]);
                 inexact_line(out, &terminal, processes[0]);
+                untraced_line(out, &terminal, processes[0]);
         } else {
                 AUTO_FREE char *name = text_display(command, strlen(command));
                 AUTO_FREE char *end = end_text(child);

@@ -9,7 +9,7 @@
 #include "client/size_format.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/user_name.h"
+#include "client/names.h"
 #include "daemon/base/cleanup.h"
 
 #include <inttypes.h>
@@ -93,7 +93,7 @@ void render_snapshot(const struct render *r, const Tracemallocd__Control__Snapsh
                 line_number(r, "Parent", s->ppid);
         AUTO_FREE char *user = user_name(s->uid);
         line(r, "User", user);
-        if (s->started_at_unix_ns != 0)
+        if (s->started_at_unix_ns != 0 && strcmp(s->kind, "import") != 0)
                 line(r, "Started", time_format_local(text, s->started_at_unix_ns));
         line_number(r, "Image", s->image);
         line_bytes(r, "Program", &s->exe);

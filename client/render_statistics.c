@@ -58,14 +58,22 @@ void render_statistics_heading(const struct render *r, const Tracemallocd__Contr
         }
 }
 
-/* Columns that the place of a row may take so that the row fits a line. */
-static size_t place_width(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff) {
+#define PLACE_WIDTH_MIN 32 /* shortened to less, a path is a riddle: then the sizes go on a line of their own */
+
+/* Columns that the place of a row may take. 0: no limit. *brokenp: the sizes do not fit behind it. */
+static size_t place_width(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff,
+                          bool *brokenp) {
+        *brokenp = false;
         if (r->terminal.width == 0)
                 return 0;
         const struct terminal plain = {.color = false};
         AUTO_FREE char *sizes = row_sizes(&plain, row, diff);
-        size_t taken = strlen(": ") + strlen(sizes);
-        return r->terminal.width > taken + 1 ? r->terminal.width - taken : 1;
+        AUTO_FREE char *place = render_place(row->traceback[row->n_traceback - 1], 0);
+        size_t taken = strlen(": ") + strlen(sizes), width = r->terminal.width;
+        if (text_width(place) + taken <= width)
+                return width - taken;
+        *brokenp = width < taken + PLACE_WIDTH_MIN;
+        return *brokenp ? width - strlen(":") : width - taken;
 }
 
 void render_statistic(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff) {
@@ -78,9 +86,10 @@ void render_statistic(const struct render *r, const Tracemallocd__Control__Stati
                 return;
         }
         const Tracemallocd__Control__Frame *frame = row->traceback[row->n_traceback - 1];
-        AUTO_FREE char *place = render_place(frame, place_width(r, row, diff));
-        fprintf(r->out, "%s%s%s: %s\n", terminal_begin(&r->terminal, STYLE_STRONG), place,
-                terminal_end(&r->terminal, STYLE_STRONG), sizes);
+        bool broken;
+        AUTO_FREE char *place = render_place(frame, place_width(r, row, diff, &broken));
+        fprintf(r->out, "%s%s%s:%s%s\n", terminal_begin(&r->terminal, STYLE_STRONG), place,
+                terminal_end(&r->terminal, STYLE_STRONG), broken ? "\n  " : " ", sizes);
         render_source(r, frame, 4);
 }
 

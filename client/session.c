@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <libgen.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -92,6 +93,11 @@ static int open_places(const struct places *places, const struct places_input *i
                 message_note("a daemon answers at %s already: --state-dir has no effect", (*connectionp)->runtime_dir);
         if (r != CONNECTION_E_ABSENT)
                 return r == 0 ? EXIT_CODE_DONE : code_of(r);
+        const char *no_start = getenv("TMCTL_NO_START");
+        if (places->user_runtime_dir && no_start && no_start[0]) {
+                message_error("no daemon is running, and TMCTL_NO_START keeps tmctl from starting a private one");
+                return EXIT_CODE_NO_DAEMON;
+        }
         if (places->user_runtime_dir)
                 return start_daemon(places, input->uid, connectionp);
         if (input->system)

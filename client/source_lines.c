@@ -21,6 +21,8 @@
 
 #define FILE_MAX_BYTES  (16u << 20) /* generated sources come near; nothing written by hand does */
 #define CACHE_MAX_BYTES (256u << 20)
+/* The start of a process is known in ticks of 10 ms, and a script may be run as soon as it is written. */
+#define UNTIL_GRACE_NS  1000000000
 
 struct source_file {
         char *name;
@@ -33,6 +35,7 @@ struct source_file {
 struct source_lines {
         void *files; /* tsearch(3) tree of struct source_file by name */
         size_t total_bytes;
+        int64_t until_ns; /* 0: any time */
 };
 
 static int compare_files(const void *a, const void *b) {
@@ -57,6 +60,15 @@ struct source_lines *source_lines_free(struct source_lines *lines) {
                 free(lines);
         }
         return NULL;
+}
+
+void source_lines_until(struct source_lines *lines, int64_t until_ns) {
+        lines->until_ns = until_ns;
+}
+
+static bool changed_since(const struct source_lines *lines, const struct stat *st) {
+        int64_t changed_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
+        return lines->until_ns != 0 && changed_ns - UNTIL_GRACE_NS > lines->until_ns;
 }
 
 static bool read_whole(int fd, char *text, size_t length) {
@@ -88,7 +100,8 @@ static void source_file_load(struct source_lines *lines, struct source_file *fil
         struct stat st;
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
                 return;
-        if (st.st_size > FILE_MAX_BYTES || lines->total_bytes + (size_t)st.st_size > CACHE_MAX_BYTES)
+        if (changed_since(lines, &st) || st.st_size > FILE_MAX_BYTES ||
+            lines->total_bytes + (size_t)st.st_size > CACHE_MAX_BYTES)
                 return;
         char *text = memory_grow(NULL, (size_t)st.st_size, 1);
         if (!read_whole(fd, text, (size_t)st.st_size)) {

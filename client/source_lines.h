@@ -6,13 +6,18 @@
 
 /*
  * Lines of source files as the viewer's file system has them: Python's linecache.
- * A file that is not there, not regular, empty or larger than 16 MiB has no lines.
+ * A file that is not there, not regular, empty, larger than 16 MiB, or changed since
+ * the program ran has no lines.
  */
 
 struct source_lines;
 
 /** source_lines_new() - an empty cache; files are read when first asked for and kept */
 struct source_lines *source_lines_new(void);
+
+/** source_lines_until() - files that were changed later than this have no lines
+ * @until_ns: CLOCK_REALTIME; 0: any time, as at first. For files that are asked for from now on. */
+void source_lines_until(struct source_lines *lines, int64_t until_ns);
 
 /** source_lines_free() - NULL is fine. Return: NULL. */
 struct source_lines *source_lines_free(struct source_lines *lines);

@@ -8,6 +8,7 @@
 #include "client/json_output.h"
 #include "client/message.h"
 #include "client/render.h"
+#include "client/wrapper_hint.h"
 
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ struct statistics_output {
         /* a copy of the header for the end: a Reply holding nothing else; NULL before it came */
         Tracemallocd__Control__StatisticsHeader *header;
         uint64_t n_rows;
+        struct wrapper_hint hint;
 };
 
 static Tracemallocd__Control__StatisticsHeader *copy_header(const Tracemallocd__Control__StatisticsHeader *header) {
@@ -47,6 +49,7 @@ static void print_row(struct statistics_output *s, const Tracemallocd__Control__
                 json_print(stdout, json_statistic(row, s->old != NULL));
         } else {
                 render_statistic(&s->render, row, s->old != NULL);
+                wrapper_hint_add(&s->hint, row);
         }
         s->n_rows++;
 }
@@ -62,6 +65,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
                         message_error("out of memory");
                         return EXIT_CODE_FAILED;
                 }
+                source_lines_until(s->render.lines, s->header->sources_until_unix_ns);
                 print_header(s);
                 break;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS:
@@ -76,10 +80,12 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
 }
 
 static void finish(const struct statistics_output *s) {
-        if (s->options->json)
+        if (s->options->json) {
                 puts("]}");
-        else
-                render_statistics_end(&s->render, s->header, s->old != NULL, s->n_rows);
+                return;
+        }
+        render_statistics_end(&s->render, s->header, s->old != NULL, s->n_rows);
+        wrapper_hint_print(&s->hint, &s->render);
 }
 
 int statistics_output_call(struct connection *connection, const Tracemallocd__Control__Request *request,
@@ -91,6 +97,7 @@ int statistics_output_call(struct connection *connection, const Tracemallocd__Co
                 finish(&s);
         if (s.header)
                 tracemallocd__control__statistics_header__free_unpacked(s.header, NULL);
+        wrapper_hint_deinit(&s.hint);
         render_deinit(&s.render);
         return code;
 }

@@ -64,6 +64,17 @@ static void json_put_control(struct printbuf *pb, unsigned char c) {
         json_put(pb, code, 6);
 }
 
+/* What is no UTF-8, as Python has it in a str: the three bytes that a pickle has for a surrogate are that surrogate,
+ * any other byte is escaped to one. Return: bytes taken. */
+static size_t json_put_surrogate(struct printbuf *pb, const unsigned char *s, size_t left) {
+        char code[8];
+        bool whole = left >= 3 && s[0] == 0xed && (s[1] & 0xe0) == 0xa0 && is_continuation(s[2]);
+        unsigned surrogate = whole ? 0xd000u | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu) : 0xdc00u + s[0];
+        snprintf(code, sizeof code, "\\u%04x", surrogate);
+        json_put(pb, code, 6);
+        return whole ? 3 : 1;
+}
+
 /* json-c's own serialiser passes bytes through, which is not JSON when they are not UTF-8. */
 static int json_serialize_text(struct json_object *object, struct printbuf *pb, int level, int flags) {
         (void)level, (void)flags;
@@ -73,10 +84,7 @@ static int json_serialize_text(struct json_object *object, struct printbuf *pb, 
         while (left > 0) {
                 size_t n = utf8_length(s, left);
                 if (n == 0) {
-                        char code[8];
-                        snprintf(code, sizeof code, "\\udc%02x", s[0]);
-                        json_put(pb, code, 6);
-                        n = 1;
+                        n = json_put_surrogate(pb, s, left);
                 } else if (s[0] == '"' || s[0] == '\\') {
                         char pair[2] = {'\\', (char)s[0]};
                         json_put(pb, pair, 2);
@@ -151,4 +159,13 @@ char *text_shorten(const char *text, size_t width) {
         size_t head = keep - tail;
         const char *head_end = skip_points(text, head);
         return memory_format("%.*s" SHORTEN_MARK "%s", (int)(head_end - text), text, skip_points(text, have - tail));
+}
+
+void text_cut(char *text, size_t width) {
+        if (text_width(text) <= width)
+                return;
+        size_t mark = width < strlen(SHORTEN_MARK) ? width : strlen(SHORTEN_MARK);
+        char *end = text + (skip_points(text, width - mark) - text);
+        memcpy(end, SHORTEN_MARK, mark); /* what is cut off takes as many bytes at least */
+        end[mark] = '\0';
 }

@@ -22,6 +22,9 @@ char *text_display(const void *bytes, size_t length);
 /** text_width() - columns, taken as one for each code point of UTF-8 text */
 size_t text_width(const char *text);
 
+/** text_cut() - leave the end away, in place, so that @width columns suffice */
+void text_cut(char *text, size_t width);
+
 /** text_shorten() - cut out of the middle so that @width columns suffice: "/usr/lib/...libfoo.so.1"
  * @width: under 8 counts as 8
  * Return: NUL-terminated, the caller frees. */

@@ -5,7 +5,6 @@
 #include "client/time_format.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -45,7 +44,9 @@ const char *time_format_local(char text[TIME_FORMAT_MAX], int64_t unix_ns) {
         return text;
 }
 
-const char *time_format_short(char text[TIME_FORMAT_MAX], int64_t unix_ns) {
+const char *time_format_table(char text[TIME_FORMAT_MAX], int64_t unix_ns, bool brief) {
+        if (!brief)
+                return time_format_local(text, unix_ns);
         int64_t rest;
         time_t seconds = split(unix_ns, &rest), now = split(time_format_now(), &rest);
         struct tm tm, today;

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PIECE_BYTES (1u << 20)
@@ -22,7 +23,8 @@ struct upload {
         struct connection *connection;
         const char *path, *label;
         bool keep;
-        char *reference; /* of the answer */
+        int64_t modified_at_ns; /* 0: no regular file */
+        char *reference;        /* of the answer */
 };
 
 static int take(void *context, const Tracemallocd__Control__Reply *reply) {
@@ -47,6 +49,7 @@ static int send_piece(struct upload *u, const void *bytes, size_t length, bool f
         body.data = (ProtobufCBinaryData){.data = (uint8_t *)bytes, .len = length};
         body.last = length == 0;
         body.keep = u->keep;
+        body.modified_at_unix_ns = u->modified_at_ns;
         body.label = request_bytes(u->label);
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_IMPORT_;
         request.import_ = &body;
@@ -102,6 +105,9 @@ static int upload(struct upload *u, char **referencep) {
                                                       : open(u->path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return cannot_read(u->path, errno);
+        struct stat st;
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+                u->modified_at_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
         int code = send_all(u, fd);
         if (code == EXIT_CODE_DONE && !u->reference) {
                 message_error("the daemon did not say what became of %s", u->path);

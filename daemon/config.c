@@ -19,7 +19,11 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-enum value_type { VALUE_UINT, VALUE_BYTES, VALUE_TEXT, VALUE_LEVEL };
+#define DAY_S     UINT64_C(86400)
+#define AGE_MAX_S (36500 * DAY_S)
+
+/* COUNT and AGE go into 64 bits; an age is in seconds, or takes a suffix. */
+enum value_type { VALUE_UINT, VALUE_BYTES, VALUE_COUNT, VALUE_AGE, VALUE_TEXT, VALUE_LEVEL };
 
 struct key {
         const char *section, *name;
@@ -39,6 +43,11 @@ static const struct key keys[] = {
         /* below the watchdog of the service (30 s): a stopped daemon is restarted before programs give up twice */
         {"agent", "stall_limit_ms", VALUE_UINT, offsetof(struct config, stall_limit_ms), 0, 20000},
         {"snapshots", "exit_min_age", VALUE_UINT, offsetof(struct config, exit_min_age_s), 0, UINT32_MAX},
+        {"snapshots", "keep_count", VALUE_COUNT, offsetof(struct config, retention.count), 0, UINT32_MAX},
+        {"snapshots", "keep_age", VALUE_AGE, offsetof(struct config, retention.age_s), 0, AGE_MAX_S},
+        {"snapshots", "keep_exit_count", VALUE_COUNT, offsetof(struct config, retention.exit_count), 0, UINT32_MAX},
+        {"snapshots", "keep_exit_age", VALUE_AGE, offsetof(struct config, retention.exit_age_s), 0, AGE_MAX_S},
+        {"snapshots", "keep_bytes", VALUE_BYTES, offsetof(struct config, retention.bytes), 0, 1024 * 1024 * GIB},
         {"symbols", "debuginfod_urls", VALUE_TEXT, offsetof(struct config, debuginfod_urls), 0, 0},
 };
 
@@ -60,6 +69,7 @@ int config_init(struct config *config) {
                 .table_bytes_per_process = 4 * GIB,
                 .stall_limit_ms = 2000,
                 .exit_min_age_s = 10,
+                .retention = {.exit_count = 2000, .exit_age_s = 30 * DAY_S, .bytes = 4 * GIB},
                 .debuginfod_urls = strdup(""),
         };
         return config->debuginfod_urls ? 0 : -ENOMEM;
@@ -70,8 +80,26 @@ void config_deinit(struct config *config) {
         config->debuginfod_urls = NULL;
 }
 
-/* "512", "64K", "2G"; only bytes take a suffix. Return: 0; -EINVAL. */
-static int parse_number(const char *text, bool bytes, uint64_t *valuep) {
+/* What a suffix stands for. Return: 0: it is none. */
+static uint64_t suffix_factor(enum value_type type, char suffix) {
+        static const struct {
+                enum value_type type;
+                char suffix;
+                uint64_t factor;
+        } suffixes[] = {
+                {VALUE_BYTES, 'K', KIB},        {VALUE_BYTES, 'M', MIB}, {VALUE_BYTES, 'G', GIB},
+                {VALUE_BYTES, 'T', 1024 * GIB}, {VALUE_AGE, 's', 1},     {VALUE_AGE, 'm', 60},
+                {VALUE_AGE, 'h', 3600},         {VALUE_AGE, 'd', DAY_S},
+        };
+        for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+                if (suffixes[i].type == type && suffixes[i].suffix == suffix)
+                        return suffixes[i].factor;
+        }
+        return 0;
+}
+
+/* "512"; bytes: "64K", "2G"; ages: "36h", "30d". Return: 0; -EINVAL. */
+static int parse_number(const char *text, enum value_type type, uint64_t *valuep) {
         if (text[0] < '0' || text[0] > '9')
                 return -EINVAL;
         char *end;
@@ -79,13 +107,10 @@ static int parse_number(const char *text, bool bytes, uint64_t *valuep) {
         uint64_t value = strtoull(text, &end, 10);
         if (errno)
                 return -EINVAL;
-        static const char suffixes[] = "KMGT";
-        const char *suffix = *end ? strchr(suffixes, *end) : NULL;
-        if (suffix && bytes) {
-                unsigned shift = 10 * (unsigned)(suffix - suffixes + 1);
-                if (value > UINT64_MAX >> shift)
+        uint64_t factor = *end ? suffix_factor(type, *end) : 0;
+        if (factor) {
+                if (__builtin_mul_overflow(value, factor, &value))
                         return -EINVAL;
-                value <<= shift;
                 end++;
         }
         if (*end)
@@ -107,12 +132,12 @@ static int set_value(struct config *config, const struct key *key, const char *t
                 return 0;
         }
         uint64_t value;
-        int r = parse_number(text, key->type == VALUE_BYTES, &value);
+        int r = parse_number(text, key->type, &value);
         if (r < 0)
                 return r;
         if (value < key->min || value > key->max)
                 return -ERANGE;
-        if (key->type == VALUE_BYTES)
+        if (key->type != VALUE_UINT)
                 *(uint64_t *)field = value;
         else
                 *(uint32_t *)field = (uint32_t)value;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "daemon/base/log.h"
+#include "daemon/store/retention.h"
 
 #define CONFIG_PATH_DEFAULT "/etc/tracemallocd/tracemallocd.conf"
 
@@ -27,6 +28,7 @@ struct config {
         uint32_t stall_limit_ms; /* longest wait of one allocation for room in the ring */
         /* [snapshots] */
         uint32_t exit_min_age_s; /* processes that lived shorter leave no exit snapshot */
+        struct retention retention;
         /* [symbols] */
         char *debuginfod_urls; /* "" for none; owned */
 };

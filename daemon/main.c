@@ -185,8 +185,10 @@ static int open_sockets(struct daemon *d) {
 static int open_store(struct daemon *d) {
         char message[STORE_MESSAGE_MAX] = "";
         int r = store_open(d->loop, d->places.state_dir, &d->store, message);
-        if (r == 0)
+        if (r == 0) {
+                store_retain(d->store, &d->config.retention);
                 return 0;
+        }
         log_error("cannot open the snapshots in %s: %s", d->places.state_dir, *message ? message : strerror(-r));
         return -1;
 }

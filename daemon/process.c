@@ -147,6 +147,7 @@ static void on_feed_closed(void *data) {
         free(p->name);
         free(p->exe);
         free(p->label);
+        free(p->phase);
         free(p->ended_by);
         free(p);
 }
@@ -351,6 +352,10 @@ static void on_notice(void *data, struct feed *feed, const struct feed_notice *n
                 break;
         case FEED_NOTICE_FORK_DONE:
                 note_fork(p, notice->token, (pid_t)notice->pid);
+                break;
+        case FEED_NOTICE_PHASE:
+                free(p->phase);
+                p->phase = notice->phase.length ? strndup(notice->phase.label, notice->phase.length) : NULL;
                 break;
         case FEED_NOTICE_FORK_DROPPED:
         case FEED_NOTICE_EXIT:

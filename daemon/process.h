@@ -46,6 +46,7 @@ struct process {
         uid_t uid;
         uint32_t image;
         char *name, *exe, *label;
+        char *phase; /* NULL where it does not say */
         char **layers;
         size_t n_layers;
         char *layer_note; /* what is not hooked, and why; NULL */

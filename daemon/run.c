@@ -50,6 +50,7 @@ static void result_deinit(struct run_result *result) {
         free(result->name);
         free(result->exe);
         free(result->ended_by);
+        free(result->layer_note);
 }
 
 static void run_free(struct run *r) {
@@ -80,6 +81,7 @@ static int result_of(const struct process *p, struct run_result *result) {
                 .name = strdup(p->name),
                 .exe = strdup(p->exe),
                 .ended_by = strdup(p->ended_by ? p->ended_by : ""),
+                .layer_note = strdup(p->layer_note ? p->layer_note : ""),
                 .started_at_ns = p->proc.started_at_ns,
                 .exit_snapshot = p->exit_snapshot,
                 .peak_snapshot = p->peak_snapshot,
@@ -92,7 +94,7 @@ static int result_of(const struct process *p, struct run_result *result) {
                 .allocated_size = p->allocated_size,
                 .allocated_count = p->allocated_count,
         };
-        if (result->name && result->exe && result->ended_by)
+        if (result->name && result->exe && result->ended_by && result->layer_note)
                 return 0;
         result_deinit(result);
         return -ENOMEM;

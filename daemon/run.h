@@ -22,7 +22,7 @@ struct process;
 /* What is told of a process that ended. */
 struct run_result {
         uint32_t pid, ppid, uid, image, traceback_limit;
-        char *name, *exe, *ended_by;
+        char *name, *exe, *ended_by, *layer_note;
         int64_t started_at_ns, exit_snapshot, peak_snapshot;
         uint64_t live_size, live_count, peak_size, events, lost, allocated_size, allocated_count;
         bool exact;

@@ -38,11 +38,12 @@
  *   EXEC_BACK    1      0           the exec failed; the image lives on
  *   MAP          3      node        address, length        (domain mmap)
  *   UNMAP        3      0           address, length        (domain mmap)
+ *   PHASE        2      0           offset of its PhaseDef in the items area
  *
  * An argument of 1 (RECORD_OTHERS_GO_ON) in EXIT and EXEC: in the socket way, what other threads do until the
  * process is gone may not be sent.
  *
- * Types from 17 to 31 are for later (samples with a weight, phases); a reader that
+ * Types from 18 to 31 are for later (samples with a weight); a reader that
  * does not know a type can't know its length and gives the peer up.
  *
  * Order. FREE and MOVE_OUT are reserved before the real call, ALLOC and MOVE_IN
@@ -70,7 +71,8 @@ enum record_type {
         RECORD_EXEC_BACK = 14,
         RECORD_MAP = 15,
         RECORD_UNMAP = 16,
-        RECORD_TYPE_MAX = 16,
+        RECORD_PHASE = 17,
+        RECORD_TYPE_MAX = 17,
 };
 
 /* Domains that need no DomainDef. python and malloc share one key space: a free
@@ -122,6 +124,6 @@ static inline uint32_t record_argument(uint64_t header) {
 /** record_words() - length of a record in words
  * Return: 1..RECORD_WORDS_MAX, or 0 for a type that does not exist. */
 static inline unsigned record_words(unsigned type) {
-        static const uint8_t words[RECORD_TYPE_MAX + 1] = {0, 3, 2, 2, 4, 2, 2, 2, 1, 2, 1, 2, 2, 1, 1, 3, 3};
+        static const uint8_t words[RECORD_TYPE_MAX + 1] = {0, 3, 2, 2, 4, 2, 2, 2, 1, 2, 1, 2, 2, 1, 1, 3, 3, 2};
         return type <= RECORD_TYPE_MAX ? words[type] : 0;
 }

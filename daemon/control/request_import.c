@@ -24,7 +24,8 @@ struct import_job {
         uint8_t *bytes;          /* of the piece */
         size_t length;
         bool last, keep;
-        char *label; /* NULL: none */
+        int64_t modified_at_ns; /* of the file; 0: unknown */
+        char *label;            /* NULL: none */
         struct snapshot *snapshot;
         char *foreign; /* NULL: none, or no memory for it */
 };
@@ -42,6 +43,7 @@ static int finish_file(struct import_job *i) {
         struct snapshot_info *info = pickle_reader_info(reader);
         info->uid = i->job.who.uid;
         info->taken_at_ns = now_ns();
+        info->started_at_ns = i->modified_at_ns;
         info->label = i->label;
         i->label = NULL;
         int r = pickle_reader_finish(reader, &i->snapshot);
@@ -179,6 +181,7 @@ static struct import_job *new_job(const struct request *r, struct uploads *u) {
         i->length = m->data.len;
         i->bytes = malloc(m->data.len + 1);
         i->last = m->last;
+        i->modified_at_ns = m->modified_at_unix_ns;
         i->keep = m->keep;
         i->label = m->label.len ? strndup((const char *)m->label.data, m->label.len) : NULL;
         if (!i->bytes || (m->label.len && !i->label)) {

@@ -54,6 +54,7 @@ static void send_process(struct control_peer *peer, const struct process *p) {
         m.tracer_size = gauge(&g->tracer_bytes);
         m.events = gauge(&g->events);
         m.lost = gauge(&g->lost);
+        m.phase = request_bytes(p->phase ? p->phase : "");
         m.exact = atomic_load_explicit((_Atomic bool *)&g->exact, memory_order_relaxed);
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS;

@@ -83,7 +83,8 @@ static int check_pids(struct daemon *d, const struct credentials *who,
                 const struct process *p = process_find(d, (pid_t)selector->pids[i]);
                 s->missing_pid = selector->pids[i];
                 if (!p && (selector->pids[i] == 0 || (kill((pid_t)selector->pids[i], 0) < 0 && errno == ESRCH)))
-                        return fail(s, SELECTOR_E_NOT_FOUND, "no process %u", s->missing_pid);
+                        return fail(s, SELECTOR_E_NOT_FOUND, "no process %u; 'tmctl ps' shows the traced ones",
+                                    s->missing_pid);
                 if (!p)
                         return fail(s, SELECTOR_E_NOT_FOUND,
                                     "process %u is not traced; 'tmctl ps' shows those that are, 'tmctl run' starts one",

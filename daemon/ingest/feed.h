@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "daemon/ingest/worker.h"
+#include "daemon/live/image.h"
 #include "daemon/live/snapshot.h"
 
 struct feed;
@@ -45,6 +46,7 @@ enum feed_notice_kind {
         FEED_NOTICE_EXIT,      /* EXIT was read; status */
         FEED_NOTICE_EXEC,      /* EXEC was read; the process may become another image now */
         FEED_NOTICE_EXEC_BACK, /* it did not */
+        FEED_NOTICE_PHASE,     /* PHASE was read: phase */
 };
 
 struct feed_notice {
@@ -53,6 +55,7 @@ struct feed_notice {
         uint64_t position;
         uint32_t token, pid;
         uint64_t status;
+        struct image_phase phase;
 };
 
 /* @data: feed_options.data. May call feed functions, also feed_free(). */

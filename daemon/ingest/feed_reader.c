@@ -44,6 +44,11 @@ static uint64_t position_of(const struct feed *feed) {
         return feed->by_ring ? feed->ring.position : feed->applied;
 }
 
+static void tell_phase(struct feed *feed) {
+        struct feed_notice notice = {.kind = FEED_NOTICE_PHASE, .phase = feed->image.phase};
+        notify(feed, &notice);
+}
+
 /* What an Item says. Memory that is missing for it costs names, not blocks: counted as one lost event. */
 static void apply_item(struct feed *feed, const struct event *event) {
         Tracemallocd__Agent__Item *item;
@@ -64,6 +69,9 @@ static void apply_item(struct feed *feed, const struct event *event) {
                 const Tracemallocd__Agent__DomainDef *domain = item->domain;
                 if (image_domain(&feed->image, domain->index, domain->number, domain->name.data, domain->name.len))
                         image_lose(&feed->image, 1);
+        } else if (r == 0 && event->type == RECORD_PHASE && item->body_case == TRACEMALLOCD__AGENT__ITEM__BODY_PHASE) {
+                image_begin_phase(&feed->image, item->phase->label.data, item->phase->label.len);
+                tell_phase(feed);
         } else {
                 break_feed(feed, "a record names an item that is not there");
         }
@@ -77,6 +85,7 @@ static void apply_special(struct feed *feed, const struct event *event) {
         switch (event->type) {
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:
+        case RECORD_PHASE:
                 apply_item(feed, event);
                 return;
         case RECORD_FORK:
@@ -246,6 +255,8 @@ static void find_fork(struct feed *feed) {
         feed->phase = FEED_ADOPTS;
         if (image_fork_begin(&feed->image, feed->fork))
                 image_lose(&feed->image, 1); /* some module names */
+        if (feed->image.phase.length)
+                tell_phase(feed);
 }
 
 static void adopt(struct feed *feed) {

@@ -5,12 +5,24 @@
 #include "daemon/ingest/snapshot_identity.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 static int copy_text(char **top, const char *from) {
         *top = strdup(from ? from : "");
         return *top ? 0 : -ENOMEM;
+}
+
+static bool is_empty(const char *text) {
+        return !text || !*text;
+}
+
+static int set_label(struct snapshot_info *info, const char *label) {
+        if (is_empty(label) && !is_empty(info->label))
+                return 0;
+        free(info->label);
+        return copy_text(&info->label, label);
 }
 
 void snapshot_identity_deinit(struct snapshot_info *info) {
@@ -43,7 +55,7 @@ int snapshot_identity_apply(struct snapshot_info *info, const struct snapshot_in
         info->started_at_ns = identity->started_at_ns;
         if (copy_text(&info->name, identity->name) || copy_text(&info->exe, identity->exe) ||
             copy_text(&info->unit, identity->unit) || copy_text(&info->cgroup, identity->cgroup) ||
-            copy_text(&info->label, label ? label : identity->label) ||
+            set_label(info, is_empty(label) ? identity->label : label) ||
             copy_text(&info->ended_by, ended_by ? ended_by : identity->ended_by))
                 return -ENOMEM;
         return 0;

@@ -13,6 +13,7 @@ int snapshot_identity_copy(struct snapshot_info *to, const struct snapshot_info 
 void snapshot_identity_deinit(struct snapshot_info *info);
 
 /** snapshot_identity_apply() - put it into a builder's info
- * @label, @ended_by: instead of the identity's, where not NULL; copied. Return: 0; -ENOMEM. */
+ * @label, @ended_by: instead of the identity's, where not NULL; copied. A label that is in @info already (of a
+ * phase) stays where both others are empty. Return: 0; -ENOMEM. */
 int snapshot_identity_apply(struct snapshot_info *info, const struct snapshot_info *identity, const char *label,
                             const char *ended_by);

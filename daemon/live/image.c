@@ -239,6 +239,7 @@ static void apply_fork(struct image *image, const struct event *event) {
         }
         fork->modules = module_map_ref(image->modules);
         fork->n_modules = image->modules->n_entries;
+        fork->phase = image->phase;
         fork->token = event->argument;
         fork->exact = image_is_exact(image);
         fork->next = image->forks;
@@ -283,6 +284,7 @@ static bool apply_rare(struct image *image, const struct event *event) {
                 return true;
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:
+        case RECORD_PHASE:
                 return true;
         default: /* MODULE_UNLOAD: its generation stays, blocks may point at it */
                 return false;
@@ -372,6 +374,19 @@ int image_domain(struct image *image, unsigned index, uint32_t number, const voi
         return domain_map_add(&image->domains, index, number, name, name_length);
 }
 
+const struct image_phase *image_peak_phase(const struct image *image) {
+        return image->sums->total.peak_size != image->phase_peak_size ? &image->phase : &image->old_peak;
+}
+
+/* The peak so far is the old phase's if it rose in it: that is all there is to do, and nothing at each event. */
+void image_begin_phase(struct image *image, const void *label, size_t length) {
+        image->old_peak = *image_peak_phase(image);
+        image->phase_peak_size = image->sums->total.peak_size;
+        image->phase.length = (uint8_t)(length < IMAGE_PHASE_BYTES_MAX ? length : IMAGE_PHASE_BYTES_MAX);
+        if (length)
+                memcpy(image->phase.label, label, image->phase.length);
+}
+
 void image_cut_off(struct image *image) {
         if (!image->farewell)
                 image->cut_off = true;
@@ -411,6 +426,8 @@ int image_clear(struct image *image) {
         interval_map_init(&image->mappings, image->charge);
         image->lost_forgotten = lost_ever(image);
         image->begun_inexact = false;
+        image->old_peak = image->phase;
+        image->phase_peak_size = 0;
         return 0;
 }
 
@@ -428,6 +445,8 @@ void image_start(struct image *image) {
 
 void image_reset_peak(struct image *image) {
         traceback_sums_reset_peak(image->sums);
+        image->old_peak = image->phase;
+        image->phase_peak_size = image->sums->total.peak_size;
 }
 
 struct image_fork *image_fork_take(struct image *image, uint32_t token) {
@@ -453,6 +472,7 @@ struct image_fork *image_fork_free(struct image_fork *fork) {
 int image_fork_begin(struct image *child, struct image_fork *fork) {
         if (!fork->exact)
                 child->begun_inexact = true;
+        child->phase = fork->phase;
         int r = module_map_copy(child->modules, fork->modules, fork->n_modules);
         if (r == 0)
                 r = domain_map_copy(&child->domains, &fork->domains);

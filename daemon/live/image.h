@@ -20,7 +20,14 @@
 #include "daemon/live/trace_table.h"
 #include "daemon/live/traceback_sums.h"
 
-#define IMAGE_FORKS_MAX 64
+#define IMAGE_FORKS_MAX       64
+#define IMAGE_PHASE_BYTES_MAX 128 /* proto/agent.proto */
+
+/* What a program says that it is doing. */
+struct image_phase {
+        uint8_t length; /* 0: it does not say */
+        char label[IMAGE_PHASE_BYTES_MAX];
+};
 
 /* A child's table that waits for the child: a cut of the parent's at the FORK record. */
 struct image_fork {
@@ -28,6 +35,7 @@ struct image_fork {
         struct cut cut;
         struct module_map *modules; /* referenced */
         struct domain_map domains;  /* copied */
+        struct image_phase phase;
         uint32_t n_modules;
         uint32_t token, pid; /* pid: of the FORK_DONE record, 0 before */
         bool exact;
@@ -41,6 +49,9 @@ struct image {
         struct domain_map domains;
         struct move_map moves;
         struct interval_map mappings;
+        struct image_phase phase;    /* now */
+        struct image_phase old_peak; /* the phase of the peak, where that was no higher in this one: */
+        uint64_t phase_peak_size;    /* the peak when this phase began */
         struct image_fork *forks;
         unsigned n_forks;
         uint64_t forks_dropped;      /* by IMAGE_FORKS_MAX */
@@ -59,7 +70,8 @@ struct image {
 };
 
 enum {
-        IMAGE_SPECIAL = 1, /* apply: stopped behind a MODULE_LOAD, DOMAIN, FORK, FORK_DONE, EXIT, EXEC or EXEC_BACK */
+        IMAGE_SPECIAL =
+                1, /* apply: stopped behind a MODULE_LOAD, DOMAIN, PHASE, FORK, FORK_DONE, EXIT, EXEC or EXEC_BACK */
         IMAGE_E_FULL = 2,
         IMAGE_MORE = 3, /* fork: not done yet */
 };
@@ -88,6 +100,12 @@ int image_apply(struct image *image, struct event *events, size_t n, size_t *don
 int image_module_load(struct image *image, uint32_t generation, const void *path, size_t path_length,
                       const uint8_t *build_id, size_t build_id_length);
 int image_domain(struct image *image, unsigned index, uint32_t number, const void *name, size_t name_length);
+
+/** image_begin_phase() - what the Item of a PHASE record says; cut at IMAGE_PHASE_BYTES_MAX */
+void image_begin_phase(struct image *image, const void *label, size_t length);
+
+/** image_peak_phase() - the phase in which the peak was reached. Return: borrowed until the next event. */
+const struct image_phase *image_peak_phase(const struct image *image);
 
 /** image_cut_off() - no event comes any more; where the process did not say farewell, some may be missing */
 void image_cut_off(struct image *image);

@@ -97,6 +97,9 @@ static int begin(struct image_snapshot *s, struct image *image, enum snapshot_ki
                 return r;
         }
         struct snapshot_info *info = snapshot_builder_info(s->builder);
+        const struct image_phase *phase = s->peak ? image_peak_phase(image) : &image->phase;
+        if (phase->length)
+                info->label = strndup(phase->label, phase->length); /* without memory it has none */
         info->kind = kind;
         info->lost = image_lost(image);
         info->exact = image_is_exact(image);

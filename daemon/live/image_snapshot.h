@@ -33,7 +33,8 @@ int image_snapshot_begin_block(struct image *image, uint64_t address, const stru
 int image_snapshot_step(struct image_snapshot *s, size_t n);
 
 /** image_snapshot_finish() - after the step that returned 0
- * @s: freed. Return: the builder, the caller's; of its info kind, lost, exact and the two _known are set. */
+ * @s: freed. Return: the builder, the caller's; of its info kind, lost, exact and the two _known
+ * are set, and label where the program labels its phases. */
 struct snapshot_builder *image_snapshot_finish(struct image_snapshot *s);
 
 /** image_snapshot_cancel() - NULL is fine. Return: NULL. */

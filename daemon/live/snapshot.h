@@ -97,7 +97,7 @@ struct snapshot_info {
         uint32_t kind; /* enum snapshot_kind */
         uint32_t traceback_limit;
         int64_t taken_at_ns;    /* CLOCK_REALTIME */
-        int64_t started_at_ns;  /* of the process, CLOCK_REALTIME */
+        int64_t started_at_ns;  /* of the process, CLOCK_REALTIME; IMPORT: when the file was written; 0: unknown */
         uint64_t size, count;   /* totals over all groups */
         uint64_t traces;        /* distinct (domain, traceback, size, total_nframe) */
         uint64_t block_address; /* of the one block that a live table was asked for; else 0 */

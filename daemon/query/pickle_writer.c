@@ -235,6 +235,8 @@ static void note_left_out(struct pickle_writer *w, const struct trace_row *row) 
                 w->seen[node] = true;
                 if (t->frames[frame].function != t->frames[t->frame_identities[frame]].function)
                         w->summary.functions_left_out = true;
+                if (t->frames[frame].module != MODULE_NONE && t->frames[frame].lineno != 0)
+                        w->summary.modules_left_out = true;
         }
 }
 

@@ -33,7 +33,9 @@ enum pickle_shape {
 
 struct pickle_summary {
         uint64_t blocks;
-        bool functions_left_out;    /* of frames with a line, or of Python */
+        bool functions_left_out; /* of frames with a line, or of Python */
+        bool modules_left_out;
+        bool domain_names_left_out; /* set by query_export(), which knows them */
         bool total_nframe_left_out; /* the older shape, and it was more than the frames that there are */
 };
 

@@ -91,6 +91,7 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         options.diff = q->n_old > 0;
         header.snapshot = &new;
         header.old = options.diff ? &old : NULL;
+        header.sources_until_unix_ns = reply_sources_until_ns(q->sources, q->n_new + q->n_old);
         header.exact = new.exact && (!options.diff || old.exact);
         r = statistics_compute(&q->model, &options, &statistics);
         if (r != 0)
@@ -158,6 +159,20 @@ static uint32_t largest_traceback_limit(const struct query *q) {
         return limit;
 }
 
+/* Among the traces that passed the filters. */
+static bool has_named_domain(const struct query *q) {
+        for (size_t i = 0; i < q->model.n_traces; i++) {
+                for (size_t k = 0; k < q->n_new; k++) {
+                        const struct snapshot *s = q->sources[k].snapshot;
+
+                        for (uint32_t d = 0; d < s->n_domains; d++)
+                                if (s->domains[d].number == q->model.traces[i].domain)
+                                        return true;
+                }
+        }
+        return false;
+}
+
 int query_export(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
                  enum pickle_shape shape, const struct pickle_sink *sink, struct pickle_summary *summaryp,
                  char **messagep) {
@@ -174,6 +189,8 @@ int query_export(const struct model_source *sources, size_t n_sources, const Tra
         if (r != 0)
                 return r;
         r = pickle_write(&q.model, shape, largest_traceback_limit(&q), sink, summaryp);
+        if (r == 0)
+                summaryp->domain_names_left_out = has_named_domain(&q);
         if (r == PICKLE_E_NO_SIZES)
                 r = answer_message(QUERY_E_FAILED,
                                    "a tracemalloc file holds the size of each block, and a peak snapshot knows only "

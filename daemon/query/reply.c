@@ -24,10 +24,12 @@ typedef Tracemallocd__Control__Frame frame_message;
 
 /* Rows of one message: StatisticRow or TraceRow. */
 struct chunk {
+        int64_t sources_until_ns; /* TraceRows */
         void **rows;
         size_t n_rows, size;
         size_t bytes; /* packed */
         const struct reply_sink *sink;
+        bool inexact; /* traces: of the whole snapshot */
 };
 
 static ProtobufCBinaryData binary(const char *bytes, size_t length) {
@@ -118,6 +120,19 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
         message->members = n > 1 ? (uint32_t)n : 0;
         for (size_t i = 1; i < n; i++)
                 add_info(infos[i], message);
+}
+
+int64_t reply_sources_until_ns(const struct model_source *sources, size_t n_sources) {
+        int64_t until = 0;
+
+        for (size_t i = 0; i < n_sources; i++) {
+                const struct snapshot_info *info = &sources[i].snapshot->info;
+                int64_t ns = info->started_at_ns ? info->started_at_ns : info->taken_at_ns;
+
+                if (ns != 0 && (until == 0 || ns < until))
+                        until = ns;
+        }
+        return until;
 }
 
 /* ---- frames ---- */
@@ -341,6 +356,8 @@ static int trace_rows_send(struct chunk *c) {
                 return 0;
         rows.rows = (Tracemallocd__Control__TraceRow **)c->rows;
         rows.n_rows = c->n_rows;
+        rows.sources_until_unix_ns = c->sources_until_ns;
+        rows.inexact = c->inexact;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES;
         reply.traces = &rows;
         r = c->sink->send(c->sink->userdata, &reply);
@@ -398,10 +415,20 @@ static int send_trace_row(struct chunk *c, const struct model *m, const struct t
         return 0;
 }
 
+static bool is_inexact(const struct model_source *sources, size_t n_sources) {
+        for (size_t i = 0; i < n_sources; i++) {
+                if (!sources[i].snapshot->info.exact)
+                        return true;
+        }
+        return false;
+}
+
 int reply_traces(const struct model *m, const struct trace_list *list, uint64_t limit,
                  const struct model_source *sources, size_t n_sources, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(list->n_rows, limit);
-        struct chunk chunk = {.sink = sink};
+        struct chunk chunk = {.sink = sink,
+                              .sources_until_ns = reply_sources_until_ns(sources, n_sources),
+                              .inexact = is_inexact(sources, n_sources)};
         struct snapshot_string domain = {"", 0};
         int r = 0;
 

@@ -32,6 +32,11 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
 int reply_statistics(const struct model *m, const struct statistics *s, uint64_t limit,
                      const Tracemallocd__Control__StatisticsHeader *header, const struct reply_sink *sink);
 
+/** reply_sources_until_ns() - when source files were last what they were when they ran: the first start among the
+ * processes Of an imported file it is when that was written. A program may load a file later than it starts; then what
+ * it shows of it is too little, never something else. Return: 0: unknown. */
+int64_t reply_sources_until_ns(const struct model_source *sources, size_t n_sources);
+
 /** reply_traces() - rows
  * @sources: [n_sources] name the domains
  * Return: as above. */

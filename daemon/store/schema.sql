@@ -82,7 +82,7 @@ CREATE TABLE snapshot (
   kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 3), -- 0 request, 1 exit, 2 peak, 3 import
   traceback_limit INTEGER NOT NULL,
   taken_at_ns INTEGER NOT NULL,              -- since 1970-01-01 UTC: datetime(taken_at_ns / 1000000000, 'unixepoch')
-  started_at_ns INTEGER NOT NULL,            -- of the process
+  started_at_ns INTEGER NOT NULL,            -- of the process; import: when the file was written; 0: unknown
   size INTEGER NOT NULL,                     -- bytes of all blocks
   count INTEGER NOT NULL,                    -- number of blocks
   traces INTEGER NOT NULL,                   -- distinct (domain, traceback, size, total_nframe)

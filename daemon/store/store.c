@@ -4,6 +4,7 @@
  * the loop's thread but run_writer() and what it calls. */
 
 #include "daemon/store/store.h"
+#include "daemon/base/log.h"
 #include "daemon/store/store_file.h"
 #include "daemon/store/store_writer.h"
 
@@ -13,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define RETAIN_PERIOD_NS (600 * UINT64_C(1000000000)) /* for ages: nothing else passes by itself */
 
 enum request_kind {
         REQUEST_PUT,
@@ -50,6 +53,8 @@ struct store {
         uv_mutex_t mutex; /* of the following */
         uv_cond_t work;
         struct queue todo, done;
+        struct retention limits;
+        bool retain;   /* the limits are to be applied to everything */
         bool closing;  /* no more requests come */
         bool finished; /* the thread has done everything */
         void (*closed)(void *data);
@@ -106,22 +111,56 @@ static void perform(struct store_writer *writer, struct request *request) {
         }
 }
 
+/* A failure is no request's: what is too much is deleted another time. */
+static void retain(struct store *store, const struct retention *limits, int64_t last_kept) {
+        struct store_error error = {""};
+        if (store_writer_retain(store->writer, limits, last_kept, &error))
+                log_warning("snapshots beyond the limits stay for now: %s", error.message);
+}
+
+/* With the mutex, which is let go meanwhile. The request is answered before anything is deleted because of it. */
+static void do_request(struct store *store, struct request *request) {
+        struct retention limits = store->limits;
+        uv_mutex_unlock(&store->mutex);
+        perform(store->writer, request);
+        int64_t put = request->kind == REQUEST_PUT && request->code == 0 && request->n_ids ? request->ids[0] : 0;
+        uv_mutex_lock(&store->mutex);
+        queue_push(&store->done, request);
+        uv_async_send(&store->async);
+        if (put) {
+                uv_mutex_unlock(&store->mutex);
+                retain(store, &limits, put);
+                uv_mutex_lock(&store->mutex);
+        }
+}
+
+/* With the mutex, which is let go meanwhile. */
+static void be_idle(struct store *store) {
+        struct retention limits = store->limits;
+        bool due = store->retain;
+        store->retain = false;
+        uv_mutex_unlock(&store->mutex);
+        if (due)
+                retain(store, &limits, INT64_MAX);
+        store_writer_tidy(store->writer);
+        uv_mutex_lock(&store->mutex);
+        if (store->todo.first || store->closing || store->retain)
+                return;
+        if (uv_cond_timedwait(&store->work, &store->mutex, RETAIN_PERIOD_NS) == UV_ETIMEDOUT)
+                store->retain = true;
+}
+
 static void run_writer(void *data) {
         struct store *store = data;
         uv_mutex_lock(&store->mutex);
         for (;;) {
                 struct request *request = queue_pop(&store->todo);
-                if (!request && store->closing)
+                if (request)
+                        do_request(store, request);
+                else if (store->closing)
                         break;
-                if (!request) {
-                        uv_cond_wait(&store->work, &store->mutex);
-                        continue;
-                }
-                uv_mutex_unlock(&store->mutex);
-                perform(store->writer, request);
-                uv_mutex_lock(&store->mutex);
-                queue_push(&store->done, request);
-                uv_async_send(&store->async);
+                else
+                        be_idle(store);
         }
         store->finished = true;
         uv_async_send(&store->async); /* under the mutex: the loop cannot close the handle before this returns */
@@ -250,6 +289,14 @@ int store_open(uv_loop_t *loop, const char *state_dir, struct store **storep, ch
         else
                 *storep = store;
         return r;
+}
+
+void store_retain(struct store *store, const struct retention *limits) {
+        uv_mutex_lock(&store->mutex);
+        store->limits = *limits;
+        store->retain = true;
+        uv_cond_signal(&store->work);
+        uv_mutex_unlock(&store->mutex);
 }
 
 const char *store_path(const struct store *store) {

@@ -14,6 +14,7 @@
  */
 
 #include "daemon/live/snapshot.h"
+#include "daemon/store/retention.h"
 #include "daemon/symbol/symbol_set.h"
 
 #include <stddef.h>
@@ -59,6 +60,10 @@ typedef void (*store_callback)(void *data, const struct store_result *result);
  * Blocks for the time of a few disk accesses. Return: 0; STORE_E_NOT_OURS, _NEWER, _FULL, _BUSY, _READ_ONLY,
  * _CORRUPT (it could not be moved), _IO; -errno. */
 int store_open(uv_loop_t *loop, const char *state_dir, struct store **storep, char *message);
+
+/** store_retain() - limits from now on; without them nothing is deleted but by store_delete()
+ * They are applied now, after each put (which itself stays, whatever they are), and every ten minutes. */
+void store_retain(struct store *store, const struct retention *limits);
 
 /** store_path() - of the database, for readers and messages; valid until the store is closed */
 const char *store_path(const struct store *store);

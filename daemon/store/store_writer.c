@@ -10,6 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* A log below this is not worth the disk's time: SQLite overwrites it. */
+#define LOG_BYTES_KEPT (256 << 10)
 
 static const char *const statement_sql[N_WRITER_STATEMENTS] = {
         [FIND_STRING] = "SELECT id FROM string WHERE bytes = ?",
@@ -60,6 +64,16 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
                           "AND NOT EXISTS (SELECT 1 FROM snapshot_domain WHERE name = ?1)",
         [SET_MODULE_EXAMINED] = "UPDATE module SET examined = 1, has_lines = ?, problem = ? WHERE id = ?",
         [SET_FRAME_RESOLVED] = "UPDATE frame SET resolved = 1 WHERE id = ?",
+        /* kinds 1 and 2 are exit and peak: as a group of their own */
+        [LIST_BEYOND_LIMITS] =
+                "SELECT id FROM (SELECT id, kind IN (1, 2) AS automatic, taken_at_ns, row_number() OVER "
+                "(PARTITION BY uid, kind IN (1, 2) ORDER BY id DESC) AS n FROM snapshot) "
+                "WHERE (n > iif(automatic, ?2, ?1) OR taken_at_ns < iif(automatic, ?4, ?3)) AND id < ?5 ORDER BY id",
+        /* of the user who has stored most, so that nobody's flood takes what is another's */
+        [FIND_LEAST_WANTED] =
+                "SELECT id FROM snapshot JOIN (SELECT uid, kind IN (1, 2) AS automatic FROM snapshot "
+                "WHERE id < ?1 GROUP BY 1, 2 ORDER BY 2 DESC, sum(traces) DESC LIMIT 1) AS most USING (uid) "
+                "WHERE id < ?1 AND (kind IN (1, 2)) = automatic ORDER BY id LIMIT 1",
         [ADD_SYMBOL] = "INSERT INTO symbol (frame, depth, function, filename, lineno) VALUES (?, ?, ?, ?, ?)",
 };
 
@@ -173,13 +187,24 @@ int store_writer_label(struct store_writer *writer, int64_t id, const char *labe
         return end(writer, r);
 }
 
+static void truncate_log(struct store_writer *writer) {
+        sqlite3_busy_timeout(writer->db, 0);
+        sqlite3_wal_checkpoint_v2(writer->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        sqlite3_busy_timeout(writer->db, STORE_BUSY_TIMEOUT_MS);
+}
+
 /* After a delete: hand free pages back to the file system. That something is in the way of it (a reader, no space for
  * the log) does not undo the delete; the next one tries again. */
 static void give_space_back(struct store_writer *writer) {
         sqlite3_exec(writer->db, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
-        sqlite3_busy_timeout(writer->db, 0);
-        sqlite3_wal_checkpoint_v2(writer->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-        sqlite3_busy_timeout(writer->db, STORE_BUSY_TIMEOUT_MS);
+        truncate_log(writer);
+}
+
+void store_writer_tidy(struct store_writer *writer) {
+        struct stat st;
+        const char *log = sqlite3_filename_wal(sqlite3_db_filename(writer->db, "main"));
+        if (log && stat(log, &st) == 0 && st.st_size > LOG_BYTES_KEPT)
+                truncate_log(writer);
 }
 
 static int delete_all(struct store_writer *writer, const int64_t *ids, size_t n_ids) {

@@ -8,6 +8,7 @@
  * Errors of every function: enum store_outcome, -ENOMEM; error says more.
  */
 
+#include "daemon/store/retention.h"
 #include "daemon/store/store_error.h"
 #include "daemon/symbol/symbol_set.h"
 
@@ -39,3 +40,13 @@ int store_writer_delete(struct store_writer *writer, const int64_t *ids, size_t 
 /** store_writer_put_symbols() - as store_put_symbols(); @symbols: borrowed */
 int store_writer_put_symbols(struct store_writer *writer, uint32_t owner, const struct symbol_set *symbols,
                              struct store_error *error);
+
+/** store_writer_retain() - delete what is beyond the limits
+ * @last_kept: snapshots from this id on stay in any case; INT64_MAX: none has to, and bytes are not looked at
+ * Several transactions. A line in the log says what was deleted. */
+int store_writer_retain(struct store_writer *writer, const struct retention *limits, int64_t last_kept,
+                        struct store_error *error);
+
+/** store_writer_tidy() - nothing is to be done at the moment: give the space of a log that has grown back
+ * What is in the way of it (a reader) is no failure. */
+void store_writer_tidy(struct store_writer *writer);

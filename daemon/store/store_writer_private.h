@@ -41,6 +41,8 @@ enum writer_statement {
         SET_MODULE_EXAMINED,
         SET_FRAME_RESOLVED,
         ADD_SYMBOL,
+        LIST_BEYOND_LIMITS,
+        FIND_LEAST_WANTED,
         N_WRITER_STATEMENTS,
 };
 

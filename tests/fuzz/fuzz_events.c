@@ -18,10 +18,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What feed_reader.c does with a MODULE_LOAD or a DOMAIN. Return: whether to go on. */
+/* What feed_reader.c does with a MODULE_LOAD, a DOMAIN or a PHASE. Return: whether to go on. */
 static bool apply_item(struct image *image, struct definitions *definitions, const struct event *event) {
         Tracemallocd__Agent__Item *item;
-        if (event->type != RECORD_MODULE_LOAD && event->type != RECORD_DOMAIN)
+        if (event->type != RECORD_MODULE_LOAD && event->type != RECORD_DOMAIN && event->type != RECORD_PHASE)
                 return true;
         if (definitions_item(definitions, event->word[0], &item) != 0)
                 return false;
@@ -34,6 +34,8 @@ static bool apply_item(struct image *image, struct definitions *definitions, con
                  item->domain->index >= DOMAIN_INDEX_FIRST_FREE && item->domain->index <= DOMAIN_INDEX_MAX)
                 image_domain(image, item->domain->index, item->domain->number, item->domain->name.data,
                              item->domain->name.len);
+        else if (event->type == RECORD_PHASE && item->body_case == TRACEMALLOCD__AGENT__ITEM__BODY_PHASE)
+                image_begin_phase(image, item->phase->label.data, item->phase->label.len);
         else
                 known = false;
         tracemallocd__agent__item__free_unpacked(item, NULL);

@@ -15,7 +15,7 @@ c_files() {
 
 shell_files() { # by the first line, or the name
         {
-                tree_files -name '*.sh'
+                tree_files \( -name '*.sh' -o -name '*.bash' \)
                 tree_files ! -name '*.*' -size -256k | while read -r file; do
                         head -n 1 "$file" | grep -qE '^#!.*\b(ba)?sh\b' && echo "$file"
                 done

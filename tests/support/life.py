@@ -76,6 +76,19 @@ class Run:
         self.said = result.stderr.decode(errors="replace")
         return result.returncode, result.stdout
 
+    def start(self, daemon, *options):
+        """As traced(), but it goes on; its standard input is a pipe, and it has printed "working" already."""
+        self.process = subprocess.Popen([TMCTL, "run", *options, "--", *self.command], stdin=subprocess.PIPE,
+                                        env=dict(daemon.environment, **self.environment), stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+        return self.process.stdout.readline() == b"working\n"
+
+    def end(self):
+        """Ends its standard input. Returns its status and what it printed since start()."""
+        output, said = self.process.communicate(timeout=300)
+        self.said = said.decode(errors="replace")
+        return self.process.returncode, output
+
     def ledgers(self):
         return read_ledgers(self.folder)
 

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -701,6 +702,18 @@ static int until_told(void) {
         return 0;
 }
 
+/* trickle: a few blocks now and then, until standard input ends. */
+static int trickle(void) {
+        struct pollfd input = {.fd = 0, .events = POLLIN};
+        struct slots slots = {.seed = 1};
+
+        say("working");
+        while (poll(&input, 1, 5) == 0)
+                work(&slots, 20);
+        say("told");
+        return 0;
+}
+
 /* burst SECONDS: as fast as it can, for that long. */
 static int burst(void) {
         start_threads(work_on, 4);
@@ -747,6 +760,7 @@ int main(int argc, char **argv) {
                 {"seccomp", seccomp_fails},
                 {"filtered", filtered},
                 {"until_told", until_told},
+                {"trickle", trickle},
                 {"burst", burst},
         };
 

@@ -24,8 +24,12 @@ test_packages=(
         heaptrack zstd binutils llvm libc6-dbg
         # an agent in another language
         protobuf-compiler python3-protobuf
+        # the judge of snapshots
+        libpython3.11-testsuite
+        # completions
+        zsh
         # programs that are traced, and those that cannot be
-        "${demo_packages[@]}" sqlite3 git perl python3 busybox-static musl-tools cppcheck
+        "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed

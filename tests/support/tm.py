@@ -99,6 +99,10 @@ class Daemon:
         options = {"capture_output": True, "text": True, "errors": "surrogateescape", **options}
         return subprocess.run([TMCTL, *map(str, arguments)], env=self.environment, **options)
 
+    def tmctl_bytes(self, *arguments):
+        """The same with arguments as bytes."""
+        return subprocess.run([os.fsencode(TMCTL), *arguments], env=self.environment, capture_output=True)
+
     def json(self, *arguments):
         result = self.tmctl(*arguments, "--json")
         if result.returncode != 0:

@@ -29,7 +29,7 @@ import workloads  # noqa: E402
 from tm import SOURCE, Claims, Daemon, skip  # noqa: E402
 
 EDGE = 20
-RUNS = 5  # two samples of one distribution, five each, lie apart once in 126; EDGE and the ranges' width make that rarer
+RUNS = 4  # two samples of one distribution, four each, lie apart once in 35; EDGE and the ranges' width make that rare
 EDGE_BYTES = 72704 + 8192
 FIXED_ADDRESSES = ["setarch", "--addr-no-randomize"]  # some programs sort by address
 

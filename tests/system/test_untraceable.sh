@@ -46,6 +46,11 @@ if command -v musl-gcc >/dev/null; then
         compile musl-gcc musl && untraceable "a program for musl" 'musl|libc' "$scratch/musl"
 fi
 own_malloc && untraceable "a program with a malloc of its own" malloc "$scratch/own-malloc"
+claim_match "a malloc of its own in a program that another one started is said at the end" \
+        'own-malloc .*malloc is not traced: the program has one of its own' \
+        "$(tmctl run -- sh -c "$scratch/own-malloc; :" 2>&1)"
+claim_match "the same where the command became it by exec" '^  note +malloc is not traced' \
+        "$(tmctl run -- sh -c "exec $scratch/own-malloc" 2>&1)"
 if [ "$(id -u)" = 0 ]; then
         # set-uid for somebody else: for root itself the loader doesn't mind
         compile gcc setuid && chown nobody "$scratch/setuid" && chmod 4755 "$scratch/setuid" && chmod 755 "$scratch"

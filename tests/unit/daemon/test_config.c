@@ -35,14 +35,16 @@ START_TEST(every_key_is_read)
 {
         struct config config;
         char *error;
-        ck_assert_int_eq(read_text(&config,
-                                   "[daemon]\nlog_level = debug\nworkers = 3\nidle_exit = 7\n"
-                                   "[limits]\nprocesses_per_user = 5\nconnections_per_user = 6\n"
-                                   "table_memory_per_process = 2G\n"
-                                   "[agent]\nstall_limit_ms = 150\n[snapshots]\nexit_min_age = 0\n"
-                                   "[symbols]\ndebuginfod_urls = https://debuginfod.debian.net\n",
-                                   &error),
-                         0);
+        ck_assert_int_eq(
+                read_text(&config,
+                          "[daemon]\nlog_level = debug\nworkers = 3\nidle_exit = 7\n"
+                          "[limits]\nprocesses_per_user = 5\nconnections_per_user = 6\n"
+                          "table_memory_per_process = 2G\n"
+                          "[agent]\nstall_limit_ms = 150\n[snapshots]\nexit_min_age = 0\n"
+                          "keep_count = 8\nkeep_age = 36h\nkeep_exit_count = 9\nkeep_exit_age = 7d\nkeep_bytes = 3M\n"
+                          "[symbols]\ndebuginfod_urls = https://debuginfod.debian.net\n",
+                          &error),
+                0);
         ck_assert_int_eq(config.log_level, LOG_LEVEL_DEBUG);
         ck_assert_uint_eq(config.workers, 3);
         ck_assert_uint_eq(config.idle_exit_s, 7);
@@ -51,6 +53,11 @@ START_TEST(every_key_is_read)
         ck_assert_uint_eq(config.table_bytes_per_process, UINT64_C(2) << 30);
         ck_assert_uint_eq(config.stall_limit_ms, 150);
         ck_assert_uint_eq(config.exit_min_age_s, 0);
+        ck_assert_uint_eq(config.retention.count, 8);
+        ck_assert_uint_eq(config.retention.age_s, 36 * 3600);
+        ck_assert_uint_eq(config.retention.exit_count, 9);
+        ck_assert_uint_eq(config.retention.exit_age_s, 7 * 86400);
+        ck_assert_uint_eq(config.retention.bytes, 3 << 20);
         ck_assert_str_eq(config.debuginfod_urls, "https://debuginfod.debian.net");
         config_deinit(&config);
 }

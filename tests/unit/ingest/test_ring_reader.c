@@ -165,7 +165,7 @@ static void expect_malformed(void) {
 START_TEST(unknown_type_is_malformed)
 {
         writer_reserve(&writer, RECORD_FREE);
-        writer_store(&writer, 0, record_header(17, 0, 0, 0), memory_order_release);
+        writer_store(&writer, 0, record_header(31, 0, 0, 0), memory_order_release);
         expect_malformed();
 }
 END_TEST

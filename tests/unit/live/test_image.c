@@ -50,6 +50,32 @@ static struct snapshot *take_snapshot(enum snapshot_kind kind, const struct fake
         return snapshot;
 }
 
+/* Where the block that contains @address begins, 0 for none; between begin and step the table changes by @meanwhile. */
+static uint64_t find_block(uint64_t address, uint64_t *sizep, void (*meanwhile)(void)) {
+        static const struct node_def defs[] = {{0}, {.unit = 1, .value = 0x10}};
+        struct fake_nodes nodes = fake_nodes(defs, 2);
+        struct image_snapshot *reading;
+        struct snapshot *snapshot;
+        ck_assert_int_eq(image_snapshot_begin_block(&image, address, &nodes.source, &reading), 0);
+        if (meanwhile)
+                meanwhile();
+        int r;
+        while ((r = image_snapshot_step(reading, 1)) == IMAGE_SNAPSHOT_MORE)
+                ;
+        ck_assert_int_eq(r, 0);
+        ck_assert_int_eq(snapshot_builder_finish(image_snapshot_finish(reading), &snapshot), 0);
+        ck_assert_uint_le(snapshot->info.count, 1);
+        uint64_t start = snapshot->info.block_address;
+        *sizep = snapshot->info.size;
+        snapshot_unref(snapshot);
+        return start;
+}
+
+static void free_and_reuse(void) {
+        apply(RECORD_FREE, 0, 0, 0x1000, 0, 0);
+        apply(RECORD_ALLOC, 0, 1, 0x1008, 4, 0);
+}
+
 static const char *text(const struct snapshot *s, uint32_t string) {
         return s->strings[string].bytes;
 }
@@ -57,6 +83,29 @@ static const char *text(const struct snapshot *s, uint32_t string) {
 static const struct node_sums *slot_of(uint32_t node) {
         return &image.sums->slots[image.sums->index[node]];
 }
+
+START_TEST(block_is_found_by_any_address_inside)
+{
+        uint64_t size;
+        apply(RECORD_ALLOC, 0, 1, 0x1000, 100, 0);
+        apply(RECORD_ALLOC, 1, 1, 0x2000, 0, 0);
+        apply(RECORD_MAP, 2, 1, 0x100000, 0x4000, 0);
+        apply(RECORD_ALLOC, 9, 1, 0x100100, 16, 0);
+        ck_assert_uint_eq(find_block(0x1000, &size, NULL), 0x1000);
+        ck_assert_uint_eq(find_block(0x1063, &size, NULL), 0x1000);
+        ck_assert_uint_eq(size, 100);
+        ck_assert_uint_eq(find_block(0x1064, &size, NULL), 0);
+        ck_assert_uint_eq(find_block(0xfff, &size, NULL), 0);
+        ck_assert_uint_eq(find_block(0x2000, &size, NULL), 0x2000); /* a block of no bytes */
+        ck_assert_uint_eq(find_block(0x103fff, &size, NULL), 0x100000);
+        ck_assert_uint_eq(size, 0x4000);
+        ck_assert_uint_eq(find_block(0x10010f, &size, NULL), 0x100100); /* the smallest */
+        ck_assert_uint_eq(find_block(0x1008, &size, free_and_reuse), 0x1000);
+        ck_assert_uint_eq(size, 100);
+        ck_assert_uint_eq(find_block(0x1008, &size, NULL), 0x1008);
+        image_check(&image);
+}
+END_TEST
 
 START_TEST(block_in_realloc_stays_counted_until_the_outcome_is_known)
 {
@@ -335,6 +384,44 @@ START_TEST(frames_become_what_their_unit_says)
         }
         ck_assert_uint_eq(seen, 2047);
         snapshot_unref(s);
+}
+END_TEST
+
+static void check_label(enum snapshot_kind kind, const char *label) {
+        static const struct node_def defs[] = {{}};
+        struct fake_nodes nodes = fake_nodes(defs, 1);
+        struct snapshot *s = take_snapshot(kind, &nodes);
+        ck_assert_str_eq(s->info.label, label);
+        snapshot_unref(s);
+}
+
+START_TEST(a_peak_has_the_phase_it_was_reached_in)
+{
+        char longest[IMAGE_PHASE_BYTES_MAX + 2];
+        memset(longest, 'x', sizeof longest);
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, "one", 3);
+        check_label(SNAPSHOT_REQUEST, "one");
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 100, 0);
+        image_begin_phase(&image, "two", 3);
+        check_label(SNAPSHOT_PEAK, "one");
+        check_label(SNAPSHOT_REQUEST, "two");
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0);
+        apply(RECORD_FREE, 0, 0, 0x2000, 0, 0);
+        check_label(SNAPSHOT_PEAK, "two");
+        image_begin_phase(&image, NULL, 0);
+        apply(RECORD_ALLOC, 0, 0, 0x2000, 50, 0); /* as high, no higher */
+        check_label(SNAPSHOT_PEAK, "two");
+        check_label(SNAPSHOT_REQUEST, "");
+        image_begin_phase(&image, longest, sizeof longest);
+        ck_assert_uint_eq(image.phase.length, IMAGE_PHASE_BYTES_MAX);
+        image_begin_phase(&image, "three", 5);
+        image_reset_peak(&image);
+        check_label(SNAPSHOT_PEAK, "three");
+        image_begin_phase(&image, "four", 4);
+        ck_assert_int_eq(image_clear(&image), 0);
+        apply(RECORD_ALLOC, 0, 0, 0x1000, 1, 0);
+        check_label(SNAPSHOT_PEAK, "four");
 }
 END_TEST
 
@@ -682,6 +769,7 @@ int main(void) {
         TCase *tcase = tcase_create("image");
         tcase_add_checked_fixture(tcase, open_image, close_image);
         tcase_set_timeout(tcase, 120);
+        tcase_add_test(tcase, block_is_found_by_any_address_inside);
         tcase_add_test(tcase, block_in_realloc_stays_counted_until_the_outcome_is_known);
         tcase_add_test(tcase, realloc_makes_no_peak_of_old_and_new_together);
         tcase_add_test(tcase, failed_realloc_puts_the_block_back);
@@ -697,6 +785,7 @@ int main(void) {
         tcase_add_test(tcase, failed_fork_leaves_nothing);
         tcase_add_test(tcase, child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_parent);
         tcase_add_test(tcase, frames_become_what_their_unit_says);
+        tcase_add_test(tcase, a_peak_has_the_phase_it_was_reached_in);
         tcase_add_test(tcase, image_agrees_with_brute_force);
         suite_add_tcase(suite, tcase);
         SRunner *runner = srunner_create(suite);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Deletes what is beyond the limits. Called by store.c on the writer thread, after each put and now and then. */
+
+#include "daemon/base/log.h"
+#include "daemon/store/store_file.h"
+#include "daemon/store/store_writer_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <time.h>
+
+static int64_t oldest_allowed_ns(uint64_t age_s) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        if (age_s == 0 || age_s >= (uint64_t)now.tv_sec)
+                return INT64_MIN;
+        return (now.tv_sec - (int64_t)age_s) * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static int64_t count_limit(uint64_t count) {
+        return count == 0 || count > INT64_MAX ? INT64_MAX : (int64_t)count;
+}
+
+static int list_victims(struct store_writer *writer, const struct retention *limits, int64_t last_kept,
+                        struct id_list *ids) {
+        sqlite3_stmt *statement = writer->statements[LIST_BEYOND_LIMITS];
+        bool row;
+        int r;
+        sqlite3_bind_int64(statement, 1, count_limit(limits->count));
+        sqlite3_bind_int64(statement, 2, count_limit(limits->exit_count));
+        sqlite3_bind_int64(statement, 3, oldest_allowed_ns(limits->age_s));
+        sqlite3_bind_int64(statement, 4, oldest_allowed_ns(limits->exit_age_s));
+        sqlite3_bind_int64(statement, 5, last_kept);
+        while ((r = statement_row(statement, &row, writer->error)) == 0 && row) {
+                if (id_list_add(ids, sqlite3_column_int64(statement, 0))) {
+                        sqlite3_reset(statement);
+                        return -ENOMEM;
+                }
+        }
+        return r;
+}
+
+/* Bytes of the database that hold something. */
+static int used_bytes(struct store_writer *writer, uint64_t *bytesp) {
+        int64_t pages, free_pages, page_bytes;
+        int r = store_file_integer(writer->db, "PRAGMA page_count", &pages, writer->error);
+        if (r == 0)
+                r = store_file_integer(writer->db, "PRAGMA freelist_count", &free_pages, writer->error);
+        if (r == 0)
+                r = store_file_integer(writer->db, "PRAGMA page_size", &page_bytes, writer->error);
+        *bytesp = r ? 0 : (uint64_t)(pages - free_pages) * (uint64_t)page_bytes;
+        return r;
+}
+
+static int delete_list(struct store_writer *writer, const struct id_list *ids, struct store_error *error) {
+        int r = ids->n ? store_writer_delete(writer, ids->ids, ids->n, error) : 0;
+        if (r == 0 && ids->n)
+                log_info("deleted %zu snapshots that were beyond the limits of the configuration", ids->n);
+        return r;
+}
+
+/* One at a time: what it frees is known only when it is gone. */
+static int shrink(struct store_writer *writer, uint64_t limit, int64_t last_kept, struct store_error *error) {
+        for (;;) {
+                uint64_t bytes;
+                int64_t victim = 0;
+                int r = used_bytes(writer, &bytes);
+                if (r || bytes <= limit)
+                        return r;
+                sqlite3_bind_int64(writer->statements[FIND_LEAST_WANTED], 1, last_kept);
+                r = writer_find(writer, FIND_LEAST_WANTED, &victim);
+                if (r || victim == 0)
+                        return r;
+                r = store_writer_delete(writer, &victim, 1, error);
+                if (r)
+                        return r;
+                log_info("deleted snapshot %" PRId64 ": the database takes more than keep_bytes", victim);
+        }
+}
+
+int store_writer_retain(struct store_writer *writer, const struct retention *limits, int64_t last_kept,
+                        struct store_error *error) {
+        struct id_list ids = {0};
+        writer->error = error;
+        errno = 0; /* for store_error_sqlite() */
+        int r = list_victims(writer, limits, last_kept, &ids);
+        if (r == 0)
+                r = delete_list(writer, &ids, error);
+        if (r == 0 && limits->bytes && last_kept != INT64_MAX)
+                r = shrink(writer, limits->bytes, last_kept, error);
+        id_list_deinit(&ids);
+        return r;
+}

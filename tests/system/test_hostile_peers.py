@@ -1,0 +1,307 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Peers that break every rule of agent.sock: each is dropped with a line in the log, and neither a program that is
+traced meanwhile nor a user who asks notices.
+"""
+import array
+import fcntl
+import os
+import random
+import resource
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from life import Run, accounted, compile_subject, snapshots_of  # noqa: E402
+from tm import SOURCE, Claims, Daemon  # noqa: E402
+
+with tempfile.TemporaryDirectory() as folder:
+    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", "agent.proto"], check=True)
+    sys.path.insert(0, folder)
+    import agent_pb2 as pb  # noqa: E402
+
+PAGE = 4096
+RING_MAGIC_FILE = os.path.join(SOURCE, "proto", "ring.h")
+F_ADD_SEALS, SEALS = 1033, 1 | 2 | 4  # seal, shrink, grow
+NOBODY = 65534
+
+
+def constant(name):
+    with open(RING_MAGIC_FILE, encoding="utf-8") as f:
+        for line in f:
+            words = line.split()
+            if words[:2] == ["#define", name]:
+                value = line.split(None, 2)[2].split("/*")[0].strip()
+                return int(value.removeprefix("UINT32_C(").removesuffix(")").removeprefix("UINT64_C("), 0)
+    raise KeyError(name)
+
+
+class Peer:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(path)
+
+    def send(self, message, fds=()):
+        data = message.SerializeToString()
+        self.raw(struct.pack("<I", len(data)) + data, fds)
+
+    def raw(self, data, fds=()):
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        sent = self.socket.sendmsg([data], control)
+        if sent < len(data):
+            self.socket.sendall(data[sent:])
+
+    def hello(self, fds=(), **changes):
+        fields = dict(major=1, agent="hostile", pid=os.getpid(), exe=b"/hostile", name=b"hostile",
+                      transport=pb.Hello.SOCKET, traceback_limit=64, domains=1, mode=1)
+        fields.update(changes)
+        self.send(pb.AgentMessage(hello=pb.Hello(**fields)), fds)
+
+    def reply(self):
+        head = self.read(4)
+        return pb.DaemonMessage.FromString(self.read(struct.unpack("<I", head)[0])).hello_reply
+
+    def read(self, n):
+        data = b""
+        while len(data) < n:
+            piece = self.socket.recv(n - len(data))
+            if not piece:
+                raise EOFError
+            data += piece
+        return data
+
+    def dropped(self):
+        """Whether the daemon closes the connection."""
+        try:
+            while self.socket.recv(65536):
+                pass
+            return True
+        except ConnectionError:
+            return True
+        except socket.timeout:
+            return False
+
+
+def memfd(size, seals=SEALS, content=b""):
+    fd = os.memfd_create("hostile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    if content:
+        os.pwrite(fd, content, 0)
+    if seals:
+        fcntl.fcntl(fd, F_ADD_SEALS, seals)
+    return fd
+
+
+def ring_memfd(seals=SEALS, log2_size=16, extra=0):
+    header = struct.pack("<III", constant("RING_MAGIC"), constant("RING_VERSION"), log2_size)
+    return memfd(constant("RING_HEADER_BYTES") + (1 << log2_size) + extra, seals, header)
+
+
+def definitions_memfd(seals=SEALS):
+    nodes, items = 64, 4096
+    header = struct.pack("<IIIIQ", constant("DEFINITIONS_MAGIC"), constant("RING_VERSION"), nodes, 0, items)
+    return memfd(PAGE + nodes * 16 + items, seals, header)
+
+
+def refused_with(claims, path, title, word, ring, definitions):
+    peer = Peer(path)
+    peer.hello([ring, definitions], transport=pb.Hello.RING)
+    reply = peer.reply()
+    claims.check(f"{title}: refused, with a reason", reply.status == pb.HelloReply.REFUSED and word in reply.reason,
+                 reply.status, reply.reason)
+    claims.check(f"{title}: dropped", peer.dropped())
+    os.close(ring)
+    os.close(definitions)
+
+
+def wrong_descriptors(claims, path):
+    pipe = os.pipe()
+    os.close(pipe[1])
+    refused_with(claims, path, "pipe", "no regular file", pipe[0], definitions_memfd())
+    refused_with(claims, path, "device", "no regular file", os.open("/dev/zero", os.O_RDWR), definitions_memfd())
+    refused_with(claims, path, "file", "tmpfs", os.open(__file__, os.O_RDONLY), definitions_memfd())
+    refused_with(claims, path, "directory", "no regular file", os.open("/", os.O_RDONLY), definitions_memfd())
+    refused_with(claims, path, "unsealed memfd", "not sealed", ring_memfd(seals=0), definitions_memfd())
+    refused_with(claims, path, "memfd that may shrink", "not sealed", ring_memfd(seals=1 | 4), definitions_memfd())
+    refused_with(claims, path, "unsealed definitions", "not sealed", ring_memfd(), definitions_memfd(seals=0))
+    refused_with(claims, path, "memfd of another size", "size", ring_memfd(extra=8), definitions_memfd())
+    refused_with(claims, path, "empty ring", "size", memfd(0), definitions_memfd())
+    refused_with(claims, path, "no magic", "magic", memfd(constant("RING_HEADER_BYTES") + (1 << 16)), definitions_memfd())
+
+
+def too_many_descriptors(claims, path):
+    peer = Peer(path)
+    fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(250)]
+    try:
+        for _ in range(4):
+            peer.raw(b"\0\0\0", fds)
+    except OSError:
+        pass
+    claims.check("descriptors that no message counts: dropped", peer.dropped())
+    for fd in fds:
+        os.close(fd)
+
+
+def wrong_bytes(claims, path):
+    peer = Peer(path)
+    peer.raw(struct.pack("<I", (1 << 20) + 1))
+    claims.check("a frame of more than 1 MiB: dropped", peer.dropped())
+    peer = Peer(path)
+    peer.raw(struct.pack("<I", 1000) + random.Random(1).randbytes(1000))
+    claims.check("garbage: dropped", peer.dropped())
+    peer = Peer(path)
+    peer.hello(major=2)
+    claims.check("another major version: refused", peer.reply().status == pb.HelloReply.VERSION and peer.dropped())
+    peer = Peer(path)
+    peer.hello()
+    peer.reply()
+    peer.send(pb.AgentMessage(events=pb.EventBatch(sequence=0, records=bytes(8))))
+    claims.check("records that are none: dropped", peer.dropped())
+    peer = Peer(path)
+    peer.hello()
+    peer.reply()
+    peer.hello()
+    claims.check("a second hello: dropped", peer.dropped())
+
+
+def half_and_slow(claims, path, daemon):
+    """Neither says hello within its time."""
+    half, slow, silent = Peer(path), Peer(path), Peer(path)
+    half.raw(struct.pack("<I", 100) + b"x" * 50)
+    message = pb.AgentMessage(hello=pb.Hello(major=1, exe=b"x" * 4000)).SerializeToString()
+    data = struct.pack("<I", len(message)) + message
+    deadline = time.monotonic() + 60
+    gone = False
+    for i in range(0, len(data)):
+        try:
+            slow.raw(data[i:i + 1])
+        except OSError:
+            gone = True
+            break
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    claims.check("a hello of one byte at a time: dropped", gone or slow.dropped())
+    claims.check("half a frame: dropped", half.dropped())
+    claims.check("silence: dropped", silent.dropped())
+    claims.check("the log says why", daemon.log_text().count("no hello in time") >= 3)
+
+
+def million_definitions(claims, path, daemon):
+    peer = Peer(path)
+    peer.hello()
+    peer.reply()
+    n = 4096
+    try:
+        for first in range(1, 1000001, n):
+            nodes = b"".join(struct.pack("<IIQ", node - 1, 0, node) for node in range(first, first + n))
+            peer.send(pb.AgentMessage(definitions=pb.Definitions(first_node=first, nodes=nodes)))
+    except OSError:
+        pass
+    claims.check("a million definitions, more than a table may take: dropped", peer.dropped())
+    claims.check("and the log says so", "bad definitions" in daemon.log_text())
+
+
+def other_pid(claims, path, daemon):
+    peer = Peer(path)
+    peer.hello(pid=1, name=b"liar")
+    peer.reply()
+    rows = [p for p in daemon.json("ps") if p["name"] == "liar"]
+    claims.check("a hello of another pid: the kernel's word counts", rows and rows[0]["pid"] == os.getpid(), rows)
+    peer.socket.close()
+
+
+def ring_that_lies(claims, path, daemon):
+    """A ring whose head jumps and whose words are random, while it is read."""
+    ring, definitions = ring_memfd(), definitions_memfd()
+    peer = Peer(path)
+    peer.hello([ring, definitions], transport=pb.Hello.RING, name=b"ring-liar")
+    claims.check("a ring that lies: it is taken at first", peer.reply().status == pb.HelloReply.OK)
+    generator = random.Random(2)
+    for _ in range(200):
+        os.pwrite(ring, generator.randbytes(512), constant("RING_HEADER_BYTES") + 512 * generator.randrange(128))
+    # everything behind the magic and the size: head, waiters, counters
+    os.pwrite(ring, b"\xff" * (PAGE - 64), 64)
+    deadline = time.monotonic() + 60
+    while "reading ended" not in daemon.log_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    claims.check("then it is no longer read, and the log says why", "reading ended" in daemon.log_text())
+    os.close(ring)
+    os.close(definitions)
+
+
+def many_connections(claims, path, daemon):
+    """From a user of its own: 10,000 connections, of which that user may have 256."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            open_ones = []
+            for _ in range(10000):
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(path)
+                open_ones.append(s)
+                if len(open_ones) > 400:
+                    open_ones.pop(0).close()
+            status = 0
+        finally:
+            os._exit(status)
+    latencies = []
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        latencies.append(ask(daemon))
+    claims.check("10,000 connections of another user: tmctl is answered meanwhile", latencies and None not in latencies)
+    if None not in latencies:
+        print(f"# {len(latencies)} times, median {statistics.median(latencies) * 1000:.0f} ms,"
+              f" longest {max(latencies) * 1000:.0f} ms")
+    claims.check("and the log says that too many were refused", "connections of agents refused" in daemon.log_text())
+    claims.check("in few lines", daemon.log_text().count("connections of agents refused") < 100)
+
+
+def ask(daemon):
+    start = time.monotonic()
+    return time.monotonic() - start if daemon.tmctl("ps").returncode == 0 else None
+
+
+with Claims() as claims:
+    daemon = Daemon()
+    config = os.path.join(daemon.scratch, "conf")
+    with open(config, "w", encoding="ascii") as f:
+        f.write("[limits]\nconnections_per_user = 256\ntable_memory_per_process = 8M\n")
+    daemon.options = ["--config", config]
+    with daemon:
+        path = os.path.join(daemon.scratch, "run", "agent.sock")
+        os.chmod(daemon.scratch, 0o755)
+        os.chmod(os.path.dirname(path), 0o755)
+        os.chmod(path, 0o666)
+        victim = Run([compile_subject(daemon.scratch), "trickle"], os.path.join(daemon.scratch, "ledgers"),
+                     daemon.environment)
+        victim.start(daemon)
+        quiet = [ask(daemon) for _ in range(5)]
+        print(f"# tmctl ps without attackers: median {statistics.median(quiet) * 1000:.0f} ms")
+        wrong_descriptors(claims, path)
+        too_many_descriptors(claims, path)
+        wrong_bytes(claims, path)
+        million_definitions(claims, path, daemon)
+        other_pid(claims, path, daemon)
+        ring_that_lies(claims, path, daemon)
+        many_connections(claims, path, daemon)
+        half_and_slow(claims, path, daemon)
+        status = victim.end()
+        claims.check("the program that was traced meanwhile ends as untraced", status == (0, b"told\n"), status)
+        ledger = victim.ledgers()[0]
+        snapshot = snapshots_of(daemon, [ledger])[(ledger.pid, ledger.image)]
+        size, count, exact = accounted(daemon, snapshot["id"])
+        claims.check("and its account is exact", exact and ledger.agrees(size, count), ledger, size, count, exact)
+        claims.check("the daemon is alive", daemon.process.poll() is None)

@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What every option of tmctl means: each has a test here that fails if the option does nothing.
+
+Views are tried on a file of tracemalloc whose numbers are known, processes on a
+program that allocates what it is told to. An option that appears in a --help
+and has no test here fails the last claim.
+"""
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import time
+import tracemalloc
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "support"))
+from tm import SOURCE, TMCTL, Claims, Daemon  # noqa: E402
+
+MALLOC = 4294967294
+PROGRAM = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/wait.h>
+__attribute__((noinline)) static void *wrap(size_t n) { return malloc(n); }
+__attribute__((noinline)) static void *keep(size_t n) { void *p = wrap(n); __asm__ volatile("" ::: "memory"); return p; }
+__attribute__((noinline)) static void *deep(int n) { void *p = n ? deep(n - 1) : keep(77777); __asm__ volatile("" ::: "memory"); return p; }
+int main(int argc, char **argv) {
+        setvbuf(stdout, NULL, _IONBF, 0);
+        char line[64];
+        void *last = NULL, *big = NULL;
+        while (fgets(line, sizeof line, stdin)) {
+                switch (line[0]) {
+                case 'k': last = keep((size_t)atol(line + 1)); break;
+                case 'f': free(last); last = NULL; break;
+                case 'b': big = wrap((size_t)atol(line + 1)); free(big); break;
+                case 'd': last = deep(200); break;
+                case 'c': if (fork() == 0) { free(wrap(54321)); _exit(wrap(1) == NULL); } wait(NULL); break;
+                }
+                printf("%lx\n", (unsigned long)last);
+        }
+}
+"""
+
+
+def write_file(path):
+    """Known numbers: (file, line) with sizes. Frames are most recent first, as tracemalloc keeps them."""
+    a, b, w, m = ("/app/a.py", 3), ("/app/b.py", 9), ("/lib/wrap.py", 1), ("/app/main.py", 1)
+    traces = [
+        (0, 100, (w, a, m), 3),
+        (0, 200, (w, b, m), 3),
+        (0, 50, (a, m), 2),
+        (7, 1000, (b, m), 2),
+    ]
+    snapshot = tracemalloc.Snapshot(traces if sys.version_info >= (3, 9) else [t[:3] for t in traces], 25)
+    with open(path, "wb") as f:
+        pickle.dump(snapshot, f, 4)
+
+
+class Program:
+    """The program under tmctl run: tell(line) waits until it has done that."""
+
+    def __init__(self, daemon, path, *options):
+        self.daemon = daemon
+        before = {p["pid"] for p in daemon.json("ps")}
+        self.tmctl = subprocess.Popen(
+            [TMCTL, "run", *options, "--", path],
+            env=daemon.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.tell("n")
+        self.pid = next(p["pid"] for p in daemon.json("ps") if p["pid"] not in before)
+
+    def tell(self, line):
+        self.tmctl.stdin.write(line + "\n")
+        self.tmctl.stdin.flush()
+        return int(self.tmctl.stdout.readline(), 16)
+
+    def end(self):
+        self.tmctl.stdin.close()
+        self.tmctl.stdout.read()
+        message = self.tmctl.stderr.read()
+        self.tmctl.wait()
+        return message
+
+
+class Test:
+    def __init__(self, claims, daemon):
+        self.claims, self.daemon = claims, daemon
+        self.tested = set()
+        self.file = os.path.join(daemon.scratch, "known.pickle")
+        write_file(self.file)
+        source = os.path.join(daemon.scratch, "program.c")
+        self.program = os.path.join(daemon.scratch, "program")
+        with open(source, "w", encoding="utf-8") as f:
+            f.write(PROGRAM)
+        subprocess.run(["gcc", "-g", "-O1", "-o", self.program, source], check=True)
+
+    def check(self, option, text, got, wanted):
+        self.tested.add(option)
+        self.claims.check(f"{option}: {text}", got == wanted, f"wanted {wanted!r}", f"got    {got!r}")
+
+    def rows(self, *options):
+        rows = self.daemon.json("stats", self.file, *options)["statistics"]
+        return [(os.path.basename(r["traceback"][-1]["filename"]), r["traceback"][-1]["lineno"], r["size"], r["count"])
+                for r in rows]
+
+    def text(self, *arguments):
+        result = self.daemon.tmctl(*arguments)
+        return result.stdout + result.stderr
+
+    # ---- views, on the file ----
+
+    def views(self):
+        lines = [("b.py", 9, 1000, 1), ("wrap.py", 1, 300, 2), ("a.py", 3, 50, 1)]
+        self.check("--group-by", "lineno is the default", self.rows(), lines)
+        self.check("--group-by", "lineno", self.rows("--group-by", "lineno"), lines)
+        self.check("--group-by", "filename has no line", self.rows("--group-by", "filename"),
+                   [(f, 0, s, c) for f, _, s, c in lines])
+        self.check("--group-by", "traceback keeps them apart", len(self.rows("--group-by", "traceback")), 4)
+        self.check("--group-by", "function is by file and function", len(self.rows("--group-by", "function")), 3)
+        self.check("--cumulative", "every frame counts", self.rows("--cumulative"),
+                   [("main.py", 1, 1350, 4), ("b.py", 9, 1200, 2), ("wrap.py", 1, 300, 2), ("a.py", 3, 150, 2)])
+        self.check("--skip", "the wrapper's callers", self.rows("--skip", "*/wrap.py"),
+                   [("b.py", 9, 1200, 2), ("a.py", 3, 150, 2)])
+        self.check("--include", "matching ones stay", self.rows("--include", "*/a.py"), [lines[2]])
+        self.check("--include", "a line", self.rows("--include", "*/a.py:4"), [])
+        self.check("--exclude", "matching ones go", self.rows("--exclude", "*/wrap.py:1"), [lines[0], lines[2]])
+        self.check("--all-frames", "any frame matches", self.rows("--include", "*/a.py", "--all-frames"),
+                   [("wrap.py", 1, 100, 1), ("a.py", 3, 50, 1)])
+        self.check("--domain", "of that domain", self.rows("--domain", "7"), [lines[0]])
+        self.check("--domain", "by name", self.rows("--domain", "python"), lines[1:])
+        self.check("--exclude-domain", "not of that one", self.rows("--exclude-domain", "7"), lines[1:])
+        self.check("--limit", "so many rows", self.rows("--limit", "2"), lines[:2])
+        self.check("--limit", "0 is all", len(self.rows("--limit", "0")), 3)
+        self.check("--json", "is JSON", self.daemon.json("stats", self.file)["total_size"], 1350)
+        frames = re.compile(r"^  File \".*/(\w+)\.py\", line", re.M)
+        view = ("stats", self.file, "--group-by", "traceback", "--include", "*/wrap.py", "--limit", "1")
+        self.check("--traceback-limit", "without it all frames", frames.findall(self.text(*view)), ["main", "b", "wrap"])
+        self.check("--traceback-limit", "the most recent", frames.findall(self.text(*view, "--traceback-limit", "2")),
+                   ["b", "wrap"])
+        self.check("--traceback-limit", "negative: without them",
+                   frames.findall(self.text(*view, "--traceback-limit", "-1")), ["main", "b"])
+        self.check("--most-recent-first", "the other way round",
+                   frames.findall(self.text(*view, "--most-recent-first")), ["wrap", "b", "main"])
+
+    def files(self):
+        out = os.path.join(self.daemon.scratch, "out")
+        loaded = lambda: tracemalloc.Snapshot.load(out)  # noqa: E731
+        self.daemon.tmctl("export", self.file, "--output", out, "--python", "3.9")
+        with open(out, "rb") as f:
+            self.check("--python", "3.9 has traces of four", b"\x94K\x03t" in f.read(), True)
+        self.check("--output", "the file is there", os.path.exists(out), True)
+        if sys.version_info >= (3, 9):
+            self.check("--format", "tracemalloc is the default", len(loaded().traces), 4)
+        self.daemon.tmctl("export", self.file, "-o", out, "--format", "json", "--domain", "7")
+        with open(out, encoding="utf-8") as f:
+            self.check("--format", "json is lines of traces", [json.loads(line)["size"] for line in f], [1000])
+        number = self.daemon.tmctl("import", self.file, "--label", "mine").stdout.strip()
+        self.check("--label", "of import", self.daemon.json("show", number)["label"], "mine")
+        self.check("--kind", "import", [s["id"] for s in self.daemon.json("list", "--kind", "import")], [int(number)])
+        self.check("--kind", "none of that kind", self.daemon.json("list", "--kind", "exit"), [])
+
+    # ---- processes ----
+
+    def processes(self):
+        d = self.daemon
+        one, two = Program(d, self.program, "--label", "first"), Program(d, self.program)
+        pids = sorted([one.pid, two.pid])
+        one.tell("k 1000")
+        address = one.tell("k 5000")
+        self.check("--pid", "ps of that one", [p["pid"] for p in d.json("ps", "--pid", one.pid)], [one.pid])
+        self.check("--name", "ps by glob", sorted(p["pid"] for p in d.json("ps", "--name", "prog*m")), pids)
+        self.check("--name", "that fits nothing", d.tmctl("ps", "--name", "prog").returncode, 3)
+        block = d.json("block", "--pid", one.pid, hex(address + 4999))
+        self.check("--pid", "block", (block["address"], block["size"], block["offset"]), (address, 5000, 4999))
+        functions = re.compile(r", in (\w+)$", re.M)
+        self.check("--most-recent-first", "block",
+                   functions.findall(self.text("block", "--pid", one.pid, address, "--most-recent-first"))[:2],
+                   ["wrap", "keep"])
+        self.check("--traceback-limit", "block",
+                   functions.findall(self.text("block", "--pid", one.pid, address, "--traceback-limit", "1")), ["wrap"])
+        self.sets(one, two)
+        self.labels(one)
+        self.peaks(one)
+        self.controls(one)
+        one.end()
+        two.end()
+
+    def sets(self, one, two):
+        d = self.daemon
+        name = d.tmctl("snapshot", "--pid", one.pid, "--pid", two.pid).stdout.strip()
+        self.check("--pid", "twice is a set", name[:1], "s")
+        members = [s for s in d.json("list") if s["set"] == int(name[1:])]
+        self.check("--pid", "of both", sorted(s["pid"] for s in members), sorted([one.pid, two.pid]))
+        times = [s["taken_at"] for s in members]
+        seconds = [float(t[17:-1]) for t in times]
+        self.check("--pid", "within 1 ms", (max(seconds) - min(seconds)) % 60 <= 0.001, True)
+        total = sum(s["size"] for s in members)
+        listed = ",".join(str(s["id"]) for s in members)
+        for reference in (name, listed):
+            self.check("--pid", f"stats of {reference[0]}... is the sum", d.json("stats", reference)["total_size"], total)
+            self.check("--pid", f"compare of {reference[0]}...", d.json("compare", name, reference)["total_size_diff"], 0)
+            self.check("--pid", f"traces of {reference[0]}...",
+                       sum(t["total_size"] for t in d.json_lines("traces", reference)), total)
+            out = d.tmctl("export", reference, "--format", "json").stdout
+            self.check("--pid", f"export of {reference[0]}...", sum(json.loads(t)["total_size"] for t in out.splitlines()),
+                       total)
+
+    def labels(self, one):
+        d = self.daemon
+        before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        number = int(d.tmctl("snapshot", "--pid", one.pid, "--label", "a note").stdout)
+        self.check("--label", "of snapshot", d.json("show", number)["label"], "a note")
+        self.check("--label", "of run, where there is no other",
+                   d.json("show", d.tmctl("snapshot", "--pid", one.pid).stdout.strip())["label"], "first")
+        self.check("--label", "of list, a glob", [s["id"] for s in d.json("list", "--label", "a n*")], [number])
+        self.check("--since", "an hour ago", number in [s["id"] for s in d.json("list", "--since", "1h")], True)
+        self.check("--since", "in an hour", d.json("list", "--since", before), [])
+        self.check("--name", "of list", number in [s["id"] for s in d.json("list", "--name", "program")], True)
+        self.check("--pid", "of list", {s["pid"] for s in d.json("list", "--pid", one.pid)}, {one.pid})
+
+    def peaks(self, one):
+        d = self.daemon
+        one.tell("b 3000000")
+        number = d.tmctl("snapshot", "--pid", one.pid, "--peak").stdout.strip()
+        self.check("--peak", "is of kind peak", d.json("show", number)["kind"], "peak")
+        self.check("--peak", "has what is freed now", d.json("show", number)["size"] > 3000000, True)
+        live = d.json("stats", f"@{one.pid}")["total_size"]
+        allocated = d.json("stats", f"@{one.pid}", "--allocated")["total_size"]
+        self.check("--allocated", "counts what is freed", (live < 1000000, allocated > 3000000), (True, True))
+        top = d.json("stats", f"@{one.pid}", "--group-by", "function", "--skip-function", "wrap", "--limit", "1")
+        self.check("--skip-function", "the wrapper's caller", top["statistics"][0]["traceback"][0]["function"], "keep")
+
+    def controls(self, one):
+        d = self.daemon
+        d.tmctl("stop", "--pid", one.pid)
+        self.check("--pid", "of stop", d.json("ps", "--pid", one.pid)[0]["state"], "stopped")
+        d.tmctl("start", "--name", "program", "--frames", "5")
+        self.check("--frames", "of start", d.json("ps", "--pid", one.pid)[0]["traceback_limit"], 5)
+        one.tell("k 9")
+        d.tmctl("clear", "--pid", one.pid)
+        self.check("--pid", "of clear", d.json("stats", f"@{one.pid}")["total_count"], 0)
+        one.tell("b 70000")
+        d.tmctl("reset-peak", "--pid", one.pid)
+        peak = d.json("show", d.tmctl("snapshot", "--pid", one.pid, "--peak").stdout.strip())["size"]
+        self.check("--pid", "of reset-peak", peak < 70000, True)
+
+    # ---- run and env ----
+
+    def runs(self):
+        d = self.daemon
+        program = Program(d, self.program, "--frames", "3", "--domains", "malloc")
+        program.tell("d")
+        info = d.json("ps", "--pid", program.pid)[0]
+        self.check("--frames", "of run", info["traceback_limit"], 3)
+        traces = d.json_lines("traces", f"@{program.pid}")
+        deepest = max(traces, key=lambda t: t["total_nframe"])
+        self.check("--frames", "so many are kept", (len(deepest["traceback"]), deepest["total_nframe"] > 200), (3, True))
+        program.end()
+        program = Program(d, self.program, "--domains", "python")
+        program.tell("k 4000")
+        self.check("--domains", "what is not asked for is not traced",
+                   [t for t in d.json_lines("traces", f"@{program.pid}") if t["domain"] == MALLOC], [])
+        program.end()
+        n = len(d.json("list"))
+        program = Program(d, self.program, "--no-exit-snapshot")
+        program.end()
+        self.check("--no-exit-snapshot", "stores nothing", len(d.json("list")), n)
+        self.newest = max(s["id"] for s in d.json("list"))
+        for options, wanted in (((), 2), (("--no-children",), 1)):
+            program = Program(d, self.program, *options)
+            program.tell("c")
+            program.end()
+            exits = d.json("list", "--kind", "exit")
+            family = {s["pid"] for s in exits if s["id"] > self.newest}
+            self.check("--no-children", f"{options or 'without it'}", len(family), wanted)
+            self.newest = max(s["id"] for s in d.json("list"))
+        static = d.tmctl("run", "--", "/bin/busybox", "true")
+        self.check("--best-effort", "without it a static program is refused", static.returncode, 125)
+        self.check("--best-effort", "with it it runs", d.tmctl("run", "--best-effort", "--", "/bin/busybox", "true").returncode, 0)
+
+    def environments(self):
+        env = self.daemon.json("env", "--frames", "9", "--domains", "malloc,mmap", "--label", "x y", "--no-children")
+        self.check("--frames", "of env", env["TRACEMALLOCD_FRAMES"], "9")
+        self.check("--domains", "of env", env["TRACEMALLOCD_DOMAINS"], "malloc,mmap")
+        self.check("--label", "of env", env["TRACEMALLOCD_LABEL"], "x y")
+        self.check("--no-children", "of env", env["TRACEMALLOCD_CHILDREN"], "0")
+        words = self.daemon.tmctl("env", "--container").stdout.splitlines()
+        self.check("--container", "mounts the agent and the sockets, sets the variables",
+                   [w.split("=")[0] for w in words][:2] + ["--env" in {w.split("=")[0] for w in words}],
+                   ["--volume", "--volume", True])
+        self.check("--container", "every word is an option", [w for w in words if not w.startswith("--")], [])
+
+    # ---- everywhere ----
+
+    def common(self):
+        d = self.daemon
+        self.check("--color", "always", "\033[" in self.text("stats", self.file, "--color", "always"), True)
+        self.check("--color", "auto is none on a pipe", "\033[" in self.text("stats", self.file), False)
+        growth = self.text("compare", self.file, self.file, "--color=never")
+        self.check("--color", "never", "\033[" in growth, False)
+        run = d.environment["TRACEMALLOCD_RUNTIME_DIR"]
+        bare = {k: v for k, v in d.environment.items() if not k.startswith("TRACEMALLOCD_")}
+        bare["TMCTL_NO_START"] = "1"
+        bare["XDG_RUNTIME_DIR"] = d.scratch
+        call = lambda *a: subprocess.run([TMCTL, *a], env=bare, capture_output=True, text=True)  # noqa: E731
+        self.check("--runtime-dir", "finds the daemon", call("ps", "--runtime-dir", run).returncode, 0)
+        self.check("--user", "asks the user's own", call("ps", "--user").returncode, 4)
+        self.check("--system", "names the system's", "/run/tracemallocd" in call("ps", "--system").stderr
+                   or call("ps", "--system").returncode == 0, True)
+        state = os.path.join(d.scratch, "other-state")
+        del bare["TMCTL_NO_START"]
+        bare["TRACEMALLOCD_IDLE_EXIT"] = "1"
+        os.chmod(d.scratch, 0o700)
+        private = call("list", "--user", "--state-dir", state)
+        self.check("--state-dir", "is where a private daemon keeps its snapshots",
+                   (private.returncode, os.path.exists(os.path.join(state, "snapshots.db"))), (0, True))
+        pid = re.search(r"pid (\d+)", private.stderr)
+        if pid:
+            os.kill(int(pid.group(1)), 15)
+        self.check("--help", "has an example", "Example:" in self.text("stats", "--help"), True)
+        self.check("--version", "is printed", bool(re.match(r"tmctl \d", self.text("--version"))), True)
+
+    def all_are_tested(self):
+        elsewhere = {"--unit", "--persist", "--restart"}  # test_story_service.sh
+        with open(os.path.join(SOURCE, "client", "command.c"), encoding="utf-8") as f:
+            commands = [c.replace("_", "-") for c in re.findall(r"&command_(\w+)", f.read())]
+        options = set()
+        for command in commands:
+            options |= set(re.findall(r"^  (--[a-z-]+)", self.text(command, "--help"), re.M))
+        untested = options - self.tested - elsewhere
+        self.claims.check("every option of every --help has a test", not untested and len(options) > 30, sorted(untested))
+
+
+with Claims() as claims, Daemon() as daemon:
+    test = Test(claims, daemon)
+    test.views()
+    test.files()
+    test.processes()
+    test.runs()
+    test.environments()
+    test.common()
+    test.all_are_tested()
