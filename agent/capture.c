@@ -20,6 +20,8 @@
 #define DEPTH_MAX     (1u << 20)
 /* Frames kept where there is no memory for a thread's buffers. */
 #define KEYS_ON_STACK 32
+/* Entries of the trie that are under way from memory at once. */
+#define FETCH_AHEAD   12
 
 struct walk {
         uintptr_t cfa;
@@ -45,8 +47,9 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *dat
         return _URC_NO_REASON;
 }
 
-static uint32_t intern(struct epoch *epoch, uint32_t parent, uint64_t key) {
-        uint32_t node = trie_find(&epoch->trie, parent, key), unit = NODE_UNIT_DEPTH;
+/* @path: of the node that is looked for, trie_path() of its frames' keys */
+static uint32_t intern(struct epoch *epoch, uint64_t path, uint32_t parent, uint64_t key) {
+        uint32_t node = trie_find_at(&epoch->trie, path, parent, key), unit = NODE_UNIT_DEPTH;
         uint64_t value = key & ~TRIE_KEY_DEPTH;
 
         if (likely(node))
@@ -55,29 +58,51 @@ static uint32_t intern(struct epoch *epoch, uint32_t parent, uint64_t key) {
                 unit = modules_find(&epoch->modules, RING_MAY_WAIT, key, &value);
         node = definitions_add_node(&epoch->definitions, parent, unit, value);
         if (node)
-                trie_insert(&epoch->trie, parent, key, node);
+                trie_insert_at(&epoch->trie, path, parent, key, node);
         return node;
 }
 
-static uint32_t intern_plain(struct epoch *epoch, const uint64_t *keys, uint32_t n) {
+static inline const uint64_t *behind(const uint64_t *key, ptrdiff_t stride) {
+        return (const uint64_t *)(const void *)((const char *)key + stride);
+}
+
+/* A whole traceback, outermost frame first. Keys are @stride bytes apart; *pathp: of its node */
+static uint32_t intern_all(struct epoch *epoch, const uint64_t *key, ptrdiff_t stride, uint32_t n, uint64_t *pathp) {
+        const uint64_t *ahead = key;
+        uint64_t path = 0, path_ahead = 0;
         uint32_t node = 0;
 
-        for (uint32_t i = n; i-- > 0;) {
-                node = intern(epoch, node, keys[i]);
+        for (uint32_t i = 0, fetched = 0; i < n; i++, key = behind(key, stride)) {
+                for (; fetched < n && fetched < i + FETCH_AHEAD; fetched++, ahead = behind(ahead, stride)) {
+                        path_ahead = trie_path(path_ahead, *ahead);
+                        trie_fetch(&epoch->trie, path_ahead);
+                }
+                path = trie_path(path, *key);
+                node = intern(epoch, path, node, *key);
                 if (!node)
-                        return 0;
+                        break;
         }
+        *pathp = path;
         return node;
+}
+
+/* The leaf of a traceback that was cut. */
+static uint32_t intern_depth(struct epoch *epoch, uint64_t path, uint32_t node, uint32_t depth) {
+        uint64_t key = TRIE_KEY_DEPTH | depth;
+
+        return node ? intern(epoch, trie_path(path, key), node, key) : 0;
 }
 
 static uint32_t walk_slowly(struct epoch *epoch, struct walk *walk) {
-        uint32_t node;
+        uint32_t node, n;
+        uint64_t path;
 
         _Unwind_Backtrace(note_frame, walk);
-        node = intern_plain(epoch, walk->keys, walk->depth < walk->limit ? walk->depth : walk->limit);
-        if (node && walk->depth > walk->limit)
-                node = intern(epoch, node, TRIE_KEY_DEPTH | walk->depth);
-        return node;
+        n = walk->depth < walk->limit ? walk->depth : walk->limit;
+        if (n == 0)
+                return 0;
+        node = intern_all(epoch, &walk->keys[n - 1], -(ptrdiff_t)sizeof(*walk->keys), n, &path);
+        return walk->depth > walk->limit ? intern_depth(epoch, path, node, walk->depth) : node;
 }
 
 static __attribute__((noinline)) uint32_t capture_without_memory(struct epoch *epoch, struct walk *walk) {
@@ -113,45 +138,66 @@ struct namer {
 #endif
 
 /*
- * Chains are nodes as far as the traceback limit goes: for stacks within it the innermost chain
- * is the traceback. Those of deeper stacks are cut, and a cut one begins with another
- * frame whenever the depth changes, so the frames beyond the limit get private
- * names in the trie, by which the cut traceback is found at once if it is known.
+ * Chains are nodes of whole stacks, and that of the innermost frame is the traceback. One deeper than the traceback
+ * limit gets a leaf that says how much of it counts. (Made of its most recent frames alone, it would begin with another
+ * frame whenever the depth changes: clang++ then had 1.4 million nodes, of which 1 million were copies.)
+ * A program that recurses without end must not use up the nodes with frames that nobody will see: when they are
+ * half used, frames beyond the limit get private names in the trie, and the traceback is made of its most recent
+ * frames.
  */
-static uint32_t name_chain(struct stack_namer *stack, uint32_t outer, uint32_t depth, uint64_t pc) {
+static bool may_go_beyond(const struct epoch *epoch, uint32_t outer) {
+        const struct definitions *definitions = &epoch->definitions;
+
+        return outer < NODE_CAPACITY_MAX && atomic_load_explicit(&definitions->header->n_nodes, memory_order_relaxed) <
+                                                    definitions->node_capacity / 2;
+}
+
+static uint32_t name_chain(struct stack_namer *stack, uint32_t outer, uint32_t depth, uint64_t pc, uint64_t path) {
         struct namer *namer = (struct namer *)stack;
         struct trie *trie = &namer->epoch->trie;
         uint32_t name;
 
-        if (likely(depth <= namer->limit))
-                return intern(namer->epoch, outer, pc);
-        name = trie_find(trie, outer, TRIE_KEY_BEYOND | pc);
+        if (likely(depth <= namer->limit) || likely(may_go_beyond(namer->epoch, outer)))
+                return intern(namer->epoch, path, outer, pc);
+        name = trie_find_at(trie, path, outer, TRIE_KEY_BEYOND | pc);
         if (name)
                 return name;
         name = trie_new_name(trie);
         if (name)
-                trie_insert(trie, outer, TRIE_KEY_BEYOND | pc, name);
+                trie_insert_at(trie, path, outer, TRIE_KEY_BEYOND | pc, name);
         return name;
+}
+
+static uint64_t name_path(struct stack_namer *stack, uint64_t outer, uint64_t pc) {
+        uint64_t path = trie_path(outer, pc);
+
+        trie_fetch(&((struct namer *)stack)->epoch->trie, path);
+        return path;
 }
 
 static uint32_t name_node(struct stack_namer *stack, const struct stack_frame *frames, uint32_t n_frames) {
         struct namer *namer = (struct namer *)stack;
-        uint32_t chain = frames[n_frames - 1].chain, node;
+        const struct stack_frame *innermost = &frames[n_frames - 1];
+        uint64_t key = TRIE_KEY_CUT | namer->limit, place, path;
+        uint32_t node;
 
         NOTE_WAY(namer, CAPTURE_WALKED);
         if (likely(n_frames <= namer->limit))
-                return chain;
-        node = trie_find(&namer->epoch->trie, chain, TRIE_KEY_CUT | namer->limit);
+                return innermost->chain;
+        place = trie_path(innermost->path, key);
+        node = trie_find_at(&namer->epoch->trie, place, innermost->chain, key);
         if (node)
                 return node;
-        for (uint32_t i = n_frames - namer->limit; i < n_frames; i++) {
-                node = intern(namer->epoch, node, frames[i].pc);
-                if (!node)
-                        return 0;
+        if (innermost->chain < NODE_CAPACITY_MAX) {
+                node = definitions_add_node(&namer->epoch->definitions, innermost->chain, NODE_UNIT_CUT,
+                                            (uint64_t)namer->limit << 32 | n_frames);
+        } else {
+                node = intern_all(namer->epoch, &frames[n_frames - namer->limit].pc, sizeof(*frames), namer->limit,
+                                  &path);
+                node = intern_depth(namer->epoch, path, node, n_frames);
         }
-        node = intern(namer->epoch, node, TRIE_KEY_DEPTH | n_frames);
         if (node)
-                trie_insert(&namer->epoch->trie, chain, TRIE_KEY_CUT | namer->limit, node);
+                trie_insert_at(&namer->epoch->trie, place, innermost->chain, key, node);
         return node;
 }
 
@@ -182,7 +228,11 @@ static inline uint32_t capture(struct epoch *epoch, struct namer *namer, uintptr
 
 uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa) {
         uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed), node;
-        struct namer namer = {{name_chain, name_node}, epoch, limit == 0 ? 1 : limit > 65535 ? 65535 : limit};
+        struct namer namer = {{name_path, name_chain, name_node},
+                              epoch,
+                              limit == 0      ? 1
+                              : limit > 65535 ? 65535
+                                              : limit};
 
         node = capture(epoch, &namer, cfa);
 #ifdef CAPTURE_CHECK

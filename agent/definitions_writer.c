@@ -11,10 +11,34 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/sys.h"
+
+/* Pages are had ahead of use, in nodes (sys_populate()): as many again as there are, up to a limit. */
+#define POPULATE_FIRST  1024u
+#define POPULATE_MAX    32768u
+#define POPULATE_MARGIN 512u
+
 #define ITEM_ALIGN(length) (((uint64_t)(length) + 4 + 7) & ~UINT64_C(7))
 
 size_t definitions_bytes(uint32_t node_capacity, uint64_t items_capacity) {
         return DEFINITIONS_HEADER_BYTES + (size_t)node_capacity * sizeof(struct node_def) + items_capacity;
+}
+
+/* Nodes from @start, where the pages end that are there, to @end. */
+static void populate(struct definitions *definitions, uint32_t start, uint32_t end) {
+        if (end > definitions->node_capacity)
+                end = definitions->node_capacity;
+        if (start < end)
+                sys_populate(definitions->nodes + start, (end - start) * sizeof(struct node_def));
+        atomic_store(&definitions->populate_at, end < definitions->node_capacity ? end - POPULATE_MARGIN : UINT32_MAX);
+}
+
+static __attribute__((noinline)) void populate_more(struct definitions *definitions) {
+        uint32_t at = atomic_load(&definitions->populate_at), start = at + POPULATE_MARGIN;
+
+        /* one thread does it */
+        if (at != UINT32_MAX && atomic_compare_exchange_strong(&definitions->populate_at, &at, UINT32_MAX))
+                populate(definitions, start, start + (start < POPULATE_MAX ? start : POPULATE_MAX));
 }
 
 void definitions_init(struct definitions *definitions, void *memory, uint32_t node_capacity, uint64_t items_capacity) {
@@ -31,6 +55,8 @@ void definitions_init(struct definitions *definitions, void *memory, uint32_t no
         header->items_capacity = items_capacity;
         atomic_store(&header->n_nodes, 1);
         atomic_store(&header->items_used, 0);
+        sys_populate(memory, DEFINITIONS_HEADER_BYTES);
+        populate(definitions, 0, POPULATE_FIRST);
 }
 
 uint32_t definitions_add_node(struct definitions *definitions, uint32_t parent, uint32_t unit, uint64_t value) {
@@ -48,6 +74,8 @@ uint32_t definitions_add_node(struct definitions *definitions, uint32_t parent, 
         def->unit = unit;
         /* last, and never 0: what definitions_nodes_written() looks at */
         __atomic_store_n(&def->value, value, __ATOMIC_RELEASE);
+        if (__builtin_expect(node >= atomic_load_explicit(&definitions->populate_at, memory_order_relaxed), 0))
+                populate_more(definitions);
         return node;
 }
 
@@ -96,6 +124,7 @@ int definitions_copy_nodes(struct definitions *to, const struct definitions *fro
 
         if (n_nodes > from->node_capacity || n_nodes > to->node_capacity)
                 return -ENOSPC;
+        populate(to, POPULATE_FIRST, n_nodes + POPULATE_FIRST);
         memcpy(to->nodes, from->nodes, (size_t)n_nodes * sizeof(*to->nodes));
         for (node = 1; node < n_nodes; node++)
                 if (!node_written(&to->nodes[node]))

@@ -21,6 +21,7 @@ struct definitions {
         uint8_t *items;
         uint32_t node_capacity; /* our own copies: the mapping is shared with a child of fork */
         uint64_t items_capacity;
+        _Atomic uint32_t populate_at; /* node from which on more pages are to be had */
 };
 
 /** definitions_bytes() - memory that these capacities need */

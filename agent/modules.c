@@ -26,14 +26,27 @@ void modules_init(struct modules *modules, struct definitions *definitions, stru
         modules->trie = trie;
 }
 
-static uint64_t identity_of(const struct object *object) {
-        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+/* Words at a time: this is asked for every new node. */
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
+        const char *at = bytes;
+        uint64_t word;
 
-        for (uint32_t i = 0; i < object->build_id_length; i++)
-                hash = (hash ^ object->build_id[i]) * UINT64_C(0x100000001b3);
-        for (const char *c = object->name; *c; c++)
-                hash = (hash ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+        for (; length > 0; length -= length < sizeof(word) ? length : sizeof(word), at += sizeof(word)) {
+                word = 0;
+                if (length >= sizeof(word))
+                        memcpy(&word, at, sizeof(word));
+                else
+                        memcpy(&word, at, length);
+                hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+                hash ^= hash >> 32;
+        }
         return hash;
+}
+
+static uint64_t identity_of(const struct object *object) {
+        uint64_t hash = hash_bytes(object->build_id_length, object->build_id, object->build_id_length);
+
+        return hash_bytes(hash, object->name, strlen(object->name));
 }
 
 static bool is_same(const struct module *module, const struct object *object) {

@@ -18,6 +18,11 @@
 /* Between two looks; a reader that is alive takes at most a tenth of it, or the machine is very busy. */
 #define LOOK_NS UINT64_C(1000000000)
 
+/* Pages are had in steps: small ones for the many programs that write little. */
+#define POPULATE_FIRST  ((uint64_t)32 << 10)
+#define POPULATE_MAX    ((uint64_t)512 << 10)
+#define POPULATE_MARGIN ((uint64_t)16 << 10) /* while one thread is at it, the others have this much */
+
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control) {
         *ring = (struct ring_writer){
                 .header = memory,
@@ -30,6 +35,23 @@ void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size
         ring->header->magic = RING_MAGIC;
         ring->header->version = RING_VERSION;
         ring->header->log2_size = log2_size;
+        sys_populate(memory, RING_HEADER_BYTES + POPULATE_FIRST);
+        atomic_init(&ring->populate_at, POPULATE_FIRST - POPULATE_MARGIN);
+}
+
+void ring_populate(struct ring_writer *ring) {
+        uint64_t at = atomic_load_explicit(&ring->populate_at, memory_order_relaxed), start, end;
+
+        if (at == UINT64_MAX)
+                return;
+        start = at + POPULATE_MARGIN;
+        end = start + (start < POPULATE_MAX ? start : POPULATE_MAX);
+        if (end > ring->size)
+                end = ring->size;
+        /* whoever raises the threshold does it */
+        if (atomic_compare_exchange_strong(&ring->populate_at, &at,
+                                           end < ring->size ? end - POPULATE_MARGIN : UINT64_MAX))
+                sys_populate((char *)ring->data + start, end - start);
 }
 
 void ring_wake_reader(struct ring_writer *ring) {

@@ -24,7 +24,7 @@ struct rule_set *_Atomic rule_cache_sets;
 static _Atomic uint32_t version;
 
 static struct rule_set *sets_map(void) {
-        struct rule_set *sets = sys_map_memory(N_SETS * sizeof(*sets)), *other = NULL;
+        struct rule_set *sets = sys_map_memory_now(N_SETS * sizeof(*sets)), *other = NULL;
 
         if (!sets || atomic_compare_exchange_strong(&rule_cache_sets, &other, sets))
                 return sets;

@@ -19,10 +19,10 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-#define CAPACITY_FIRST 1024
+#define CAPACITY_FIRST 256
 #define CAPACITY_MAX   (1u << 20) /* a stack that goes round in circles ends here */
-#define N_BRANCHES     (1u << STACK_BRANCHES_LOG2)
 #define BRANCH_LOOKS   6
+#define EVICTIONS_MAX  4 /* of each branch */
 
 struct state {
         uint64_t pc, sp, bp;
@@ -72,8 +72,8 @@ static bool end_holds(const struct stack_memo *memo) {
  * So an allocator's wrappers, which begin every stack, cost one more look. What is looked
  * at is compared in full, whatever led to it.
  */
-static inline uint32_t branch_index(uint64_t key, uint64_t pc) {
-        return (uint32_t)((key ^ pc) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - STACK_BRANCHES_LOG2));
+static inline uint32_t branch_index(const struct stack_memo *memo, uint64_t key, uint64_t pc) {
+        return (uint32_t)((key ^ pc) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - memo->branches_log2));
 }
 
 enum branch_state {
@@ -126,7 +126,7 @@ static inline struct stack_branch *find_branch(struct stack_memo *memo, const st
         uint32_t differs = 0, at = 0;
 
         for (unsigned look = 0; look < BRANCH_LOOKS; look++) {
-                uint32_t first = branch_index(key, pc), index = first;
+                uint32_t first = branch_index(memo, key, pc), index = first;
                 enum branch_state found = branch_holds(memo, &memo->branches[index], state, &at, &pc);
 
                 if (found == BRANCH_OTHER) {
@@ -230,12 +230,15 @@ static enum walk_end walk(struct stack_memo *memo, struct state state, uint32_t 
 static bool settle(struct stack_memo *memo, struct stack_namer *namer, uint32_t kept, uint32_t n_walked) {
         struct stack_frame *frame = memo->spine + kept;
         uint32_t chain = kept ? frame[-1].chain : 0;
+        uint64_t path = kept ? frame[-1].path : 0;
         bool needed = kept && frame[-1].needs_bp;
 
+        for (uint32_t i = n_walked; i-- > 0;)
+                path = memo->walked[i].path = namer->path(namer, path, memo->walked[i].pc);
         for (uint32_t i = n_walked; i-- > 0; frame++) {
                 const struct stack_frame *walked = &memo->walked[i];
 
-                chain = namer->chain(namer, chain, (uint32_t)(frame - memo->spine) + 1, walked->pc);
+                chain = namer->chain(namer, chain, (uint32_t)(frame - memo->spine) + 1, walked->pc, walked->path);
                 if (!chain)
                         return false;
                 *frame = *walked;
@@ -278,6 +281,34 @@ static void keep_branch(const struct stack_memo *memo, struct stack_branch *bran
         branch->generation = memo->generation;
 }
 
+static size_t branches_bytes(uint32_t log2) {
+        return sizeof(struct stack_branch) << log2;
+}
+
+static void map_branches(struct stack_memo *memo, uint32_t log2) {
+        struct stack_branch *branches = sys_map_memory_now(branches_bytes(log2));
+
+        memo->n_evicted = 0;
+        if (!branches)
+                return;
+        if (memo->branches)
+                sys_unmap(memo->branches, branches_bytes(memo->branches_log2));
+        memo->branches = branches;
+        memo->branches_log2 = log2;
+}
+
+/* Most threads allocate in few places. A program of many gets more memory when branches have been evicted
+ * several times over; it begins empty. */
+static struct stack_branch *branch_to_replace(struct stack_memo *memo, uint32_t index) {
+        struct stack_branch *branch = &memo->branches[index];
+
+        if (branch->generation != memo->generation || memo->branches_log2 == STACK_BRANCHES_LOG2_MAX ||
+            ++memo->n_evicted >> memo->branches_log2 < EVICTIONS_MAX)
+                return branch;
+        map_branches(memo, memo->branches_log2 + 2);
+        return &memo->branches[index];
+}
+
 static void unmap_frames(struct stack_memo *memo) {
         if (memo->spine)
                 sys_unmap(memo->spine, memo->capacity * 2 * sizeof(*memo->spine));
@@ -291,7 +322,8 @@ static bool grow(struct stack_memo *memo) {
         if (capacity > CAPACITY_MAX)
                 return false;
         unmap_frames(memo);
-        memo->spine = sys_map_memory(capacity * 2 * sizeof(*memo->spine));
+        memo->spine = capacity == CAPACITY_FIRST ? sys_map_memory_now(capacity * 2 * sizeof(*memo->spine))
+                                                 : sys_map_memory(capacity * 2 * sizeof(*memo->spine));
         if (!memo->spine)
                 return false;
         memo->walked = memo->spine + capacity;
@@ -303,7 +335,7 @@ static __attribute__((noinline)) bool take_memory(struct stack_memo *memo) {
         if (memo->unusable)
                 return false;
         if (!memo->branches)
-                memo->branches = sys_map_memory(N_BRANCHES * sizeof(*memo->branches));
+                map_branches(memo, STACK_BRANCHES_LOG2_FIRST);
         memo->unusable = !memo->branches || (!memo->spine && !grow(memo)) || !stack_ranges_works();
         return !memo->unusable;
 }
@@ -331,7 +363,7 @@ static uint32_t take(struct stack_memo *memo, struct stack_namer *namer, enum wa
         if (settle(memo, namer, kept, n_walked))
                 node = namer->node(namer, memo->spine, kept + n_walked);
         if (node && end != WALK_LEAVES_STACK)
-                keep_branch(memo, &memo->branches[branch], kept + n_walked, n_walked, node);
+                keep_branch(memo, branch_to_replace(memo, branch), kept + n_walked, n_walked, node);
         else
                 memo->n_spine = 0;
         return node;

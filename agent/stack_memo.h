@@ -36,12 +36,14 @@
 
 #include "agent/stack_range.h"
 
-#define STACK_BRANCHES_LOG2 10
-#define STACK_BRANCH_FRAMES 12
+#define STACK_BRANCHES_LOG2_FIRST 6
+#define STACK_BRANCHES_LOG2_MAX   12
+#define STACK_BRANCH_FRAMES       12
 
 struct stack_frame {
         uint64_t pc, sp;          /* return address; rsp after the return: the CFA of the frame inside */
         uint64_t bp;              /* rbp then; may be an earlier walk's where !needs_bp */
+        uint64_t path;            /* what the namer keeps for a chain beside its name */
         uint32_t chain;           /* name of this frame and all outer ones */
         uint32_t saved : 16;      /* this frame's function saved its caller's rbp at CFA - saved; 0: unchanged */
         uint32_t goes_by_bp : 1;  /* the CFA is rbp + offset */
@@ -70,11 +72,15 @@ struct stack_branch {
 };
 
 /** Who names what was walked. Names are numbers, 0 is none.
- * chain: a frame on top of outer frames; @outer: their name, 0 for none; @depth: how many frames that makes.
+ * path: before any chain of a stack is asked for, once for each of its new frames, outermost first: a number that
+ * depends on the frame and the outer one's number (0 for none) alone.
+ * chain: a frame on top of outer frames; @outer: their name, 0 for none; @depth: how many frames that makes; @path: of
+ * the frame.
  * The same arguments may get another name later, but never the name of others. 0: no room.
  * node: the traceback of a whole stack. @frames: [n], outermost first. 0: no room. */
 struct stack_namer {
-        uint32_t (*chain)(struct stack_namer *namer, uint32_t outer, uint32_t depth, uint64_t pc);
+        uint64_t (*path)(struct stack_namer *namer, uint64_t outer, uint64_t pc);
+        uint32_t (*chain)(struct stack_namer *namer, uint32_t outer, uint32_t depth, uint64_t pc, uint64_t path);
         uint32_t (*node)(struct stack_namer *namer, const struct stack_frame *frames, uint32_t n_frames);
 };
 
@@ -87,7 +93,9 @@ struct stack_memo {
         bool unusable;
         bool ends_outside;                  /* the spine ends in code that is in no object */
         struct stack_frame *spine, *walked; /* [capacity] */
-        struct stack_branch *branches;      /* [1 << STACK_BRANCHES_LOG2] */
+        struct stack_branch *branches;      /* [1 << branches_log2] */
+        uint32_t branches_log2;
+        uint32_t n_evicted; /* branches that had to go for another since there is room for as many */
 };
 
 #define STACK_MEMO_E_CANT 1

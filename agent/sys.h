@@ -47,12 +47,30 @@ static inline void *sys_map_memory(size_t length) {
         return sys_map(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 }
 
+/** sys_map_memory_now() - the same for what will be touched all over: a page fault costs many times what a page costs
+ * in one call (0.8 against 13 us in a virtual machine) */
+static inline void *sys_map_memory_now(size_t length) {
+        return sys_map(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE,
+                       -1);
+}
+
 static inline void sys_unmap(void *address, size_t length) {
         sys_call(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0);
 }
 
 static inline int sys_madvise(void *address, size_t length, int advice) {
         return (int)sys_call(SYS_madvise, (long)address, (long)length, advice, 0, 0, 0);
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since Linux 5.14; an older one refuses, and pages come by faults */
+#endif
+
+/** sys_populate() - have the pages of [@address, @address + @length) there before they are touched; best effort */
+static inline void sys_populate(void *address, size_t length) {
+        uintptr_t start = (uintptr_t)address & ~(uintptr_t)4095;
+
+        sys_madvise((void *)start, ((uintptr_t)address + length - start + 4095) & ~(size_t)4095, MADV_POPULATE_WRITE);
 }
 
 static inline int sys_memfd_create(const char *name, unsigned flags) {

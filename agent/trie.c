@@ -5,9 +5,8 @@
  * its value by compare-and-swap, which claims the slot; then word 1 (the key) is
  * stored. A reader that meets a claimed slot without a key goes on, as if it were
  * another's: it may insert the pair once more. A full table is copied to one
- * twice its size by one thread while the others go on with the old one; old
- * tables are never unmapped (somebody may be reading), together they are as large as
- * the newest.
+ * twice its size by one thread while the others go on with the old one. Somebody may go on reading that
+ * one for ever, so it stays mapped, but its pages are given back: it reads as an empty table then.
  */
 
 #include "agent/trie.h"
@@ -18,8 +17,9 @@
 #include "agent/sys.h"
 #include "proto/ring.h"
 
-#define FIRST_LOG2    14
+#define FIRST_LOG2    12
 #define LAST_LOG2     25
+#define PAGE          ((size_t)4096)
 #define KEY_FORGOTTEN UINT64_C(1) /* no program counter */
 /* A probe sequence longer than this is a miss: the table is too full or the keys are unlucky. */
 #define PROBES_MAX    64
@@ -33,25 +33,36 @@ struct trie_table {
         unsigned log2_size;
         _Atomic uint32_t n_used;
         uint64_t padding[7];
-        struct entry entries[];
+        struct entry entries[]; /* [1 << log2_size]; behind them as many places, 32 bits each, for the next table */
 };
 
+static uint32_t *places(struct trie_table *table) {
+        return (uint32_t *)(void *)(table->entries + (UINT64_C(1) << table->log2_size));
+}
+
+static size_t bytes_of(unsigned log2_size) {
+        return sizeof(struct trie_table) + ((sizeof(struct entry) + sizeof(uint32_t)) << log2_size);
+}
+
 static struct trie_table *table_new(unsigned log2_size) {
-        struct trie_table *table = sys_map_memory(sizeof(*table) + (sizeof(struct entry) << log2_size));
+        struct trie_table *table = sys_map_memory_now(bytes_of(log2_size));
 
         if (table)
                 table->log2_size = log2_size;
         return table;
 }
 
-static uint64_t slot_of(const struct trie_table *table, uint32_t parent, uint64_t key) {
-        uint64_t hash = (key ^ (uint64_t)parent * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
-
-        return (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93) >> (64 - table->log2_size);
+/* The upper half of a place, of which the table takes as many bits as it needs. */
+static inline uint32_t place_of(uint64_t path) {
+        return (uint32_t)(path >> 32);
 }
 
-static void table_insert(struct trie_table *table, uint32_t parent, uint64_t key, uint32_t node) {
-        uint64_t mask = (UINT64_C(1) << table->log2_size) - 1, slot = slot_of(table, parent, key);
+static inline uint64_t slot_of(const struct trie_table *table, uint32_t place) {
+        return place >> (32 - table->log2_size);
+}
+
+static void table_insert(struct trie_table *table, uint32_t place, uint32_t parent, uint64_t key, uint32_t node) {
+        uint64_t mask = (UINT64_C(1) << table->log2_size) - 1, slot = slot_of(table, place);
 
         for (unsigned probe = 0; probe < PROBES_MAX; probe++, slot = (slot + 1) & mask) {
                 struct entry *entry = &table->entries[slot];
@@ -62,6 +73,7 @@ static void table_insert(struct trie_table *table, uint32_t parent, uint64_t key
                 if (!atomic_compare_exchange_strong_explicit(&entry->link, &free, (uint64_t)parent << 32 | node,
                                                              memory_order_acq_rel, memory_order_relaxed))
                         continue;
+                places(table)[slot] = place;
                 atomic_store_explicit(&entry->key, key, memory_order_release);
                 atomic_fetch_add_explicit(&table->n_used, 1, memory_order_relaxed);
                 return;
@@ -89,9 +101,15 @@ void trie_share(struct trie *trie, const struct trie *parent) {
                 trie_forget(trie, 0, 0);
 }
 
-uint32_t trie_find(const struct trie *trie, uint32_t parent, uint64_t key) {
+void trie_fetch(const struct trie *trie, uint64_t path) {
         const struct trie_table *table = atomic_load_explicit(&trie->table, memory_order_acquire);
-        uint64_t mask = (UINT64_C(1) << table->log2_size) - 1, slot = slot_of(table, parent, key);
+
+        __builtin_prefetch(&table->entries[slot_of(table, place_of(path))]);
+}
+
+uint32_t trie_find_at(const struct trie *trie, uint64_t path, uint32_t parent, uint64_t key) {
+        const struct trie_table *table = atomic_load_explicit(&trie->table, memory_order_acquire);
+        uint64_t mask = (UINT64_C(1) << table->log2_size) - 1, slot = slot_of(table, place_of(path));
 
         for (unsigned probe = 0; probe < PROBES_MAX; probe++, slot = (slot + 1) & mask) {
                 const struct entry *entry = &table->entries[slot];
@@ -106,7 +124,7 @@ uint32_t trie_find(const struct trie *trie, uint32_t parent, uint64_t key) {
 }
 
 /* Copies what is not forgotten; @busy is ours. */
-static void grow(struct trie *trie, const struct trie_table *old, unsigned log2_size) {
+static void grow(struct trie *trie, struct trie_table *old, unsigned log2_size) {
         struct trie_table *table = table_new(log2_size);
         uint64_t n_entries = UINT64_C(1) << old->log2_size;
 
@@ -117,9 +135,11 @@ static void grow(struct trie *trie, const struct trie_table *old, unsigned log2_
                 uint64_t key = atomic_load_explicit(&old->entries[i].key, memory_order_acquire);
 
                 if (link != 0 && key != 0 && key != KEY_FORGOTTEN)
-                        table_insert(table, (uint32_t)(link >> 32), key, (uint32_t)link);
+                        table_insert(table, places(old)[i], (uint32_t)(link >> 32), key, (uint32_t)link);
         }
         atomic_store_explicit(&trie->table, table, memory_order_release);
+        /* all but the page with its size */
+        sys_madvise((char *)old + PAGE, (bytes_of(old->log2_size) - PAGE + PAGE - 1) & ~(PAGE - 1), MADV_DONTNEED);
 }
 
 static void forget_range(struct trie_table *table, uint64_t start, uint64_t end) {
@@ -183,10 +203,10 @@ static void maintain(struct trie *trie) {
         }
 }
 
-void trie_insert(struct trie *trie, uint32_t parent, uint64_t key, uint32_t node) {
+void trie_insert_at(struct trie *trie, uint64_t path, uint32_t parent, uint64_t key, uint32_t node) {
         struct trie_table *table = atomic_load_explicit(&trie->table, memory_order_acquire);
 
-        table_insert(table, parent, key, node);
+        table_insert(table, place_of(path), parent, key, node);
         if (__builtin_expect(atomic_load_explicit(&table->n_used, memory_order_relaxed) >
                                      (UINT32_C(1) << table->log2_size) / 2,
                              0))

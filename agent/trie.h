@@ -44,11 +44,35 @@ int trie_init(struct trie *trie);
 /** trie_share() - begin with another's entries; in a child of fork, where the parent's memory is copied on write */
 void trie_share(struct trie *trie, const struct trie *parent);
 
-/** trie_find() - Return: the node; 0: not there */
-uint32_t trie_find(const struct trie *trie, uint32_t parent, uint64_t key);
+/*
+ * Where an entry is looked for is the caller's choice, the same for each pair: with trie_path(), which needs the keys
+ * of the outer frames alone and not their nodes, the places of a whole stack's entries are known before
+ * the first is found, and can be fetched at once. One pair that is put in two places is found in each.
+ */
 
-/** trie_insert() - make @node findable; grows the table. May lose the entry, which only costs a second node later */
-void trie_insert(struct trie *trie, uint32_t parent, uint64_t key, uint32_t node);
+/** trie_path() - place of an entry; @path: that of @parent's own, 0 for the root */
+static inline uint64_t trie_path(uint64_t path, uint64_t key) {
+        path = (path ^ key) * UINT64_C(0xd6e8feb86659fd93);
+        return path ^ path >> 32;
+}
+
+/** trie_fetch() - have an entry's place in the cache soon */
+void trie_fetch(const struct trie *trie, uint64_t path);
+
+/** trie_find_at() - Return: the node; 0: not there */
+uint32_t trie_find_at(const struct trie *trie, uint64_t path, uint32_t parent, uint64_t key);
+
+/** trie_insert_at() - make @node findable; grows the table. May lose the entry, which only costs a second node later */
+void trie_insert_at(struct trie *trie, uint64_t path, uint32_t parent, uint64_t key, uint32_t node);
+
+/** trie_find(), trie_insert() - the same for those who do not keep places */
+static inline uint32_t trie_find(const struct trie *trie, uint32_t parent, uint64_t key) {
+        return trie_find_at(trie, trie_path(parent * UINT64_C(0x9e3779b97f4a7c15), key), parent, key);
+}
+
+static inline void trie_insert(struct trie *trie, uint32_t parent, uint64_t key, uint32_t node) {
+        trie_insert_at(trie, trie_path(parent * UINT64_C(0x9e3779b97f4a7c15), key), parent, key, node);
+}
 
 /** trie_new_name() - a number that is no node's, for entries that only we use; Return: 0: none left */
 uint32_t trie_new_name(struct trie *trie);

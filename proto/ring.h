@@ -119,12 +119,15 @@ enum node_unit {
          *                         itself keeps a line for the frame (a trace function is set)
          * 0xffffffff              no frame: value is the total_nframe of a traceback
          *                         that was cut at the traceback limit; only as a leaf
+         * 0xfffffffe              no frame: a traceback of which only the most recent value >> 32 frames
+         *                         count, and value & 0xffffffff is its total_nframe; only as a leaf
          * pcs are return addresses: the call is at value - 1. A pc that is none (interrupted
          * by a signal) is stored plus 1. */
         NODE_UNIT_UNKNOWN = 0,
 };
 #define NODE_UNIT_CODE  UINT32_C(0x80000000)
 #define NODE_UNIT_DEPTH UINT32_C(0xffffffff)
+#define NODE_UNIT_CUT   UINT32_C(0xfffffffe)
 #define NODE_VALUE_LINE (UINT64_C(1) << 32)
 
 struct node_def {

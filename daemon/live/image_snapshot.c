@@ -14,8 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_A_SLICE 1024
-#define FRAMES_MAX   65535 /* the largest traceback limit; total_nframe saturates here, too, as tracemalloc's does */
+#define ROWS_A_SLICE   1024
+/* Frames of cut tracebacks that a snapshot looks at, each shared with none: an agent that has more (a million such
+ * tracebacks with the default limit) gets the rest without frames, instead of holding up other people's processes. */
+#define CUT_FRAMES_MAX (1u << 26)
+#define FRAMES_MAX     65535 /* the largest traceback limit; total_nframe saturates here, too, as tracemalloc's does */
 
 /* What a node of the agent's trie became. */
 struct node_memo {
@@ -23,6 +26,7 @@ struct node_memo {
         uint32_t total_nframe; /* 0: the depth of node */
         uint32_t group_plus_1; /* of the domain below; 0: none yet */
         uint32_t group_domain;
+        uint32_t location_plus_1; /* of a frame of cut tracebacks; 0: not looked at yet */
 };
 
 struct image_snapshot {
@@ -38,6 +42,7 @@ struct image_snapshot {
         uint32_t unknown_node_plus_1; /* the one frame of a traceback without frames */
         uint32_t *path;               /* scratch of resolve() */
         size_t path_capacity;
+        uint32_t cut_frames_left;
         bool peak, broken;
         bool one_block; /* only the smallest that contains address */
         uint64_t address;
@@ -91,6 +96,7 @@ static int begin(struct image_snapshot *s, struct image *image, enum snapshot_ki
         s->source = source;
         s->peak = kind == SNAPSHOT_PEAK;
         s->n_memos = source->n_nodes(source);
+        s->cut_frames_left = CUT_FRAMES_MAX;
         int r = open_parts(s, image);
         if (r) {
                 image_snapshot_free(s);
@@ -163,14 +169,23 @@ static int code_location(struct image_snapshot *s, const struct node_def *def, u
         return code_map_location(&s->codes, s->builder, s->source, def->unit & ~NODE_UNIT_CODE, def->value, indexp);
 }
 
+static int frame_location(struct image_snapshot *s, const struct node_def *def, uint32_t *indexp) {
+        return def->unit & NODE_UNIT_CODE ? code_location(s, def, indexp) : native_location(s, def, indexp);
+}
+
+static uint32_t saturated(uint32_t total_nframe) {
+        return total_nframe > FRAMES_MAX ? FRAMES_MAX : total_nframe;
+}
+
 /* One node whose parent is known already. Deeper than FRAMES_MAX no agent goes; a hostile one gets its frames cut. */
 static int resolve_one(struct image_snapshot *s, struct node_memo *memo, const struct node_def *def, uint32_t parent) {
         uint32_t node = parent, location;
         if (def->unit == NODE_UNIT_DEPTH) {
                 memo->total_nframe = def->value > FRAMES_MAX ? FRAMES_MAX : (uint32_t)def->value;
+        } else if (def->unit == NODE_UNIT_CUT) {
+                /* no leaf: hostile; no frame */
         } else if (snapshot_builder_depth(s->builder, parent) < FRAMES_MAX) {
-                int r = def->unit & NODE_UNIT_CODE ? code_location(s, def, &location)
-                                                   : native_location(s, def, &location);
+                int r = frame_location(s, def, &location);
                 if (r == 0)
                         r = snapshot_builder_node(s->builder, parent, location, &node);
                 if (r)
@@ -193,10 +208,52 @@ static int push_path(struct image_snapshot *s, size_t n, uint32_t node) {
         return 0;
 }
 
+/* A frame of a cut traceback on top of *nodep. */
+static int add_cut_frame(struct image_snapshot *s, uint32_t node, uint32_t *nodep) {
+        struct node_memo *memo = &s->memos[node];
+        struct node_def def;
+        if (!memo->location_plus_1) {
+                uint32_t location;
+                if (s->source->node(s->source, node, &def) || def.unit == NODE_UNIT_DEPTH || def.unit == NODE_UNIT_CUT)
+                        return 0; /* hostile; no frame */
+                int r = frame_location(s, &def, &location);
+                if (r)
+                        return r;
+                memo->location_plus_1 = location + 1;
+        }
+        return snapshot_builder_node(s->builder, *nodep, memo->location_plus_1 - 1, nodep);
+}
+
+/* NODE_UNIT_CUT: its most recent frames make a traceback of their own, beginning at the root. */
+static int resolve_cut(struct image_snapshot *s, struct node_memo *memo, const struct node_def *cut) {
+        uint64_t limit = cut->value >> 32;
+        uint32_t node = 0;
+        size_t n = 0;
+        for (uint32_t up = cut->parent; up && n < limit && n < FRAMES_MAX && s->cut_frames_left > 0;
+             s->cut_frames_left--) {
+                struct node_def def;
+                int r = push_path(s, n++, up);
+                if (r)
+                        return r;
+                up = s->source->node(s->source, up, &def) == 0 ? def.parent : 0;
+        }
+        while (n > 0) {
+                int r = add_cut_frame(s, s->path[--n], &node);
+                if (r)
+                        return r;
+        }
+        memo->node_plus_1 = node + 1;
+        memo->total_nframe = saturated((uint32_t)cut->value);
+        return 0;
+}
+
 /* Up from the node to the first ancestor that is known, then down again. Each node is looked at once a snapshot. */
 static int resolve(struct image_snapshot *s, uint32_t node) {
         size_t n = 0;
         uint32_t up = node;
+        struct node_def leaf;
+        if (s->source->node(s->source, node, &leaf) == 0 && leaf.unit == NODE_UNIT_CUT)
+                return resolve_cut(s, &s->memos[node], &leaf);
         while (up && !s->memos[up].node_plus_1) {
                 struct node_def def;
                 int r = push_path(s, n++, up);

@@ -96,8 +96,13 @@ static bool same(struct epoch *epoch, uint32_t limit, uint32_t node, const struc
         const struct node_def *nodes = epoch->definitions.nodes;
         uint32_t n = walk->depth < limit ? walk->depth : limit;
 
+        bool whole = true;
+
         if (walk->depth > limit) {
-                if (nodes[node].unit != NODE_UNIT_DEPTH || nodes[node].value != walk->depth)
+                whole = nodes[node].unit == NODE_UNIT_DEPTH;
+                if (!whole && (nodes[node].unit != NODE_UNIT_CUT || nodes[node].value >> 32 != limit))
+                        return false;
+                if ((whole ? nodes[node].value : (uint32_t)nodes[node].value) != walk->depth)
                         return false;
                 node = nodes[node].parent;
         }
@@ -108,7 +113,7 @@ static bool same(struct epoch *epoch, uint32_t limit, uint32_t node, const struc
                 if (node == 0 || nodes[node].unit != unit || nodes[node].value != value)
                         return false;
         }
-        return node == 0;
+        return !whole || node == 0;
 }
 
 static void show(struct epoch *epoch, const char *judge, uint32_t node, const struct walk *walk) {
@@ -180,7 +185,7 @@ void capture_check(struct epoch *epoch, uintptr_t cfa, uint32_t limit, uint32_t 
                 atomic_fetch_add(&counts.wrong, 1);
                 show(epoch, "libgcc", node, walk);
         }
-        if (atomic_fetch_add(&counts.checked, 1) % libunwind_every == 0 && get_register) {
+        if (get_register && atomic_fetch_add(&counts.checked, 1) % libunwind_every == 0) {
                 walk_libunwind(walk, cfa);
                 if (ends_without_tables(walk, depth))
                         walk->depth = depth;

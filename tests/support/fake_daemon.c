@@ -172,7 +172,7 @@ static void check_traceback(struct image *image, uint32_t node) {
                 image->told.bad_records++;
                 return;
         }
-        if (node && image->nodes[node].unit == NODE_UNIT_DEPTH) {
+        if (node && (image->nodes[node].unit == NODE_UNIT_DEPTH || image->nodes[node].unit == NODE_UNIT_CUT)) {
                 image->told.cut_tracebacks++;
                 frame = image->nodes[node].parent;
         }

@@ -46,7 +46,7 @@ struct fake_image {
         uint64_t lost_events;         /* ring header's counter at the end */
         uint64_t mmap_bytes;          /* live length of domain mmap */
         uint64_t complete_tracebacks; /* allocations whose oldest frame is in the executable or a libc */
-        uint64_t cut_tracebacks;      /* with a NODE_UNIT_DEPTH leaf */
+        uint64_t cut_tracebacks;      /* with a NODE_UNIT_DEPTH or NODE_UNIT_CUT leaf */
         uint64_t empty_tracebacks;    /* allocations with node 0 */
         uint32_t n_modules, n_module_files;
         int exit_status; /* of the EXIT record; -1: none */

@@ -21,7 +21,7 @@ test_packages=(
         # a real systemd, and what boots it
         systemd util-linux mount procps
         # judges: what else counts allocations and resolves addresses
-        heaptrack zstd binutils llvm libc6-dbg
+        heaptrack zstd binutils llvm libc6-dbg libunwind-dev
         # an agent in another language
         protobuf-compiler python3-protobuf
         # the judge of snapshots
@@ -29,7 +29,7 @@ test_packages=(
         # completions
         zsh
         # programs that are traced, and those that cannot be
-        "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck
+        "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck stress-ng
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed

@@ -387,6 +387,49 @@ START_TEST(frames_become_what_their_unit_says)
 }
 END_TEST
 
+START_TEST(a_cut_leaf_takes_the_most_recent_frames)
+{
+        static const struct node_def defs[] = {
+                {},
+                {.parent = 0, .unit = 0, .value = 0x10},
+                {.parent = 1, .unit = 0, .value = 0x20},
+                {.parent = 2, .unit = 0, .value = 0x30},
+                {.parent = 3, .unit = 0, .value = 0x40},
+                {.parent = 4, .unit = NODE_UNIT_CUT, .value = UINT64_C(2) << 32 | 4}, /* 5: 0x30, 0x40 */
+                {.parent = 2, .unit = 0, .value = 0x40},                              /* 6 */
+                {.parent = 6, .unit = NODE_UNIT_CUT, .value = UINT64_C(1) << 32 | 3}, /* 7: 0x40 */
+                {.parent = 0, .unit = 0, .value = 0x40},                              /* 8: 0x40, not cut */
+                {.parent = 5, .unit = 0, .value = 0x50}, /* 9: on a leaf: hostile, any frames */
+                {.parent = 9, .unit = NODE_UNIT_CUT, .value = UINT64_C(9) << 32 | 70000}, /* 10: all of 9 */
+                {.parent = 4, .unit = NODE_UNIT_CUT, .value = 4},                         /* 11: limit 0: hostile */
+        };
+        static const struct {
+                uint32_t depth, total_nframe;
+        } expected[] = {[5] = {2, 4}, [7] = {1, 3}, [8] = {1, 1}, [10] = {5, 65535}, [11] = {1, 4}};
+        struct fake_nodes nodes = fake_nodes(defs, sizeof defs / sizeof defs[0]);
+        for (uint32_t node = 5; node < nodes.n; node++)
+                apply(RECORD_ALLOC, 0, node, 0x1000 + 16 * node, node, 0);
+        struct snapshot *s = take_snapshot(SNAPSHOT_REQUEST, &nodes);
+        unsigned seen = 0;
+        for (uint32_t i = 0; i < s->n_groups; i++) {
+                const struct snapshot_group *g = &s->groups[i];
+                uint64_t node = s->sizes[g->first_size].size;
+                if (node == 6 || node == 9)
+                        continue;
+                seen++;
+                ck_assert_msg(s->nodes[g->node].depth == expected[node].depth, "node %d: %u frames", (int)node,
+                              s->nodes[g->node].depth);
+                ck_assert_uint_eq(g->total_nframe, expected[node].total_nframe);
+                if (node == 5) {
+                        ck_assert_uint_eq(s->locations[s->nodes[g->node].location].offset, 0x40);
+                        ck_assert_uint_eq(s->locations[s->nodes[s->nodes[g->node].parent].location].offset, 0x30);
+                }
+        }
+        ck_assert_uint_eq(seen, 5);
+        snapshot_unref(s);
+}
+END_TEST
+
 static void check_label(enum snapshot_kind kind, const char *label) {
         static const struct node_def defs[] = {{}};
         struct fake_nodes nodes = fake_nodes(defs, 1);
@@ -785,6 +828,7 @@ int main(void) {
         tcase_add_test(tcase, failed_fork_leaves_nothing);
         tcase_add_test(tcase, child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_parent);
         tcase_add_test(tcase, frames_become_what_their_unit_says);
+        tcase_add_test(tcase, a_cut_leaf_takes_the_most_recent_frames);
         tcase_add_test(tcase, a_peak_has_the_phase_it_was_reached_in);
         tcase_add_test(tcase, image_agrees_with_brute_force);
         suite_add_tcase(suite, tcase);
