@@ -13,7 +13,7 @@ unpacked = [zlib.decompress(p) for p in packed[:20]]
 compressor = zlib.compressobj(9)
 pieces = [compressor.compress(data[i:i + 500]) for i in range(0, 20000, 500)]
 digests = [hashlib.sha256(data[i:]).hexdigest() for i in range(100)]
-hashes = [hashlib.new("md5", b"%d" % i) for i in range(50)]
+hashes = [hashlib.new("md5", b"%d" % i) for i in range(100, 150)]
 records = [struct.pack("<QId20s", i, i, i / 3, b"name") for i in range(500)]
 fields = [struct.unpack("<QId20s", record) for record in records]
 print(len(packed), sum(map(len, unpacked)), len(pieces), digests[3], len(fields), binascii.crc32(data))
