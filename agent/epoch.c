@@ -11,10 +11,11 @@
 
 #include "agent/sys.h"
 
-/* 64 MiB of nodes and 32 MiB of items, sparse: they cost what is used. */
+/* 64 MiB of nodes and 128 MiB of items, sparse: they cost what is used. Code objects are what fills items: a program
+ * that makes them all day says so in 60 to 200 bytes each. */
 #define NODES_LOG2_DEFAULT 22
 #define NODES_LOG2_MIN     12
-#define ITEMS_LOG2_DEFAULT 25
+#define ITEMS_LOG2_DEFAULT 27
 #define ITEMS_LOG2_MIN     16
 
 static uint64_t limit_of(int resource) {

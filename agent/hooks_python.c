@@ -71,7 +71,7 @@ INLINE uint32_t node_of(struct epoch *epoch, enum python_allocator_kind kind, st
         uint32_t node = recording.room ? python_node(epoch, kind) : 0;
 
         if (unlikely(atomic_load_explicit(&python.untold, memory_order_relaxed) != 0) && recording.room)
-                agent_bring_files(epoch, false);
+                agent_bring_files(epoch, true); /* once, and nobody else may have a reason to */
         return node;
 }
 
@@ -162,6 +162,8 @@ INLINE void hook_free(enum python_allocator_kind kind, void *context, void *bloc
 
         if (unlikely(!block))
                 return;
+        if (kind == PYTHON_RAW)
+                python_raw_free();
         if (kind == PYTHON_OBJ)
                 note_code(block);
         epoch = enter(kind, cfa);

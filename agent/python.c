@@ -215,10 +215,34 @@ static bool raw_comes_to_us(void) {
         return thread_state.python_probe != 0;
 }
 
+/* From 3.12 on, an interpreter that begins once more in the same process begins with allocators as they were
+ * compiled in. */
+void python_raw_free(void) {
+        if (python.layout.minor < 12 || likely(python.api.is_initialized()) || state_of() != PYTHON_ON ||
+            atomic_exchange(&python.ended, 1))
+                return;
+        atomic_store(&python_watch, 1);
+}
+
+/* A thread that is attached to it: then this waits for nobody. */
+static void look_again(uintptr_t cfa) {
+        if (!python.api.is_initialized() || !python.api.thread_current() || thread_state.python || !begin_change())
+                return;
+        thread_state.python = cfa;
+        if (!raw_comes_to_us())
+                install();
+        thread_state.python = 0;
+        atomic_store(&python_watch, 0);
+        atomic_store(&python.ended, 0);
+        end_change();
+}
+
 /* Allocators that were replaced before the interpreter had one object are wrapped again, whatever they are now. */
 void python_look(struct epoch *epoch, uintptr_t cfa) {
         struct object object;
 
+        if (atomic_load(&python.ended) && state_of() == PYTHON_ON)
+                look_again(cfa);
         /* no stack is walked for domain malloc that could pass through a new library */
         if (state_of() == PYTHON_ABSENT && !epoch && object_find(*(const uintptr_t *)(cfa - 8), &object))
                 python_noticed(&object);

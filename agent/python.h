@@ -80,6 +80,7 @@ struct python {
         _Atomic uint32_t obj_used; /* a wrapped allocator was called after install */
         _Atomic uint32_t untold;   /* the daemon has not been told of the state yet */
         _Atomic uintptr_t type_of_code;
+        _Atomic uint32_t ended; /* the interpreter was finalised; it may begin once more */
         uint32_t version;
         char note[160]; /* why it is off; "" */
         struct python_layout layout;
@@ -110,6 +111,9 @@ void python_check_now(void);
 /** python_node() - traceback of the calling thread's Python stack; 0: it has none
  * @kind: whose allocator is called; the guard is set */
 uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind);
+
+/** python_raw_free() - a wrapped raw allocator is about to free something; notices that the interpreter has ended */
+void python_raw_free(void);
 
 /** python_freeing() - a wrapped obj allocator is about to free a block that looks like a code object */
 void python_freeing(uintptr_t block);

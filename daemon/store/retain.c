@@ -43,7 +43,7 @@ static int list_victims(struct store_writer *writer, const struct retention *lim
 
 /* Bytes of the database that hold something. */
 static int used_bytes(struct store_writer *writer, uint64_t *bytesp) {
-        int64_t pages, free_pages, page_bytes;
+        int64_t pages = 0, free_pages = 0, page_bytes = 0;
         int r = store_file_integer(writer->db, "PRAGMA page_count", &pages, writer->error);
         if (r == 0)
                 r = store_file_integer(writer->db, "PRAGMA freelist_count", &free_pages, writer->error);

@@ -108,7 +108,7 @@ static bool get_bits(struct sizes_reader *r, unsigned n, uint64_t *valuep) {
                 fill(r);
                 if (r->n_bits < taken)
                         return false;
-                value = value << taken | r->bits >> (64 - taken);
+                value = value << taken | r->bits >> 1 >> (63 - taken);
                 drop(r, taken);
                 n -= taken;
         }

@@ -60,7 +60,7 @@ words() {
         claim_offers 'tmctl export last --' --format --output
         claim_offers 'tmctl run --label x -- expr' expr
         claim_offers 'tmctl run expr' expr
-        claim_offers 'tmctl import /etc/host' /etc/hostname
+        claim_offers 'tmctl import /etc/pass' /etc/passwd
 }
 
 nothing_is_started() {

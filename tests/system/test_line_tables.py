@@ -31,11 +31,11 @@ def compare(version, python):
 
 
 def main():
-    found = pythons.find()
+    found = pythons.supported()
     if not found:
         skip("no CPython 3.8 to 3.13")
     with Claims() as claims:
-        for version, python in found:
+        for version, python in sorted(found.items()):
             n, wrong = compare(version, python)
             name = ".".join(map(str, version))
             claims.check(f"CPython {name}: the lines of {n} code objects are its own", n >= CODES_MIN and not wrong,

@@ -1,0 +1,202 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Python programs traced from outside hold what their own tracemalloc says, line by line and traceback by traceback.
+
+usage: test_python_differential.py [--full] [PROGRAM...]
+
+Each program of tests/support/python_programs runs twice to the same point: once under `-X tracemalloc=N`, once under
+`tmctl run --frames N --domains python`. Of every trace whose most recent frame is in the program's own file, size,
+count and traceback must agree. Short form: each program on Debian's Python with one N, a seeded one on each of the others;
+--full: all of them, N = 1, 5 and 25.
+
+WHAT MAY DIFFER, and why:
+- Free lists. CPython keeps dead floats, lists, tuples, dicts, frames and the like, and makes new ones of
+  them without asking an allocator. tracemalloc is told of that and gives the block the traceback of the new object;
+  the agent is not (up to 3.12 nobody else can be; the hook for others, PyRefTracer, came with 3.13, has room for one, and
+  is called for every object). So blocks of the sizes that such objects have may stand at another line, but not many.
+- Integers that are addresses (a type keeps its subclasses by address) are as large as the address. Both runs are made
+  without address space randomisation, where that is permitted; else 28 and 32 bytes count as one size.
+- tracemalloc's own objects, and those of the function that stops the program, are not in the program's file.
+Nothing else may differ.
+"""
+import collections
+import os
+import pickle
+import random
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import pythons  # noqa: E402
+from tm import SOURCE, TMCTL, Claims, Daemon, skip  # noqa: E402
+
+SUPPORT = os.path.join(SOURCE, "tests", "support")
+FOLDER = os.path.join(SUPPORT, "python_programs")
+LIMITS = (1, 5, 25)
+SEED = int(os.environ.get("TEST_SEED", "20261124"))
+OTHERS = 1  # programs on each of the other Pythons, short form
+RELABELLED_MAX, RELABELLED_SHARE = 300, 0.33  # blocks that free lists may account for: so many, and so many of all
+
+GC_HEADER = 16
+# Sizes of what CPython has free lists of, on 64 bits: float; what an asynchronous generator yields and the
+# awaitable that asks for it; list; method; context; dict and its smallest keys; tuples of 1 to 20.
+FREE_LIST_SIZES = {24, 40} | {GC_HEADER + size for size in (40, 48, 56, 64, 72, 80)} | \
+                  {GC_HEADER + 24 + 8 * n for n in range(1, 21)} | {160, 104, 232}
+# Up to 3.10 frames are objects, and each code object keeps its last one for the next call.
+FRAME_SIZES = range(376, 1024, 8)
+
+
+def environment_of(daemon, **more):
+    return dict(daemon.environment, PYTHONHASHSEED="0", PYTHONPATH=SUPPORT, PYTHONDONTWRITEBYTECODE="1", LC_ALL="C.UTF-8",
+                **more)
+
+
+class Account:
+    """Traces of one run: {(size, total_nframe or None, frames, newest first): count}"""
+
+    def __init__(self, output, traces):
+        self.output, self.traces = output, traces
+
+    def by_key(self, path, key):
+        """{key of the frames: [size, count]}, and the same for each size apart, of what the file's lines hold."""
+        sums, sizes = collections.Counter(), collections.Counter()
+        for (size, depth, frames), count in self.traces.items():
+            if frames[0][0] == path:
+                sums[key(depth, frames)] += count
+                sizes[key(depth, frames), of_address(size)] += count
+        return sums, sizes
+
+
+def same_addresses():
+    command = ["setarch", "-R"]
+    try:
+        return command if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL).returncode == 0 else []
+    except OSError:
+        return []
+
+
+SAME_ADDRESSES = same_addresses()
+
+
+def of_address(size):
+    """28 for 32, where integers of both sizes are addresses."""
+    return 28 if size == 32 and not SAME_ADDRESSES else size
+
+
+def is_relabelled(version, size):
+    return size in FREE_LIST_SIZES or version < (3, 11) and size in FRAME_SIZES
+
+
+def by_line(depth, frames):
+    return frames[0]
+
+
+def by_traceback(depth, frames):
+    return depth, frames
+
+
+def run_inside(daemon, python, path, limit, folder):
+    """Under its own tracemalloc."""
+    dump = os.path.join(folder, "traces")
+    result = subprocess.run([*SAME_ADDRESSES, python, "-X", f"tracemalloc={limit}", path], cwd=folder, env=environment_of(daemon, STOP_DUMP=dump),
+                            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=300, check=True)
+    with open(dump, "rb") as f:
+        raw = pickle.load(f)
+    traces = collections.Counter()
+    for domain, size, frames, *depth in raw:
+        if domain == 0:
+            traces[size, depth[0] if depth else None, tuple(frames)] += 1
+    return Account(result.stdout, traces)
+
+
+def run_outside(daemon, python, path, limit, folder):
+    """Under tmctl run. tracemalloc is off, but named, so that the interpreter has the same options to keep."""
+    run = subprocess.Popen([TMCTL, "run", "--frames", str(limit), "--domains", "python", "--no-exit-snapshot", "--",
+                            *SAME_ADDRESSES, python, "-X", "tracemalloc=0", path],
+                           cwd=folder, env=environment_of(daemon), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said = []
+    for line in run.stderr:
+        said.append(line)
+        if line == b"stopped\n":
+            break
+    else:
+        raise RuntimeError(f"{path} did not stop: {said}")
+    (process,) = [p for p in daemon.json("ps") if p["ppid"] == run.pid]
+    snapshot = daemon.tmctl("snapshot", "--pid", process["pid"]).stdout.strip()
+    traces = collections.Counter()
+    for trace in daemon.json_lines("traces", snapshot, "--domain", "python"):
+        frames = tuple((f["filename"], f["lineno"]) for f in reversed(trace["traceback"]))
+        traces[trace["size"], trace["total_nframe"], frames] += trace["count"]
+    output, _ = run.communicate(b"x", timeout=300)
+    return Account(output, traces)
+
+
+def differences(version, path, inside, outside, key):
+    """Lines of text. Keys are compared size by size, which is stricter than their sums."""
+    _, theirs = inside.by_key(path, key)
+    _, ours = outside.by_key(path, key)
+    wrong = []
+    for entry in sorted(set(theirs) | set(ours), key=repr):
+        if theirs[entry] != ours[entry] and not is_relabelled(version, entry[1]):
+            wrong.append(f"{entry[0]}: blocks of {entry[1]} bytes: tracemalloc {theirs[entry]}, here {ours[entry]}")
+    return wrong
+
+
+def relabelled(version, path, inside, outside):
+    """(blocks of free lists' sizes that stand at another line, blocks of the program's lines)"""
+    theirs, ours = inside.by_key(path, by_line)[1], outside.by_key(path, by_line)[1]
+    return sum(abs(theirs[entry] - ours[entry]) for entry in set(theirs) | set(ours)
+               if is_relabelled(version, entry[1])), sum(theirs.values())
+
+
+def without_depth(account):
+    traces = collections.Counter()
+    for (size, _, frames), count in account.traces.items():
+        traces[size, None, frames] += count
+    return Account(account.output, traces)
+
+
+def compare(claims, daemon, version, python, program, limit, folder):
+    path = os.path.join(FOLDER, program + ".py")
+    inside = run_inside(daemon, python, path, limit, folder)
+    outside = run_outside(daemon, python, path, limit, folder)
+    name = f"{'.'.join(map(str, version))} {program}, {limit} frame{'s' if limit > 1 else ''}"
+    claims.check(f"{name}: its output is the same", inside.output == outside.output, inside.output, outside.output)
+    held = sum(count for (_, _, frames), count in inside.traces.items() if frames[0][0] == path)
+    claims.check(f"{name}: {held} blocks by line", held > 50 and not differences(version, path, inside, outside, by_line),
+                 *differences(version, path, inside, outside, by_line)[:10])
+    if version < (3, 9):  # total_nframe came with 3.9
+        outside = without_depth(outside)
+    wrong = differences(version, path, inside, outside, by_traceback)
+    claims.check(f"{name}: by traceback", not wrong, *wrong[:10])
+    moved, held = relabelled(version, path, inside, outside)
+    claims.check(f"{name}: free lists account for few ({moved} of {held})", moved <= RELABELLED_MAX + held * RELABELLED_SHARE)
+
+
+def plan(found, programs, full):
+    """[(version, python, program, limit)]"""
+    if full:
+        return [(version, python, program, limit) for version, python in sorted(found.items()) for program in programs
+                for limit in LIMITS]
+    dice = random.Random(SEED)
+    first = next(iter(found))
+    cases = [(first, found[first], program, LIMITS[i % 3]) for i, program in enumerate(programs)]
+    for version in sorted(set(found) - {first}):
+        cases += [(version, found[version], program, dice.choice(LIMITS))
+                  for program in dice.sample(programs, min(OTHERS, len(programs)))]
+    return cases
+
+
+def main():
+    found = pythons.supported()
+    if not found:
+        skip("no CPython 3.8 to 3.13")
+    named = [a for a in sys.argv[1:] if not a.startswith("-")]
+    programs = named or sorted(f[:-3] for f in os.listdir(FOLDER) if f.endswith(".py"))
+    with Claims() as claims, Daemon() as daemon, tempfile.TemporaryDirectory() as folder:
+        for case in plan(found, programs, "--full" in sys.argv or bool(named)):
+            compare(claims, daemon, *case, folder)
+
+
+main()

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""CPython under tmctl run where its life is unusual: other allocators, development mode, tracemalloc of its own,
+code that is made and dropped all the time, an interpreter loaded late that begins twice, sub-interpreters."""
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import pythons  # noqa: E402
+from tm import TMCTL, Claims, Daemon  # noqa: E402
+
+SETTINGS = [
+    ({"PYTHONMALLOC": "malloc"}, ()),
+    ({"PYTHONMALLOC": "debug"}, ()),
+    ({"PYTHONMALLOC": "pymalloc_debug"}, ()),
+    ({"PYTHONDEVMODE": "1"}, ()),
+    ({}, ("-X", "dev")),
+    ({"PYTHONTRACEMALLOC": "3"}, ()),
+    ({"PYTHONMALLOC": "debug", "PYTHONTRACEMALLOC": "3"}, ()),
+]
+
+EMBEDDER = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+        void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+        if (!library)
+                return 2;
+        void (*initialize)(void) = (void (*)(void))dlsym(library, "Py_Initialize");
+        int (*finalize)(void) = (int (*)(void))dlsym(library, "Py_FinalizeEx");
+        int (*run)(const char *) = (int (*)(const char *))dlsym(library, "PyRun_SimpleString");
+        void *(*new_interpreter)(void) = (void *(*)(void))dlsym(library, "Py_NewInterpreter");
+        void (*end_interpreter)(void *) = (void (*)(void *))dlsym(library, "Py_EndInterpreter");
+        void *(*swap)(void *) = (void *(*)(void *))dlsym(library, "PyThreadState_Swap");
+        void *(*current)(void) = (void *(*)(void))dlsym(library, "PyThreadState_Get");
+        for (int i = 0; i < 2; i++) {
+                initialize();
+                run("import sys\nsys.keep = bytes(100001)\n");
+                void *first = current(), *second = new_interpreter();
+                run("import sys\n\ndef f():\n    sys.keep = bytes(100002)\nf()\n");
+                if (i == 1)
+                        _exit(0);
+                end_interpreter(second);
+                swap(first);
+                finalize();
+        }
+}
+"""
+
+
+def check_settings(claims, daemon, name, interpreter, folder):
+    program = pythons.Program(folder, "settings.py", """
+        keep = [bytes(100001) for _ in range(20)]  # here
+        print(len(keep))
+        """)
+    for environment, arguments in SETTINGS:
+        what = " ".join([f"{k}={v}" for k, v in environment.items()] + list(arguments))
+        result, traces = program.run(daemon, interpreter, arguments=arguments, environment=environment)
+        found = [(t["domain"], t["count"], pythons.frames(t, program.path)[-1:]) for t in pythons.blocks(traces, 100001)]
+        claims.check(f"{name}: {what}: undisturbed", (result.returncode, result.stdout) == (0, b"20\n"), result)
+        claims.check(f"{name}: {what}: traced", found == [(0, 20, [program.line("here")])], found)
+
+
+def check_identity(claims, daemon, name, interpreter, folder):
+    """Code object number i, of file number i, asks for a block of a size that says i; its address returns as another's."""
+    program = pythons.Program(folder, "identity.py", """
+        import threading
+        keep = []
+        def work(first):
+            for i in range(first, 8000, 4):
+                space = {}
+                exec(compile("x = bytes(%d)" % (10000 + i), "made/%d.py" % i, "exec"), space)
+                if i % 97 < 4:
+                    keep.append(space["x"])
+        threads = [threading.Thread(target=work, args=(first,)) for first in range(4)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print(len(keep))
+        """)
+    result, traces = program.run(daemon, interpreter, "--domains", "python", "--frames", "2")
+    made = [t for t in traces if t["traceback"][-1]["filename"].startswith("made/") and t["size"] >= 10000]
+    wrong = [t for t in made for f in t["traceback"][-1:]
+             if f["filename"] != f"made/{t['size'] - pythons.OVERHEAD - 10000}.py"]
+    count = sum(t["count"] for t in made)
+    claims.check(f"{name}: no code object lends its name to the next", not wrong and count == int(result.stdout or 0) > 300,
+                 wrong[:5], count, result)
+
+
+def check_embedded(claims, daemon, name, library, folder):
+    source, binary = os.path.join(folder, "embedder.c"), os.path.join(folder, "embedder")
+    with open(source, "w", encoding="ascii") as f:
+        f.write(EMBEDDER)
+    subprocess.run(["cc", "-o", binary, source, "-ldl"], check=True)
+    saved = daemon.environment
+    daemon.environment = dict(saved, PYTHONHOME=os.path.dirname(os.path.dirname(library)))
+    for domains in ("python", "python,malloc"):
+        result, exits, _ = daemon.run([binary, library], "--domains", domains)
+        traces = [t for e in exits for t in daemon.json_lines("traces", e["id"])]
+        found = sorted((t["size"] - pythons.OVERHEAD, t["domain"], t["total_nframe"], t["traceback"][-1]["lineno"])
+                       for size in (100001, 100002) for t in pythons.blocks(traces, size))
+        claims.check(f"{name}: loaded late, begun twice, with a sub-interpreter, --domains {domains}",
+                     result.returncode == 0 and found == [(100001, 0, 1, 2), (100002, 0, 2, 4)], found, result)
+    daemon.environment = saved
+
+
+def check_layers(claims, daemon, name, interpreter):
+    command = [interpreter, "-c", "import sys; print(1, flush=True); sys.stdin.read()"]
+    run = [TMCTL, "run", "--no-exit-snapshot", "--", *command]
+    with subprocess.Popen(run, env=daemon.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as process:
+        process.stdout.readline()
+        (layers,) = [p["layers"] for p in daemon.json("ps") if p["state"] == "tracing" and "python" in p["name"]]
+        process.communicate(b"")
+    claims.check(f"{name}: tmctl ps shows the layer", "python" in layers, layers)
+
+
+def main():
+    found = sorted(pythons.supported().items())
+    with Claims() as claims, Daemon() as daemon, tempfile.TemporaryDirectory() as folder:
+        for version, interpreter in found:
+            name = f"{interpreter} ({version[0]}.{version[1]})"
+            check_layers(claims, daemon, name, interpreter)
+            check_identity(claims, daemon, name, interpreter, folder)
+            if version in (found[0][0], (3, 11)):
+                check_settings(claims, daemon, name, interpreter, folder)
+            library = os.path.join(os.path.dirname(os.path.dirname(interpreter)), "lib",
+                                   f"libpython{version[0]}.{version[1]}.so.1.0")
+            if os.path.exists(library):
+                check_embedded(claims, daemon, name, library, folder)
+
+
+if __name__ == "__main__":
+    main()
