@@ -123,7 +123,8 @@ daemon_answers() {
 
 daemon_start() { # OPTION...: a daemon of the test's own; its log is $scratch/daemon.log
         mkdir -p "$TRACEMALLOCD_RUNTIME_DIR" "$TRACEMALLOCD_STATE_DIR"
-        tracemallocd "$@" >"$scratch/daemon.log" 2>&1 &
+        # not the function: then its pid would be that of a shell around it
+        "${programs[1]}" "$@" >"$scratch/daemon.log" 2>&1 &
         daemon_pid=$!
         wait_until 20 test -S "$TRACEMALLOCD_RUNTIME_DIR/control.sock" ||
                 give_up "the daemon starts" "$(cat "$scratch/daemon.log")"

@@ -45,6 +45,9 @@ FREE_LIST_SIZES = {24, 40} | {GC_HEADER + size for size in (40, 48, 56, 64, 72, 
                   {GC_HEADER + 24 + 8 * n for n in range(1, 21)} | {160, 104, 232}
 # Up to 3.10 frames are objects, and each code object keeps its last one for the next call.
 FRAME_SIZES = range(376, 1024, 8)
+# Up to 3.11 a bytes object of one byte is made once and kept: it belongs to whoever needed it first, which may have been
+# before tracemalloc began.
+ONE_BYTE = 34
 
 
 def environment_of(daemon, **more):
@@ -85,7 +88,7 @@ def of_address(size):
 
 
 def is_relabelled(version, size):
-    return size in FREE_LIST_SIZES or version < (3, 11) and size in FRAME_SIZES
+    return size in FREE_LIST_SIZES or version < (3, 11) and size in FRAME_SIZES or version < (3, 12) and size == ONE_BYTE
 
 
 def by_line(depth, frames):
