@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a program plain, traced and under a peer, and says what each run took."""
+import collections
+import glob
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from tm import TMCTL
+
+HEAPTRACK = "/usr/lib/heaptrack/libheaptrack_preload.so"
+
+# Wall-clock seconds; CPU seconds of the program, its children and its tracer's client; CPU seconds of the daemon;
+# whether tmctl's summary says that events were lost.
+Run = collections.namedtuple("Run", "wall cpu daemon_cpu lost")
+# plain, traced: lists of Run, one a round; peer: the same, or empty
+Result = collections.namedtuple("Result", "name peer_name plain traced peer")
+
+
+def cpu_seconds(pid):
+    """Of a process that lives, to the nanosecond."""
+    total = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        try:
+            with open(path, encoding="utf-8") as f:
+                total += int(f.read().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # that thread has ended
+    return total / 1e9
+
+
+class Bench:
+    def __init__(self, daemon, folder, quick, deadline):
+        self.daemon, self.folder, self.quick, self.deadline = daemon, folder, quick, deadline
+
+    def is_late(self):
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def compile(self, name, source, *options):
+        path = os.path.join(self.folder, name)
+        subprocess.run(["gcc", "-O2", "-pthread", "-x", "c", "-o", path, "-", *options], input=source.encode(), check=True)
+        return path
+
+    def run(self, command, environment=None, stdin=None, cwd=None):
+        """One run to its end, with the CPU time of all that it waited for."""
+        before = cpu_seconds(self.daemon.process.pid)
+        started = time.monotonic()
+        with (open(stdin, "rb") if stdin else open(os.devnull, "rb")) as source, tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(command, env=environment or os.environ, stdin=source, stdout=subprocess.DEVNULL,
+                                       stderr=errors, cwd=cwd)
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.monotonic() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+            errors.seek(0)
+            text = errors.read().decode(errors="replace")
+        if process.returncode != 0:
+            sys.exit(f"tests/bench/run: {command} ended with {process.returncode}: {text[-500:]}")
+        return Run(wall, usage.ru_utime + usage.ru_stime, cpu_seconds(self.daemon.process.pid) - before,
+                   text.count(" lost") if "tmctl" in command[0] else 0)
+
+    def plain(self, program):
+        return self.run(program.command, stdin=program.stdin, cwd=program.cwd)
+
+    def traced(self, program):
+        """Through tmctl run, start and end of it counted; without an exit snapshot, which is no part of tracing."""
+        return self.run([TMCTL, "run", "--no-exit-snapshot", "--", *program.command], self.daemon.environment,
+                        program.stdin, program.cwd)
+
+    def heaptrack(self, program):
+        """The recording part of heaptrack alone, into a file: less than what a user waits for, who has it interpreted
+        and compressed at the same time."""
+        raw = os.path.join(self.folder, "heaptrack.raw")
+        run = self.run(program.command, dict(os.environ, LD_PRELOAD=HEAPTRACK, DUMP_HEAPTRACK_OUTPUT=raw),
+                       program.stdin, program.cwd)
+        for path in glob.glob(raw + "*"):
+            os.unlink(path)
+        return run
+
+    def peer(self, program):
+        if program.peer_command:
+            return self.run(program.peer_command, stdin=program.stdin, cwd=program.cwd)
+        return self.heaptrack(program) if os.path.exists(HEAPTRACK) else None
+
+    def measure_all(self, programs, rounds):
+        results = [Result(p.name, p.peer_name, [], [], []) for p in programs]
+        for _ in range(rounds):
+            for program, result in zip(programs, results):
+                if self.is_late():
+                    continue
+                result.plain.append(self.plain(program))
+                result.traced.append(self.traced(program))
+                peer = self.peer(program)
+                if peer:
+                    result.peer.append(peer)
+        return [r for r in results if r.traced]
