@@ -182,8 +182,6 @@ static int resolve_one(struct image_snapshot *s, struct node_memo *memo, const s
         uint32_t node = parent, location;
         if (def->unit == NODE_UNIT_DEPTH) {
                 memo->total_nframe = def->value > FRAMES_MAX ? FRAMES_MAX : (uint32_t)def->value;
-        } else if (def->unit == NODE_UNIT_CUT) {
-                /* no leaf: hostile; no frame */
         } else if (snapshot_builder_depth(s->builder, parent) < FRAMES_MAX) {
                 int r = frame_location(s, def, &location);
                 if (r == 0)
@@ -269,6 +267,9 @@ static int resolve(struct image_snapshot *s, uint32_t node) {
                         memo->node_plus_1 = parent + 1; /* no such node: no frame */
                         continue;
                 }
+                if (def.unit == NODE_UNIT_CUT)
+                        continue; /* no leaf: hostile; no frame. As a leaf it is another traceback, whichever comes
+                                     first */
                 int r = resolve_one(s, memo, &def, parent);
                 if (r)
                         return r;
