@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "agent/object.h"
 #include "agent/thread.h"
 
 /* Not the newest version of these symbols, and weak: they moved into libc with glibc 2.34. */
@@ -196,19 +197,18 @@ void *real_symbol(const char *name) {
 }
 
 bool real_malloc_is_foreign(void) {
-        extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-        extern const char _end[] __attribute__((visibility("hidden")));
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
-        uintptr_t function;
+        struct object object;
+        void *function;
 
         if (!dlsym)
                 return false;
         thread_state.resolving = 1;
-        function = (uintptr_t)dlsym(RTLD_DEFAULT, "malloc");
+        function = dlsym(RTLD_DEFAULT, "malloc");
         thread_state.resolving = before;
         errno = saved_errno;
-        return function - (uintptr_t)__ehdr_start >= (uintptr_t)(_end - __ehdr_start);
+        return function && object_find((uintptr_t)function, &object) && object.name[0] == '\0';
 }
 
 void *real_cxx_symbol(const char *name) {

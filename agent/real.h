@@ -37,8 +37,9 @@ void real_setup(void);
  * May allocate (from the pool) and takes the loader's lock. Return: NULL where there is none. */
 void *real_symbol(const char *name);
 
-/** real_malloc_is_foreign() - whether the malloc that the program calls is none of ours
- * An executable that has one linked in comes before every preloaded library. Takes the loader's lock. */
+/** real_malloc_is_foreign() - whether the malloc that the program calls is the executable's own
+ * That comes before every preloaded library. (One that was preloaded before us may well call ours.) After
+ * object_setup(); takes the loader's lock. */
 bool real_malloc_is_foreign(void);
 
 /** real_cxx_symbol() - the same for an operator of C++, also from a C++ library that was loaded RTLD_LOCAL */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -395,6 +396,20 @@ static void make_areas(struct image *image) {
         image->items = (const uint8_t *)(image->nodes + nodes);
 }
 
+static void service_connection(struct fake_daemon *daemon, struct connection *connection);
+
+/* What the parent sent before the fork lies in its connection, which may come later in the round. */
+static void read_socket(struct fake_daemon *daemon, const struct image *image) {
+        for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+                struct connection *connection = &daemon->connections[i];
+                int unread = 0;
+
+                while (image->connection >= 0 && connection->fd == image->connection &&
+                       ioctl(connection->fd, FIONREAD, &unread) == 0 && unread > 0)
+                        service_connection(daemon, connection);
+        }
+}
+
 static void inherit(struct fake_daemon *daemon, struct image *image, const Tracemallocd__Agent__Hello *hello) {
         struct image *parent = find_secret(daemon, hello->secret);
 
@@ -404,6 +419,8 @@ static void inherit(struct fake_daemon *daemon, struct image *image, const Trace
         memcpy(image->told.parent_secret, parent->told.secret, 16);
         if (parent->ring)
                 read_ring(parent, false);
+        else
+                read_socket(daemon, parent);
         memcpy(image->modules, parent->modules, sizeof(*parent->modules) * parent->n_modules);
         image->n_modules = parent->n_modules;
         for (struct fork_copy *copy = parent->forks; copy; copy = copy->next)
