@@ -35,6 +35,7 @@ struct key {
 static const struct key keys[] = {
         {"daemon", "log_level", VALUE_LEVEL, offsetof(struct config, log_level), 0, 0},
         {"daemon", "workers", VALUE_UINT, offsetof(struct config, workers), 1, 64},
+        {"daemon", "keep_tables", VALUE_UINT, offsetof(struct config, keep_tables), 0, 1},
         {"daemon", "idle_exit", VALUE_UINT, offsetof(struct config, idle_exit_s), 0, 86400},
         {"limits", "processes_per_user", VALUE_UINT, offsetof(struct config, processes_per_user), 1, 1000000},
         {"limits", "connections_per_user", VALUE_UINT, offsetof(struct config, connections_per_user), 1, 1000000},

@@ -19,6 +19,7 @@ struct config {
         /* [daemon] */
         enum log_level log_level;
         uint32_t workers;     /* ingest threads */
+        uint32_t keep_tables; /* 1: tables outlive the daemon in systemd's file descriptor store */
         uint32_t idle_exit_s; /* end after so many seconds without peer and traced process; 0: never */
         /* [limits], each for one user id; root has none of them */
         uint32_t processes_per_user;   /* traced images at one time */

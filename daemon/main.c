@@ -174,7 +174,7 @@ static int open_sockets(struct daemon *d) {
 
 /* What systemd hands over. A private daemon has no unit that would hand anything on. */
 static int open_fd_store(struct daemon *d) {
-        int r = fd_store_new(d->places.system, &d->fd_store);
+        int r = fd_store_new(d->places.system && d->config.keep_tables, &d->fd_store);
         return r < 0 ? fail("cannot take over systemd's descriptors", r) : 0;
 }
 

@@ -69,7 +69,8 @@ def heaptrack_account(workload, folder, environment, prefix=FIXED_ADDRESSES):
 
 
 def our_account(workload, daemon, prefix=FIXED_ADDRESSES):
-    _, exits, peaks = daemon.run([*prefix, *workload.command], **workload.popen_options())
+    # what goes through malloc, as heaptrack has it: python3 as a native program
+    _, exits, peaks = daemon.run([*prefix, *workload.command], "--domains", "malloc", **workload.popen_options())
     exits, peaks = ([s for s in found if s["ended_by"] != "exec"] for found in (exits, peaks))  # setarch was one
     [at_exit], [at_peak] = exits, peaks
     allocated = daemon.json("stats", at_exit["id"], "--allocated")
@@ -102,7 +103,7 @@ def main():
                         stop_early], check=True)
         # what tmctl run adds, so that programs that copy their environment copy as much
         theirs_environment = dict(daemon.environment, TRACEMALLOCD_FRAMES="64", TRACEMALLOCD_RUN="0" * 32,
-                                  TRACEMALLOCD_DOMAINS="python,malloc")
+                                  TRACEMALLOCD_DOMAINS="malloc")
         daemon.environment["LD_PRELOAD"] = stop_early
         for make in workloads.ALL:
             own = os.path.join(folder, make.__name__)
