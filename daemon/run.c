@@ -144,9 +144,12 @@ void run_abandon(struct run *r) {
                 run_free(r);
 }
 
-bool run_command_alive(const struct run *r) {
-        for (const struct process *p = r->daemon->processes; p; p = p->next) {
-                if (p->run == r && p->proc.pid == r->command && p->state != PROCESS_LINGERING)
+bool run_is_due(const struct run *r) {
+        for (struct process *p = r->daemon->processes; p; p = p->next) {
+                if (p->run != r)
+                        continue;
+                process_notice_end(p);
+                if (p->state == PROCESS_ENDING || (p->state == PROCESS_ALIVE && p->proc.pid == r->command))
                         return true;
         }
         return false;

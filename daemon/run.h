@@ -62,5 +62,6 @@ void run_remove(struct run *r, const struct process *p);
 /** run_abandon() - the client has what it wanted or is gone; frees @r now or with its last process */
 void run_abandon(struct run *r);
 
-/** run_command_alive() - whether the command itself still lives or is being stored */
-bool run_command_alive(const struct run *r);
+/** run_is_due() - whether the command still lives, or it or a child is dead and about to be stored
+ * Notices the ends of children that the loop has not come to yet. */
+bool run_is_due(const struct run *r);

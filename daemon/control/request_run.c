@@ -87,7 +87,7 @@ static void answer(struct run_wait *w) {
 static bool is_complete(const struct run_wait *w) {
         if (w->run->n_processes == 0)
                 return true;
-        return w->timed_out && !run_command_alive(w->run);
+        return w->timed_out && !run_is_due(w->run);
 }
 
 static void on_changed(void *data) {
@@ -95,7 +95,7 @@ static void on_changed(void *data) {
                 answer(data);
 }
 
-/* From here on children that live are no longer waited for; the command's own end is. */
+/* From here on children that live are no longer waited for; the command's own end is, and what is dead already. */
 static void on_timeout(uv_timer_t *timer) {
         struct run_wait *w = timer->data;
         w->timed_out = true;
