@@ -209,9 +209,9 @@ static int write_drop_in(const struct unit *u, const struct options *o, const st
 static int trace(const struct options *o, const char *name) {
         struct unit unit = {0};
         AUTO_CONNECTION struct connection *connection = NULL;
-        int code = find_unit(&unit, name);
+        int code = need_root(); /* before systemd is asked, whom another user may not even reach */
         if (code == EXIT_CODE_DONE)
-                code = need_root();
+                code = find_unit(&unit, name);
         if (code == EXIT_CODE_DONE)
                 code = open_system(o, &connection);
         if (code == EXIT_CODE_DONE)
@@ -239,9 +239,9 @@ static int trace(const struct options *o, const char *name) {
 /* A unit that is gone may have left its drop-in: then the name is all there is. */
 static int untrace(const struct options *o, const char *name) {
         struct unit unit = {0};
-        int code = find_unit(&unit, name);
+        int code = need_root(); /* before systemd is asked, whom another user may not even reach */
         if (code == EXIT_CODE_DONE)
-                code = need_root();
+                code = find_unit(&unit, name);
         if (code == EXIT_CODE_DONE) {
                 int r = drop_in_remove(unit.name);
                 if (r == DROP_IN_E_ABSENT) {
