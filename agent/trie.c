@@ -6,7 +6,7 @@
  * stored. A reader that meets a claimed slot without a key goes on, as if it were
  * another's: it may insert the pair once more. A full table is copied to one
  * twice its size by one thread while the others go on with the old one. Somebody may go on reading that
- * one for ever, so it stays mapped, but its pages are given back: it reads as an empty table then.
+ * one for ever, so it stays as it was.
  */
 
 #include "agent/trie.h"
