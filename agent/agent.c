@@ -25,6 +25,7 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+#define GREETINGS      3
 #define RETRY_FIRST_NS UINT64_C(1000000000)
 #define RETRY_MAX_NS   UINT64_C(30000000000)
 #define REFUSED_MAX_NS UINT64_C(3600000000000) /* each refusal costs an epoch's address space, which stays */
@@ -213,9 +214,26 @@ static void take_reply(struct epoch *epoch, const struct handshake *handshake, i
         }
 }
 
+/* A daemon that dies before it answers has a successor that may know the ring already: it is told once more. Only so
+ * often, since a daemon that drops us looks the same. */
+static int shake_hands(struct handshake *handshake, int *fdp, struct epoch *epoch, void *scratch) {
+        for (unsigned left = GREETINGS;; left--) {
+                uint64_t deadline = sys_clock_ns(false) + HANDSHAKE_NS;
+                int r = handshake_greet(handshake, *fdp, epoch, scratch, deadline);
+
+                if (r == 0)
+                        return 0;
+                sys_close(*fdp);
+                if ((r != -ECONNRESET && r != -EPIPE) || left == 1)
+                        return r;
+                *fdp = handshake_connect(&agent.config, deadline);
+                if (*fdp < 0)
+                        return r;
+        }
+}
+
 /* Greets on @fd, which it takes. Return: 0; -errno, then nobody reads the epoch. */
 static int greet(struct epoch *epoch, int fd, Tracemallocd__Agent__Hello__Kind kind, void *scratch) {
-        uint64_t deadline = sys_clock_ns(false) + HANDSHAKE_NS;
         struct handshake handshake = {
                 .config = &agent.config,
                 .kind = kind,
@@ -228,13 +246,11 @@ static int greet(struct epoch *epoch, int fd, Tracemallocd__Agent__Hello__Kind k
         memcpy(handshake.secret, agent.secret, sizeof(agent.secret));
         atomic_store(&python.untold, 0);
         describe_layers(&handshake);
-        r = handshake_greet(&handshake, fd, epoch, scratch, deadline);
+        r = shake_hands(&handshake, &fd, epoch, scratch);
         epoch_close_fds(epoch);
-        if (r < 0) {
-                sys_close(fd);
+        if (r < 0)
                 return r;
-        }
-        handshake_send_files(fd, epoch, scratch, deadline);
+        handshake_send_files(fd, epoch, scratch, sys_clock_ns(false) + HANDSHAKE_NS);
         atomic_store(&epoch->files_sent_at_ns, sys_clock_ns(true));
         take_reply(epoch, &handshake, fd);
         return 0;

@@ -90,6 +90,12 @@ static void greet_process(struct agents *a, const struct credentials *who, const
         const char *reason;
         if (who->pid == 0)
                 return refuse(welcome, "its pid namespace is not below the daemon's");
+        /* the daemon before us died between taking the ring and answering */
+        p = process_greets_again(d, who, fds[0]);
+        if (p) {
+                *associatep = associate(a, p->secret, peer);
+                return *associatep ? welcome_process(p, welcome) : refuse(welcome, "the daemon is out of memory");
+        }
         if (who->uid != 0 && images_of(d, who->uid) >= d->config.processes_per_user)
                 return refuse(welcome, "too many traced processes of this user (processes_per_user)");
         if (process_new(d, who, hello, fds, peer, &p, &reason) != 0)

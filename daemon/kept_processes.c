@@ -231,6 +231,14 @@ static void link_one(struct process *p) {
         feed_adopt_link(p->feed, parent && feed_worker(parent->feed) == feed_worker(p->feed) ? parent->feed : NULL);
 }
 
+static void start_all(struct daemon *d, bool waiting) {
+        for (struct process *p = d->processes, *next; p; p = next) {
+                next = p->next;
+                if (p->waits == waiting)
+                        process_adopt_start(p);
+        }
+}
+
 void kept_processes_adopt(struct daemon *d) {
         uint64_t id;
         char end;
@@ -241,8 +249,9 @@ void kept_processes_adopt(struct daemon *d) {
         }
         for (struct process *p = d->processes; p; p = p->next)
                 link_one(p);
-        for (struct process *p = d->processes, *next; p; p = next) {
-                next = p->next;
-                process_adopt_start(p);
-        }
+        for (struct process *p = d->processes; p; p = p->next)
+                process_adopt_state(p);
+        /* children that wait for their parent's table first: they take it as it is attached, before it is read on */
+        start_all(d, true);
+        start_all(d, false);
 }

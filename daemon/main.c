@@ -20,6 +20,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/listener.h"
 #include "daemon/control/control_server.h"
+#include "daemon/crash.h"
 #include "daemon/daemon.h"
 #include "daemon/fd_store.h"
 #include "daemon/ingest/worker.h"
@@ -260,6 +261,7 @@ int main(int argc, char **argv) {
                 return status;
         log_open(daemon.config.log_level);
         signal(SIGPIPE, SIG_IGN);
+        crash_watch();
         raise_descriptor_limit();
         int r = places_init(&daemon.places, options.runtime_dir, options.state_dir);
         if (r < 0) {

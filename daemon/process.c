@@ -526,6 +526,16 @@ static int build(struct process *p, const Tracemallocd__Agent__Hello *hello, int
         return r;
 }
 
+struct process *process_greets_again(struct daemon *d, const struct credentials *who, int ring_fd) {
+        struct process *p = process_find(d, who->pid);
+        struct proc_info now;
+        if (!p || !p->kept || p->uid != who->uid || !feed_reads_ring(p->feed, ring_fd) ||
+            proc_info_read(who->pid, &now) < 0)
+                return NULL;
+        proc_info_deinit(&now);
+        return now.start_ticks == p->proc.start_ticks ? p : NULL;
+}
+
 int process_new(struct daemon *d, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
                 struct agent_peer *peer, struct process **processp, const char **reasonp) {
         struct process *p = calloc(1, sizeof *p);
@@ -578,7 +588,6 @@ static bool watch_again(struct process *p) {
 static void adopt_forks(struct process *p) {
         uint32_t tokens[FEED_FORKS_MAX], pids[FEED_FORKS_MAX];
         size_t n = feed_adopt_forks(p->feed, tokens, pids);
-        feed_adopt_start(p->feed);
         for (size_t i = 0; i < n; i++) {
                 size_t before = p->n_forks;
                 if (pids[i] == 0)
@@ -589,11 +598,16 @@ static void adopt_forks(struct process *p) {
         }
 }
 
-void process_adopt_start(struct process *p) {
+void process_adopt_state(struct process *p) {
         const struct image_phase *phase = feed_adopt_phase(p->feed);
         p->phase = phase->length ? strndup(phase->label, phase->length) : NULL;
         p->stopped = !atomic_load_explicit(&feed_gauges(p->feed)->tracing, memory_order_relaxed);
+        p->waits = feed_adopt_waits(p->feed);
         adopt_forks(p);
+}
+
+void process_adopt_start(struct process *p) {
+        feed_adopt_start(p->feed);
         bool watched = watch_again(p);
         log_debug("process %d (%s), image %u, uid %u is traced on", (int)p->proc.pid, p->name, p->image,
                   (unsigned)p->uid);

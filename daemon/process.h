@@ -62,6 +62,7 @@ struct process {
         size_t n_forks;
         uint64_t id;             /* of kept ones: the names of their descriptors in the store begin with it */
         bool kept;               /* the next daemon goes on with it */
+        bool waits;              /* adopted: for its parent's table, when this daemon began */
         bool left;               /* to that one: it stays in the store */
         bool stored;             /* its last snapshots are */
         const char *replaced_by; /* "exec" where the process lives on as another image; NULL: it died */
@@ -80,6 +81,11 @@ struct process {
 int process_new(struct daemon *d, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
                 struct agent_peer *peer, struct process **processp, const char **reasonp);
 
+/** process_greets_again() - one that greeted the daemon before, whose answer did not arrive: the same ring, in the
+ * hands of the same process
+ * @ring_fd: borrowed. Return: NULL: there is none such. */
+struct process *process_greets_again(struct daemon *d, const struct credentials *who, int ring_fd);
+
 /** process_end() - the image is over: read what is left, keep its last snapshots
  * @replaced_by: "exec" or "reconnect" if the process itself lives on; static; NULL: dead */
 void process_end(struct process *p, const char *replaced_by);
@@ -97,7 +103,11 @@ int process_identify(struct process *p);
  * @p: on the heap, from calloc(); id, identity and feed are set (daemon/kept_processes.c); taken */
 void process_adopt(struct process *p);
 
-/** process_adopt_start() - go on with it, or end it where it died meanwhile; after all were taken and linked */
+/** process_adopt_state() - what the main loop wants to know of its table; after all were taken and linked, and before
+ * process_adopt_start() of any: from then on the workers change their children's and parents' tables, too */
+void process_adopt_state(struct process *p);
+
+/** process_adopt_start() - go on with it, or end it where it died meanwhile */
 void process_adopt_start(struct process *p);
 
 /** process_abandon() - free one that could not be made whole, before process_adopt() */

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -191,7 +192,7 @@ static const char *reason_of_keep(int r) {
         case KEEP_E_LAYOUT:
                 return "another version of tracemallocd made its table";
         case KEEP_E_ASIDE:
-                return "two daemons ended while they read its ring: set aside";
+                return "daemons died while they were at it: set aside";
         default:
                 return "its table is damaged";
         }
@@ -239,6 +240,7 @@ int feed_adopt(struct worker *worker, const struct feed_fds *fds, const struct f
                 if (r)
                         destroy(feed);
         }
+        keep_busy(keep, false);
         if (r) {
                 keep_free(keep);
                 return r < 0 ? r : FEED_E_REFUSED;
@@ -264,6 +266,10 @@ size_t feed_adopt_forks(const struct feed *feed, uint32_t *tokens, uint32_t *pid
 
 const struct image_phase *feed_adopt_phase(const struct feed *feed) {
         return &feed->image.phase;
+}
+
+bool feed_adopt_waits(const struct feed *feed) {
+        return feed->phase == FEED_WAITS_FOR_PARENT;
 }
 
 void feed_adopt_link(struct feed *feed, struct feed *parent) {
@@ -312,6 +318,11 @@ int feed_new_socket(struct worker *worker, const struct feed_options *options, s
 
 struct worker *feed_worker(const struct feed *feed) {
         return feed->worker;
+}
+
+bool feed_reads_ring(const struct feed *feed, int ring_fd) {
+        struct stat st;
+        return feed->by_ring && ring_fd >= 0 && fstat(ring_fd, &st) == 0 && st.st_ino == feed->ring.inode;
 }
 
 int feed_control_fd(const struct feed *feed) {

@@ -129,6 +129,9 @@ size_t feed_adopt_forks(const struct feed *feed, uint32_t *tokens, uint32_t *pid
 /** feed_adopt_phase() - what the program said last that it is doing. Return: borrowed until feed_adopt_start(). */
 const struct image_phase *feed_adopt_phase(const struct feed *feed);
 
+/** feed_adopt_waits() - whether it waits for its parent's table; before feed_adopt_start() */
+bool feed_adopt_waits(const struct feed *feed);
+
 /** feed_adopt_link() - all adopted feeds are linked before the first one is started
  * @parent: with feed_adopt_parent(), of the same worker; NULL: it is not there */
 void feed_adopt_link(struct feed *feed, struct feed *parent);
@@ -150,6 +153,9 @@ int feed_new_socket(struct worker *worker, const struct feed_options *options, s
 
 /** feed_worker() - whose doorbell HelloReply brings */
 struct worker *feed_worker(const struct feed *feed);
+
+/** feed_reads_ring() - whether that descriptor is the memfd of the ring that it reads; borrowed */
+bool feed_reads_ring(const struct feed *feed, int ring_fd);
 
 /** feed_control_fd() - the control memfd for HelloReply
  * Return: a descriptor, borrowed, sealed so that a receiver can't write; -1 in the socket way. */

@@ -41,6 +41,12 @@ void feed_commit(struct feed *feed) {
         image_commit(&feed->image, &reader);
 }
 
+/* Around all that a worker does with a feed. */
+static void set_busy(struct feed *feed, bool busy) {
+        if (feed->keep)
+                keep_busy(feed->keep, busy);
+}
+
 static void break_feed(struct feed *feed, const char *reason) {
         if (feed->phase >= FEED_BROKEN)
                 return;
@@ -155,8 +161,6 @@ static bool pass_hole(struct feed *feed, uint64_t head, uint64_t now_ns) {
 /* One batch from the ring, up to @limit. Return: whether the next one may follow. */
 static bool read_ring(struct feed *feed, uint64_t limit, uint64_t head, uint64_t now_ns, size_t *np) {
         struct event events[EVENT_BATCH_MAX];
-        if (feed->keep)
-                keep_busy(feed->keep, true);
         int r = ring_reader_read(&feed->ring, &feed->definitions, limit, events, EVENT_BATCH_MAX, np);
         apply(feed, events, *np);
         bool go_on = true;
@@ -167,10 +171,7 @@ static bool read_ring(struct feed *feed, uint64_t limit, uint64_t head, uint64_t
                 break_feed(feed, "malformed record in the ring");
         else if (r == RING_READER_HOLE)
                 go_on = pass_hole(feed, head, now_ns);
-        if (feed->keep) {
-                feed_commit(feed);
-                keep_busy(feed->keep, false);
-        }
+        feed_commit(feed);
         /* not before the commit: until then the next daemon would have to read it again */
         ring_reader_release(&feed->ring);
         return go_on;
@@ -390,8 +391,11 @@ static void round_of(struct feed *feed, uint64_t now_ns, bool rang, struct feed_
 
 struct feed_round_result feed_round_all(struct feed *feeds, uint64_t now_ns, bool rang) {
         struct feed_round_result result = {.due_ns = UINT64_MAX};
-        for (struct feed *feed = feeds; feed; feed = feed->next)
+        for (struct feed *feed = feeds; feed; feed = feed->next) {
+                set_busy(feed, true);
                 round_of(feed, now_ns, rang, &result);
+                set_busy(feed, false);
+        }
         return result;
 }
 
@@ -400,8 +404,10 @@ enum worker_job_state feed_attach_run(struct worker_job *job) {
         feed->next = job->worker->feeds;
         job->worker->feeds = feed;
         feed->period_ns = WORKER_SLEEP_MIN_MS * NS_PER_MS;
+        set_busy(feed, true);
         if (feed->phase == FEED_WAITS_FOR_PARENT)
                 find_fork(feed);
+        set_busy(feed, false);
         return WORKER_JOB_DONE;
 }
 
@@ -411,11 +417,15 @@ static void leave_children(struct feed *feed) {
                 if (other->parent != feed || other->phase != FEED_WAITS_FOR_PARENT)
                         continue;
                 size_t n_read;
+                set_busy(feed, true);
                 while (feed->phase == FEED_RUNS && read_all(feed, 0, &n_read))
                         ;
+                set_busy(other, true);
                 find_fork(other);
+                set_busy(other, false);
                 other->parent = NULL;
         }
+        set_busy(feed, false);
 }
 
 enum worker_job_state feed_detach_run(struct worker_job *job) {

@@ -54,6 +54,7 @@ int memfd_map_peer(int fd, uint64_t bytes_min, uint64_t bytes_max, const void **
                 *reasonp = "descriptor is not readable";
                 return MEMFD_E_REFUSED;
         }
+        (void)madvise(memory, bytes, MADV_DONTDUMP); /* a core is of the daemon, not of all rings */
         *memoryp = memory;
         *bytesp = bytes;
         return 0;

@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,6 +57,8 @@ static int open_ring(struct ring_reader *r, int ring_fd, const char **reasonp) {
                 munmap((void *)memory, bytes);
                 return RING_READER_E_REFUSED;
         }
+        struct stat st;
+        r->inode = fstat(ring_fd, &st) == 0 ? st.st_ino : 0;
         r->header = memory;
         r->data = (const _Atomic uint64_t *)((const char *)memory + RING_HEADER_BYTES);
         r->log2_size = log2_size;
@@ -114,6 +117,11 @@ int ring_reader_adopt(struct ring_reader *r, int ring_fd, int control_fd, uint64
                 *reasonp = "its control page is none";
                 ring_reader_close(r);
                 return RING_READER_E_REFUSED;
+        }
+        error = memfd_reader(control_fd, &r->control_fd);
+        if (error) {
+                ring_reader_close(r);
+                return error;
         }
         r->position = r->woken_at = position;
         /* what was committed and not released yet */

@@ -19,7 +19,8 @@ struct ring_reader {
         const struct ring_header *header;
         const _Atomic uint64_t *data;
         struct ring_control *control;
-        int control_fd; /* for the agent, who can't write through it; -1: adopted */
+        int control_fd; /* for the agent, who can't write through it */
+        uint64_t inode; /* of the ring's memfd */
         unsigned log2_size;
         uint64_t mapped_bytes;
         uint64_t position;      /* everything before it was read */

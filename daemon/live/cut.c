@@ -43,7 +43,7 @@ void cut_keep_record(const struct cut *cut, struct kept_cut *kept) {
 int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut *kept) {
         if (kept->number >= table->epoch || kept->number <= table->newest_cut || kept->n_side > kept->side_max ||
             kept->side_max > UINT32_MAX)
-                return -ENOMEM;
+                return CUT_E_BROKEN;
         *cut = (struct cut){.table = trace_table_ref(table),
                             .number = kept->number,
                             .next = table->cuts,

@@ -51,7 +51,8 @@ struct kept_cut {
 /** cut_keep_record() - for the record. @kept: set. */
 void cut_keep_record(const struct cut *cut, struct kept_cut *kept);
 
-/** cut_adopt() - again from its beginning; the oldest of a table first. Return: 0; -ENOMEM. */
+/** cut_adopt() - again from its beginning; the oldest of a table first
+ * Return: 0; above 0: the record can't be true; -ENOMEM. */
 int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut *kept);
 
 /** cut_add() - put a block on the side list by hand (one that was out of the table when the cut was made)

@@ -206,10 +206,12 @@ static int adopt_forks(struct image *image, const struct kept_fork *kept, uint32
                 return IMAGE_E_BROKEN;
         while (n-- > 0) {
                 struct image_fork *fork = calloc(1, sizeof *fork);
-                if (!fork || domain_map_copy(&fork->domains, &image->domains) ||
-                    cut_adopt(&fork->cut, image->table, &kept[n].cut)) {
+                int r = fork && domain_map_copy(&fork->domains, &image->domains) == 0 ? 0 : -ENOMEM;
+                if (r == 0)
+                        r = cut_adopt(&fork->cut, image->table, &kept[n].cut);
+                if (r) {
                         image_fork_free(fork);
-                        return -ENOMEM;
+                        return r;
                 }
                 fork->modules = module_map_ref(image->modules);
                 fork->n_modules = kept[n].n_modules;
@@ -237,6 +239,19 @@ static int adopt_mappings(struct image *image) {
         if (image->sums->domains[DOMAIN_INDEX_MMAP].live_count == 0)
                 return 0;
         return trace_table_each(image->table, adopt_mapping, image);
+}
+
+static int find_node(void *data, const struct trace_cell *cell) {
+        const struct traceback_sums *sums = data;
+        uint32_t node = trace_cell_node(cell);
+        return node >= sums->index_capacity || sums->index[node] == 0;
+}
+
+/* What a daemon left is believed as far as it agrees with itself: the next one shall not die of it. */
+static bool is_sound(const struct image *image) {
+        return traceback_sums_is_sound(image->sums) && trace_table_is_sound(image->table) &&
+               image->table->count + image->moves.n_moves == image->sums->total.live_count &&
+               trace_table_each(image->table, find_node, image->sums) == 0;
 }
 
 static int compare_ranges(const void *a, const void *b) {
@@ -277,8 +292,12 @@ static int adopt_state(struct image *image, const struct kept_image *kept, size_
         const struct move *moves = (const struct move *)(domains + kept->sums.n_domains);
         image->keep->next_window = kept->next_window;
         adopt_counters(image, &kept->counters);
-        if (kept->reader.waits_for_parent)
-                return image_open_state(image); /* what it took over from its parent did not come to count */
+        if (kept->reader.waits_for_parent) {
+                /* What it took over from its parent did not come to count, but may lie in the windows that come next:
+                 * new tables are to be empty. */
+                keep_sweep(image->keep, NULL, 0);
+                return image_open_state(image);
+        }
         int r = read_journal(image, kept->journal_bytes);
         if (r == 0)
                 r = trace_table_adopt(image->charge, image->keep, &kept->table, &image->table);
@@ -288,6 +307,8 @@ static int adopt_state(struct image *image, const struct kept_image *kept, size_
                 r = adopt_moves(image, moves, kept->n_moves);
         if (r == 0)
                 r = adopt_forks(image, (const struct kept_fork *)(moves + kept->n_moves), kept->n_forks);
+        if (r == 0 && !is_sound(image))
+                r = IMAGE_E_BROKEN;
         if (r == 0)
                 r = adopt_mappings(image);
         return r > 0 ? IMAGE_E_BROKEN : r;
@@ -310,7 +331,8 @@ int image_adopt(struct image *image, struct keep *keep, uint64_t memory_limit, s
                 image_deinit(image);
                 return r;
         }
-        sweep(image);
+        if (!kept->reader.waits_for_parent)
+                sweep(image);
         keep->dirty = true;
         return 0;
 }

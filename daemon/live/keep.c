@@ -16,7 +16,7 @@
 
 #define KEEP_MAGIC  UINT64_C(0x7065656b6d74) /* "tmkeep" */
 /* Raise it with every change of what lies in a keep: struct kept_image, trace_cell, node_sums, the journal, hashing. */
-#define KEEP_LAYOUT 1
+#define KEEP_LAYOUT 2
 
 #define MIB(n)        ((uint64_t)(n) << 20)
 #define HEADER_BYTES  4096
@@ -28,7 +28,11 @@
 #define LOG_AT        MIB(256)
 #define LOG_BYTES     MIB(768)
 #define WINDOWS_AT    MIB(1024)
-#define DEATHS_MAX    2
+#define WINDOWS_END   (UINT64_C(1) << 60) /* of what a record may say; a file ends before that */
+
+/* A crash counts for two ends of which nobody knows the reason: an operator, or a test, may send many a SIGKILL. */
+#define CRASH_WEIGHT 2
+#define WEIGHT_MAX   4
 
 #define BARRIER() KEEP_BARRIER()
 
@@ -41,10 +45,16 @@ struct keep_header {
         volatile uint64_t log_words;
         volatile uint64_t identity; /* sequence; 0: none */
         volatile uint64_t identity_bytes[2];
-        volatile uint32_t failed, busy;
-        uint32_t deaths; /* while it was busy, since death_sequence was committed */
+        volatile uint32_t failed, busy, crashed;
+        uint32_t deaths; /* their weight: of those while it was busy, since death_sequence was committed */
         uint64_t death_sequence;
 };
+
+/* What is busy, for keep_crashed(): one for each thread, with room for the main loop and all workers. */
+#define BUSY_THREADS 128
+static _Atomic(struct keep_header *) busy_headers[BUSY_THREADS];
+static atomic_uint n_busy_threads;
+static _Thread_local unsigned busy_thread; /* 1 + index; 0: none yet */
 
 struct keep_later {
         uint64_t offset, bytes;
@@ -59,6 +69,26 @@ static char *at(const struct keep *k, uint64_t offset) {
         return (char *)k->header + offset;
 }
 
+static void note_busy(struct keep_header *header) {
+        if (busy_thread == 0)
+                busy_thread = 1 + atomic_fetch_add(&n_busy_threads, 1);
+        if (busy_thread <= BUSY_THREADS)
+                atomic_store_explicit(&busy_headers[busy_thread - 1], header, memory_order_relaxed);
+}
+
+void keep_crashed(void) {
+        for (unsigned i = 0; i < BUSY_THREADS; i++) {
+                struct keep_header *header = atomic_load_explicit(&busy_headers[i], memory_order_relaxed);
+                if (header)
+                        header->crashed = 1;
+        }
+}
+
+void keep_busy(struct keep *k, bool busy) {
+        k->header->busy = busy;
+        note_busy(busy ? k->header : NULL);
+}
+
 static int stretch(struct keep *k, uint64_t bytes) {
         if (bytes <= k->file_bytes)
                 return 0;
@@ -68,10 +98,17 @@ static int stretch(struct keep *k, uint64_t bytes) {
         return 0;
 }
 
+/* A core with all tables in it takes longer to write than a daemon may be away, and the kernel would fill every hole of
+ * the file for it. */
+static void leave_out_of_cores(void *memory, size_t bytes) {
+        (void)madvise(memory, bytes, MADV_DONTDUMP);
+}
+
 static int open_fixed(struct keep *k) {
         void *memory = mmap(NULL, FIXED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, k->fd, 0);
         if (memory == MAP_FAILED)
                 return -errno;
+        leave_out_of_cores(memory, FIXED_BYTES);
         k->header = memory;
         k->log = (uint64_t *)(void *)at(k, LOG_AT);
         k->log_capacity = LOG_BYTES / sizeof *k->log;
@@ -80,6 +117,7 @@ static int open_fixed(struct keep *k) {
 }
 
 static void give_back(const struct keep *k, uint64_t from, uint64_t to) {
+        BARRIER();
         if (from < to)
                 (void)fallocate(k->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
 }
@@ -92,8 +130,13 @@ struct keep *keep_free(struct keep *k) {
                         munmap(k->later[i].unmap, k->later[i].unmap_bytes);
         }
         free(k->later);
-        if (k->header)
+        if (k->header) {
+                for (unsigned i = 0; i < BUSY_THREADS; i++) {
+                        struct keep_header *mine = k->header;
+                        atomic_compare_exchange_strong(&busy_headers[i], &mine, NULL);
+                }
                 munmap(k->header, FIXED_BYTES);
+        }
         close(k->fd);
         free(k);
         return NULL;
@@ -135,6 +178,7 @@ static int undo(struct keep *k) {
                         return KEEP_E_BROKEN;
                 if (pwrite(k->fd, &k->log[n - 2 - words], bytes, (off_t)offset) != (ssize_t)bytes)
                         return -ENOMEM;
+                BARRIER();
                 n -= 2 + words;
         }
         h->log_words = 0;
@@ -146,10 +190,13 @@ static int undo(struct keep *k) {
 static int count_death(struct keep_header *h) {
         if (!h->busy)
                 return 0;
-        h->deaths = h->death_sequence == h->committed ? h->deaths + 1 : 1;
+        if (h->death_sequence != h->committed)
+                h->deaths = 0;
+        h->deaths += h->crashed ? CRASH_WEIGHT : 1;
+        BARRIER();
         h->death_sequence = h->committed;
-        h->busy = 0;
-        return h->deaths >= DEATHS_MAX ? KEEP_E_ASIDE : 0;
+        h->busy = h->crashed = 0;
+        return h->deaths >= WEIGHT_MAX ? KEEP_E_ASIDE : 0;
 }
 
 static int take_over(struct keep *k) {
@@ -163,7 +210,10 @@ static int take_over(struct keep *k) {
                 return KEEP_E_BROKEN;
         k->sequence = h->committed;
         int r = count_death(h);
-        return r ? r : undo(k);
+        if (r)
+                return r;
+        keep_busy(k, true);
+        return undo(k);
 }
 
 int keep_adopt(int fd, struct keep **keepp) {
@@ -262,13 +312,21 @@ uint64_t keep_window(struct keep *k, uint64_t bytes) {
         return offset;
 }
 
+bool keep_has_window(const struct keep *k, uint64_t offset, uint64_t bytes) {
+        return offset >= WINDOWS_AT && offset % 4096 == 0 && k->next_window <= WINDOWS_END &&
+               offset <= k->next_window && bytes <= k->next_window - offset;
+}
+
 int keep_map(struct keep *k, void *address, uint64_t offset, size_t bytes) {
         int r = stretch(k, offset + bytes);
         if (r)
                 return r;
         void *memory = mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, k->fd,
                             (off_t)offset);
-        return memory == MAP_FAILED ? -errno : 0;
+        if (memory == MAP_FAILED)
+                return -errno;
+        leave_out_of_cores(memory, bytes);
+        return 0;
 }
 
 void keep_give_later(struct keep *k, uint64_t offset, uint64_t bytes, void *unmap, size_t unmap_bytes) {
@@ -291,10 +349,6 @@ void keep_sweep(struct keep *k, const uint64_t (*ranges)[2], size_t n) {
                 from = ranges[i][1];
         }
         give_back(k, from, k->file_bytes);
-}
-
-void keep_busy(struct keep *k, bool busy) {
-        k->header->busy = busy;
 }
 
 const void *keep_identity(const struct keep *k, size_t *lengthp) {

@@ -52,13 +52,14 @@ struct keep {
 enum {
         KEEP_E_LAYOUT = 1, /* adopt: made by a daemon with another layout */
         KEEP_E_BROKEN = 2, /* adopt: not what a daemon leaves behind */
-        KEEP_E_ASIDE = 3,  /* adopt: two daemons died while they read its ring */
+        KEEP_E_ASIDE = 3,  /* adopt: daemons died of it, time and again */
 };
 
 /** keep_new() - an empty one. @keepp: set on 0. Return: 0; -errno. */
 int keep_new(struct keep **keepp);
 
 /** keep_adopt() - take over what another daemon left: undo what it had begun, count its death
+ * Leaves it busy: a daemon may die of what it finds, too.
  * @fd: taken, also on failure. Return: 0; KEEP_E_LAYOUT; KEEP_E_BROKEN; KEEP_E_ASIDE; -errno. */
 int keep_adopt(int fd, struct keep **keepp);
 
@@ -77,7 +78,13 @@ void *keep_begin(struct keep *k, size_t bytes);
 /** keep_commit() - the record at keep_begin() is in force; the undo log is empty; give back what was to go */
 void keep_commit(struct keep *k);
 
+/* Between two stores whose order counts. With KEEP_STEP a test is called there, which may end the daemon. */
+#ifdef KEEP_STEP
+void keep_step(void);
+#define KEEP_BARRIER() keep_step()
+#else
 #define KEEP_BARRIER() atomic_signal_fence(memory_order_seq_cst)
+#endif
 
 /** keep_fail() - from now on the next daemon can't use this */
 void keep_fail(struct keep *k);
@@ -112,6 +119,9 @@ const void *keep_journal(struct keep *k, uint64_t bytes);
 /** keep_window() - @bytes of the file that nobody used before. Return: their offset. */
 uint64_t keep_window(struct keep *k, uint64_t bytes);
 
+/** keep_has_window() - whether keep_window() can have given that out */
+bool keep_has_window(const struct keep *k, uint64_t offset, uint64_t bytes);
+
 /** keep_map() - map a piece of the file over @address. Return: 0; -errno. */
 int keep_map(struct keep *k, void *address, uint64_t offset, size_t bytes);
 
@@ -123,8 +133,14 @@ void keep_give_later(struct keep *k, uint64_t offset, uint64_t bytes, void *unma
  * @ranges: [n] of from and to, in ascending order, all in windows */
 void keep_sweep(struct keep *k, const uint64_t (*ranges)[2], size_t n);
 
-/** keep_busy() - around the reading of a ring: a daemon that dies in between is suspected to die of it */
+/** keep_busy() - around all that is done with an image: a daemon that dies in between is suspected to die of it
+ * One keep a thread. Two crashes (keep_crashed()) without a commit in between, or four ends of another kind, which may
+ * have come from outside, and it is set aside. */
 void keep_busy(struct keep *k, bool busy);
+
+/** keep_crashed() - say in all that are busy that this is no SIGKILL from outside; from the handler of a fatal signal
+ */
+void keep_crashed(void);
 
 /** keep_identity() - who the process is, as keep_set_identity() left it; main loop's. Return: borrowed; NULL: none. */
 const void *keep_identity(const struct keep *k, size_t *lengthp);

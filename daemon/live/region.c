@@ -32,6 +32,9 @@ static char *reserve_space(size_t bytes) {
 }
 
 int region_adopt(struct region *r, struct keep *keep, uint64_t offset, size_t reserve, size_t bytes) {
+        *r = (struct region){};
+        if (keep && !keep_has_window(keep, offset, whole_pages(reserve)))
+                return REGION_E_BROKEN;
         *r = (struct region){.reserved = whole_pages(reserve), .keep = keep, .offset = offset};
         r->memory = reserve_space(r->reserved);
         if (!r->memory)

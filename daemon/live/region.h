@@ -25,7 +25,9 @@ struct region {
  * @bytes: usable at once; @reserve: the most it can become. Return: 0; -ENOMEM. */
 int region_open(struct region *r, struct keep *keep, size_t reserve, size_t bytes);
 
-/** region_adopt() - as region_open(), with what is at an offset of the keep's file. Return: 0; -ENOMEM. */
+/** region_adopt() - as region_open(), with what is at an offset of the keep's file
+ * Return: 0; REGION_E_BROKEN: nobody can have had it there; -ENOMEM. */
+#define REGION_E_BROKEN 1
 int region_adopt(struct region *r, struct keep *keep, uint64_t offset, size_t reserve, size_t bytes);
 
 /** region_save() - before @bytes (at most 64) at @at change */

@@ -143,8 +143,10 @@ static int array_adopt(struct trace_array *a, struct charge *charge, struct keep
 static void take_out_copies(struct trace_table *t) {
         for (size_t i = 0; i < t->current.n_cells; i++) {
                 struct trace_cell *cell = &t->current.cells[i];
-                if (cell->key && cell_hash(t, cell) >= t->migrated)
+                if (cell->key && cell_hash(t, cell) >= t->migrated) {
+                        KEEP_BARRIER();
                         cell->key = 0;
+                }
         }
 }
 
@@ -232,6 +234,7 @@ bool trace_table_migrate(struct trace_table *t, size_t n_cells) {
                         /* Not saved: a copy that no commit made count is behind the border of the record, and
                          * trace_table_adopt() takes it out. The original stays: nobody looks behind the border. */
                         *to = *cell;
+                        KEEP_BARRIER();
                 } else if (i - first >= n_cells && i + 1 < t->old.n_homes) {
                         t->migrated = (uint64_t)(i + 1) << t->old.shift;
                         release_behind(t, i);
@@ -364,29 +367,43 @@ size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t las
         return n;
 }
 
-static size_t array_check(const struct trace_table *t, const struct trace_array *a) {
-        size_t n = 0;
-        for (size_t i = a == &t->old ? first_in_old(t) : 0; i < a->n_cells; i++) {
+/* Blocks of an array. Return: SIZE_MAX: one is where it can't be. */
+static size_t array_count(const struct trace_table *t, const struct trace_array *a) {
+        size_t n = 0, first = a == &t->old ? first_in_old(t) : 0, run = first; /* run: behind the last empty cell */
+        for (size_t i = first; i < a->n_cells; i++) {
                 const struct trace_cell *cell = &a->cells[i];
-                if (!cell->key)
+                if (!cell->key) {
+                        run = i + 1;
                         continue;
+                }
                 uint64_t hash = cell_hash(t, cell);
-                assert(trace_table_array(t, hash) == a);
-                assert(cell->birth >= 1 && cell->birth <= t->epoch);
                 size_t home = hash >> a->shift;
-                assert(home <= i);
-                for (size_t j = home; j < i; j++) /* reachable, and the first of its key */
-                        assert(a->cells[j].key && !cell_is(&a->cells[j], cell->key, trace_cell_domain(cell)));
+                if (trace_table_array(t, hash) != a || home < run || home > i || cell->birth < 1 ||
+                    cell->birth > t->epoch)
+                        return SIZE_MAX;
                 n++;
         }
         return n;
 }
 
+bool trace_table_is_sound(const struct trace_table *t) {
+        size_t n = array_count(t, &t->current), n_old = t->old.cells ? array_count(t, &t->old) : 0;
+        return n != SIZE_MAX && n_old != SIZE_MAX && n + n_old == t->count;
+}
+
+static void check_keys(const struct trace_table *t, const struct trace_array *a) {
+        for (size_t i = a == &t->old ? first_in_old(t) : 0; i < a->n_cells; i++) {
+                const struct trace_cell *cell = &a->cells[i];
+                for (size_t j = cell->key ? cell_hash(t, cell) >> a->shift : i; j < i; j++) /* the first of its key */
+                        assert(!cell_is(&a->cells[j], cell->key, trace_cell_domain(cell)));
+        }
+}
+
 void trace_table_check(const struct trace_table *t) {
-        size_t n = array_check(t, &t->current);
+        assert(trace_table_is_sound(t));
+        check_keys(t, &t->current);
         if (t->old.cells)
-                n += array_check(t, &t->old);
-        assert(n == t->count);
+                check_keys(t, &t->old);
         for (const struct cut *cut = t->cuts; cut; cut = cut->next) {
                 assert(cut->table == t && cut->number < t->epoch);
                 assert(!cut->next || cut->next->number < cut->number);

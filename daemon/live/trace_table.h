@@ -169,5 +169,9 @@ const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t 
 size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t last, uint32_t birth_max,
                         struct trace_cell *cells, size_t capacity);
 
+/** trace_table_is_sound() - whether each block lies where it is looked for, and they are as many as is said; O(blocks)
+ * For a table that somebody else left: nothing is asserted. */
+bool trace_table_is_sound(const struct trace_table *t);
+
 /** trace_table_check() - walk all of it and abort on a broken invariant (tests, after each step) */
 void trace_table_check(const struct trace_table *t);

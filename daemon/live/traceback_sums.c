@@ -103,12 +103,14 @@ int traceback_sums_adopt(struct charge *charge, struct keep *keep, const struct 
                                      .charge = charge_ref(charge)};
         memcpy(s->domains, domains, kept->n_domains * sizeof *domains);
         charge->used += charged_bytes(s);
-        if (region_adopt(&s->index_region, keep, kept->index_offset, (size_t)SLOTS_MAX * sizeof *s->index,
-                         s->index_capacity * sizeof *s->index) ||
-            region_adopt(&s->slots_region, keep, kept->slots_offset, (size_t)SLOTS_MAX * sizeof *s->slots,
-                         s->slots_capacity * sizeof *s->slots)) {
+        int r = region_adopt(&s->index_region, keep, kept->index_offset, (size_t)SLOTS_MAX * sizeof *s->index,
+                             s->index_capacity * sizeof *s->index);
+        if (r == 0)
+                r = region_adopt(&s->slots_region, keep, kept->slots_offset, (size_t)SLOTS_MAX * sizeof *s->slots,
+                                 s->slots_capacity * sizeof *s->slots);
+        if (r) {
                 free_sums(s);
-                return -ENOMEM;
+                return r;
         }
         s->index = (uint32_t *)(void *)s->index_region.memory;
         s->slots = (struct node_sums *)(void *)s->slots_region.memory;
@@ -209,23 +211,35 @@ void traceback_sums_reset_peak(struct traceback_sums *s) {
                 s->domains[i].peak_size = s->domains[i].live_size;
 }
 
-void traceback_sums_check(const struct traceback_sums *s) {
+static bool slot_is_linked(const struct traceback_sums *s, const struct node_sums *slot, uint32_t node) {
+        return node < s->index_capacity && s->index[node] != 0 && s->index[node] < s->n_slots &&
+               slot->next < s->n_slots && node_sums_domain(slot) < s->n_domains;
+}
+
+bool traceback_sums_is_sound(const struct traceback_sums *s) {
         struct sums_total total = {}, domains[256] = {};
         for (uint32_t index = 1; index < s->n_slots; index++) {
                 struct sums_row row = row_of(&s->slots[index], s->peak_epoch);
+                if (!slot_is_linked(s, &s->slots[index], row.node))
+                        return false;
                 total.live_size += row.live_size;
                 total.live_count += row.live_count;
                 total.peak_size += row.peak_size;
                 domains[row.domain].live_size += row.live_size;
                 domains[row.domain].live_count += row.live_count;
         }
-        assert(total.live_size == s->total.live_size && total.live_count == s->total.live_count);
-        assert(total.peak_size == s->total.peak_size);
         for (size_t i = 0; i < 256; i++) {
-                assert(domains[i].live_size == s->domains[i].live_size);
-                assert(domains[i].live_count == s->domains[i].live_count);
-                assert(s->domains[i].peak_size >= s->domains[i].live_size);
+                if (domains[i].live_size != s->domains[i].live_size ||
+                    domains[i].live_count != s->domains[i].live_count ||
+                    s->domains[i].peak_size < s->domains[i].live_size)
+                        return false;
         }
+        return total.live_size == s->total.live_size && total.live_count == s->total.live_count &&
+               total.peak_size == s->total.peak_size;
+}
+
+void traceback_sums_check(const struct traceback_sums *s) {
+        assert(traceback_sums_is_sound(s));
 }
 
 int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums) {

@@ -154,6 +154,9 @@ static inline void traceback_sums_allocated(struct node_sums *slot, uint64_t siz
 /** traceback_sums_reset_peak() - the peak is now; O(1) */
 void traceback_sums_reset_peak(struct traceback_sums *s);
 
+/** traceback_sums_is_sound() - whether the slots add up to the totals and can be found; O(slots), asserts nothing */
+bool traceback_sums_is_sound(const struct traceback_sums *s);
+
 /** traceback_sums_check() - abort unless the slots add up to the totals (tests) */
 void traceback_sums_check(const struct traceback_sums *s);
 

@@ -349,15 +349,40 @@ START_TEST(a_large_batch_is_undone_whole)
 }
 END_TEST
 
-START_TEST(a_ring_that_ends_two_daemons_at_one_place_is_set_aside)
+START_TEST(a_ring_that_two_daemons_crash_of_at_one_place_is_set_aside)
 {
-        keep_busy(keep, true);
-        int fd = dup(keep_fd(keep));
         struct keep *next;
-        ck_assert_int_eq(keep_adopt(dup(fd), &next), 0);
-        keep_busy(next, true);
+        keep_busy(keep, true);
+        keep_crashed();
+        int fd = dup(keep_fd(keep));
+        ck_assert_int_eq(keep_adopt(dup(fd), &next), 0); /* and it is busy with it */
+        keep_crashed();
         keep_free(next);
         ck_assert_int_eq(keep_adopt(fd, &next), KEEP_E_ASIDE);
+}
+END_TEST
+
+START_TEST(ends_from_outside_are_suspicious_only_when_they_are_many)
+{
+        struct keep *next;
+        keep_busy(keep, true);
+        for (unsigned i = 0; i < 3; i++) {
+                ck_assert_int_eq(keep_adopt(dup(keep_fd(keep)), &next), 0);
+                keep_free(next);
+        }
+        ck_assert_int_eq(keep_adopt(dup(keep_fd(keep)), &next), KEEP_E_ASIDE);
+}
+END_TEST
+
+START_TEST(a_daemon_that_was_not_busy_with_a_ring_did_not_die_of_it)
+{
+        struct keep *next;
+        for (unsigned i = 0; i < 5; i++) {
+                ck_assert_int_eq(keep_adopt(dup(keep_fd(keep)), &next), 0);
+                keep_busy(next, false);
+                keep_crashed();
+                keep_free(next);
+        }
 }
 END_TEST
 
@@ -394,6 +419,54 @@ START_TEST(what_no_daemon_left_is_refused)
         uint64_t far = UINT64_MAX / 16;
         ck_assert_int_eq(pwrite(keep_fd(keep), &far, sizeof far, 48), sizeof far);
         ck_assert_int_eq(keep_adopt(dup(keep_fd(keep)), &next), KEEP_E_BROKEN);
+}
+END_TEST
+
+/* @at: of the first byte of a block of the sums, or of a cell */
+static int adopt_with_a_byte_changed(uint64_t at) {
+        struct keep *next;
+        struct image other;
+        struct kept_reader reader;
+        uint64_t word = 0x0123456789abcdef;
+        ck_assert_int_eq(pwrite(keep_fd(keep), &word, sizeof word, (off_t)at), sizeof word);
+        ck_assert_int_eq(keep_adopt(dup(keep_fd(keep)), &next), 0);
+        int r = image_adopt(&other, next, 0, &reader);
+        keep_free(next);
+        return r;
+}
+
+static void live_a_while(void) {
+        struct event events[BATCH_MAX];
+        for (unsigned i = 0; i < 20; i++) {
+                size_t n = random_batch(events, true);
+                live(events, n, 9);
+                position += 16 * n;
+        }
+}
+
+START_TEST(a_cell_that_can_not_be_there_is_refused)
+{
+        live_a_while();
+        const struct trace_array *a = &image.table->current;
+        ck_assert_int_eq(adopt_with_a_byte_changed(a->region.offset + (a->n_cells - 1) * sizeof *a->cells),
+                         IMAGE_E_BROKEN);
+}
+END_TEST
+
+START_TEST(sums_that_do_not_add_up_are_refused)
+{
+        live_a_while();
+        ck_assert_int_eq(adopt_with_a_byte_changed(image.sums->slots_region.offset + sizeof(struct node_sums)),
+                         IMAGE_E_BROKEN);
+}
+END_TEST
+
+START_TEST(a_node_without_sums_is_refused)
+{
+        live_a_while();
+        uint32_t node = image.sums->slots[1].node_domain & ((UINT32_C(1) << TRACE_NODE_BITS) - 1);
+        ck_assert_int_eq(adopt_with_a_byte_changed(image.sums->index_region.offset + node * sizeof(uint32_t)),
+                         IMAGE_E_BROKEN);
 }
 END_TEST
 
@@ -445,7 +518,12 @@ int main(void) {
         tcase_set_timeout(tcase, 200);
         tcase_add_test(tcase, a_daemon_may_die_at_every_instruction);
         tcase_add_test(tcase, a_large_batch_is_undone_whole);
-        tcase_add_test(tcase, a_ring_that_ends_two_daemons_at_one_place_is_set_aside);
+        tcase_add_test(tcase, a_ring_that_two_daemons_crash_of_at_one_place_is_set_aside);
+        tcase_add_test(tcase, ends_from_outside_are_suspicious_only_when_they_are_many);
+        tcase_add_test(tcase, a_daemon_that_was_not_busy_with_a_ring_did_not_die_of_it);
+        tcase_add_test(tcase, a_cell_that_can_not_be_there_is_refused);
+        tcase_add_test(tcase, sums_that_do_not_add_up_are_refused);
+        tcase_add_test(tcase, a_node_without_sums_is_refused);
         tcase_add_test(tcase, a_ring_that_went_on_in_between_is_not_suspected);
         tcase_add_test(tcase, another_layout_is_refused);
         tcase_add_test(tcase, what_no_daemon_left_is_refused);
