@@ -107,7 +107,7 @@ START_TEST(of_a_path_the_file_name_stays)
 {
         expect_short_path("/usr/lib/libfoo.so.1", 20, "/usr/lib/libfoo.so.1");
         expect_short_path("/usr/lib/libfoo.so.1", 16, "/.../libfoo.so.1");
-        expect_short_path("/usr/lib/libfoo.so.1", 10, "/u...so.1"); /* where it has room */
+        expect_short_path("/usr/lib/libfoo.so.1", 10, "/us...so.1"); /* where it has room */
         expect_short_path("no-folder-at-all.c", 12, "no-...-all.c");
 }
 END_TEST
