@@ -52,7 +52,7 @@ struct keep {
 enum {
         KEEP_E_LAYOUT = 1, /* adopt: made by a daemon with another layout */
         KEEP_E_BROKEN = 2, /* adopt: not what a daemon leaves behind */
-        KEEP_E_ASIDE = 3,  /* adopt: daemons died of it, time and again */
+        KEEP_E_ASIDE = 3,  /* adopt: daemons died of it */
 };
 
 /** keep_new() - an empty one. @keepp: set on 0. Return: 0; -errno. */

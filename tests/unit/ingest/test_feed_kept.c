@@ -352,7 +352,7 @@ END_TEST
 START_TEST(daemons_may_die_one_after_the_other)
 {
         long life = life_of(true);
-        for (long step = 1 + (long)random_below(EVERY); step < life; step += EVERY) {
+        for (long step = 1 + (long)random_below(4 * EVERY); step < life; step += 4 * EVERY) {
                 struct left left = copy_left();
                 dies(&left, true, step);
                 dies(&left, true, (long)random_below((uint64_t)step));
