@@ -247,4 +247,5 @@ def main():
         check_program(claims, daemon, "a C program", [binary], C_FILTERS)
 
 
-main()
+if __name__ == "__main__":
+    main()
