@@ -42,7 +42,7 @@ ASKED = 6          # questions of a case
 CASES_AT_LEAST = 60  # however slow the machine is; all questions and filters come up in far fewer
 
 WORKER = r"""
-import json, sys, tracemalloc
+import json, re, sys, tracemalloc
 
 def tuples(value):
     return tuple(map(tuples, value)) if isinstance(value, list) else value
@@ -56,7 +56,7 @@ def frames(traceback):
 
 def answer(case, question):
     what, key, cumulative, plain = question
-    old, new = [tracemalloc.Snapshot(tuples(case[side]), 64).filter_traces(filters(plain)) for side in ("old", "new")]
+    old, new = [tracemalloc.Snapshot(list(tuples(case[side])), 64).filter_traces(filters(plain)) for side in ("old", "new")]
     if what == "stats":
         return [[s.size, s.count, frames(s.traceback)] for s in new.statistics(key, cumulative)]
     if what == "compare":
@@ -66,7 +66,7 @@ def answer(case, question):
 def answer_or_refuse(case, question):
     try:
         return answer(case, question)
-    except Exception as error:
+    except re.error as error:
         return "refused: %r" % error
 
 for line in sys.stdin:
@@ -121,11 +121,11 @@ def random_questions(rng, names):
 
 def filter_kind(f):
     """Whether it is inclusive, has a line, is for all frames, has a domain."""
-    return ("domain", f[1]) if f[0] == "domain" else (f[1], f[3] is not None, f[4], f[5] is not None)
+    return tuple(f[:2]) if f[0] in ("domain", "none") else (f[1], f[3] is not None, f[4], f[5] is not None)
 
 
 ALL_KINDS = {(a, b, c, d) for a in (False, True) for b in (False, True) for c in (False, True) for d in (False, True)} | {
-    ("domain", False), ("domain", True)}
+    ("domain", False), ("domain", True), ("none", None)}
 
 
 # ---- tmctl ----
@@ -192,8 +192,8 @@ def without_depth(rows):
 
 def comparable(question, judge, theirs):
     """Before 3.10 some ranges in patterns were errors, and others meant something else."""
-    quirk = judge.version < (3, 10) and any(f[0] == "file" and "[" in f[2] and "-" in f[2] for f in question[3])
-    return not quirk and not isinstance(theirs, str)
+    ranges = any(f[0] == "file" and "[" in f[2] and "-" in f[2] for f in question[3])
+    return judge.version >= (3, 10) or not ranges and not isinstance(theirs, str)
 
 
 def same(question, dumper, theirs, ours):
@@ -282,7 +282,7 @@ def check_case(asker, label, workers, tally):
                 continue
             tally[str(judge.version)] += 1
             tally[str(question[:3])] += 1
-            tally.update(str(filter_kind(f)) for f in question[3])
+            tally.update(str(filter_kind(f)) for f in question[3] or [("none", None)])
             if not same(question, dumper, their_answer, our_answer):
                 tell(asker, label, case, question, forms, dumper, judge)
                 return False
