@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/process_name.h"
 #include "agent/socket_way.h"
 #include "agent/sys.h"
 #include "agent/wire.h"
@@ -27,19 +28,25 @@ int handshake_connect(const struct config *config, uint64_t deadline_ns) {
         return fd;
 }
 
-/* argv[0] without folders. Return: its length. */
-static size_t own_name(char *name, size_t size) {
-        int fd = sys_open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-        long length = fd >= 0 ? sys_read(fd, name, size - 1) : 0;
-        const char *slash;
+/* @text: "" where the file cannot be read */
+static void read_text(const char *path, char *text, size_t size) {
+        int fd = sys_open(path, O_RDONLY | O_CLOEXEC);
+        long length = fd >= 0 ? sys_read(fd, text, size - 1) : 0;
 
         if (fd >= 0)
                 sys_close(fd);
-        name[length > 0 ? length : 0] = '\0';
-        slash = strrchr(name, '/');
-        if (slash && slash[1])
-                memmove(name, slash + 1, strlen(slash + 1) + 1);
-        return strlen(name);
+        text[length > 0 ? length : 0] = '\0';
+}
+
+/* Return: its length. */
+static size_t own_name(char *name, size_t size) {
+        char comm[32] = "";
+
+        read_text("/proc/self/cmdline", name, size);
+        if (strchr(name, ' '))
+                read_text("/proc/self/comm", comm, sizeof(comm));
+        comm[strcspn(comm, "\n")] = '\0';
+        return process_name_of(name, comm);
 }
 
 static ProtobufCBinaryData bytes_of(const void *data, size_t length) {

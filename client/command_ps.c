@@ -6,6 +6,7 @@
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/memory.h"
+#include "client/paragraph.h"
 #include "client/render.h"
 #include "client/request.h"
 #include "client/session.h"
@@ -14,6 +15,8 @@
 #include "client/text.h"
 #include "client/time_format.h"
 #include "client/names.h"
+#include "daemon/base/cleanup.h"
+#include "daemon/base/cleanup.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -105,7 +108,10 @@ static void finish(const struct ps *ps) {
                 return;
         }
         if (ps->n == 0) {
-                puts("No traced processes. 'tmctl run COMMAND' starts one, 'tmctl unit trace UNIT' traces a service.");
+                AUTO_FREE char *lines = paragraph_format("No traced processes. 'tmctl run COMMAND' starts one, 'tmctl "
+                                                         "unit trace UNIT' traces a service.",
+                                                         ps->terminal.width, 0);
+                puts(lines);
                 return;
         }
         table_print(ps->table, stdout, &ps->terminal);

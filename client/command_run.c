@@ -57,8 +57,13 @@ static int check_program(struct run *run, bool *traceablep) {
         AUTO_FREE char *culprit = NULL;
         enum elf_verdict verdict = program_check(run->path, getenv("PATH"), &culprit);
         *traceablep = verdict == ELF_OK;
-        if (*traceablep)
+        if (*traceablep) {
+                if (elf_is_go(run->path))
+                        message_note("%s is a Go program: the heap of Go itself is not traced, only what its C "
+                                     "libraries allocate",
+                                     run->options->arguments[0]);
                 return EXIT_CODE_DONE;
+        }
         AUTO_FREE char *why =
                 memory_format("cannot trace %s: %s %s", run->options->arguments[0], culprit, elf_verdict_text(verdict));
         return give_up_tracing(run, why);

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -110,6 +109,32 @@ enum elf_verdict elf_check(const char *path) {
         /* the kernel ignores these bits on scripts */
         bool privileged = (st.st_mode & (S_ISUID | S_ISGID)) || has_capabilities(fd);
         return verdict != ELF_NOT_ELF && privileged ? ELF_PRIVILEGED : verdict;
+}
+
+static bool has_section(Elf *elf, const char *wanted) {
+        Elf_Scn *section = NULL;
+        size_t names;
+        if (elf_getshdrstrndx(elf, &names) != 0)
+                return false;
+        while ((section = elf_nextscn(elf, section))) {
+                GElf_Shdr header;
+                const char *name = gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name) : NULL;
+                if (name && strcmp(name, wanted) == 0)
+                        return true;
+        }
+        return false;
+}
+
+bool elf_is_go(const char *path) {
+        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0)
+                return false;
+        elf_version(EV_CURRENT);
+        Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+        bool is_go = elf && elf_kind(elf) == ELF_K_ELF && has_section(elf, ".note.go.buildid");
+        if (elf)
+                elf_end(elf);
+        return is_go;
 }
 
 const char *elf_verdict_text(enum elf_verdict verdict) {

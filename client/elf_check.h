@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
+
 /* Can the agent be preloaded into this program? Said before it starts, instead of finding nothing afterwards. */
 
 enum elf_verdict {
@@ -20,6 +22,9 @@ enum elf_verdict {
 /** elf_check() - look at the file @path
  * Return: what stands in the way, first thing first. */
 enum elf_verdict elf_check(const char *path);
+
+/** elf_is_go() - whether the Go toolchain made @path: its own heap does not come from malloc */
+bool elf_is_go(const char *path);
 
 /** elf_verdict_text() - "is statically linked": the predicate of a sentence about the program */
 const char *elf_verdict_text(enum elf_verdict verdict);

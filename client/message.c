@@ -4,11 +4,27 @@
 
 #include "client/message.h"
 
+#include "client/paragraph.h"
+#include "client/terminal.h"
+#include "daemon/base/cleanup.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MESSAGE_MAX_BYTES 4096 /* longer ones are cut */
+
+static void write_line(const char *line) {
+        struct terminal terminal;
+        terminal_init(&terminal, STDERR_FILENO, COLOR_NEVER);
+        AUTO_FREE char *lines = paragraph_format(line, terminal.width, 2);
+        size_t length = strlen(lines);
+        lines[length++] = '\n'; /* in the place of its NUL */
+        ssize_t ignored = write(STDERR_FILENO, lines, length);
+        (void)ignored;
+}
 
 static void message_line(const char *format, va_list ap) {
         char line[MESSAGE_MAX_BYTES] = "tmctl: ";
@@ -22,9 +38,8 @@ static void message_line(const char *format, va_list ap) {
                 if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
                         line[i] = '?';
         }
-        line[length++] = '\n';
-        ssize_t ignored = write(STDERR_FILENO, line, length);
-        (void)ignored;
+        line[length] = '\0';
+        write_line(line);
 }
 
 void message_error(const char *format, ...) {

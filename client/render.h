@@ -24,7 +24,14 @@ struct render {
 void render_init(struct render *render, const struct options *options);
 void render_deinit(struct render *render);
 
+/** render_sentence() - a line that is broken between words where the terminal ends
+ * @indent: of the lines below the first */
+void render_sentence(const struct render *render, enum style style, const char *text, size_t indent);
+
 /* ---- render_place.c: where in the code ---- */
+
+/** render_place_least() - columns that a place takes when only its folders are cut away */
+size_t render_place_least(const Tracemallocd__Control__Frame *frame);
 
 /** render_place() - "a.py:3", "libfoo.so.1 (function)", "a.py:0"
  * @width: columns to fit, the path and then the function is cut in the middle; 0: as long as it is

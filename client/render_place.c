@@ -13,6 +13,7 @@
 
 #define PATH_WIDTH_MIN     16 /* room for a file name even where it breaks the line */
 #define FUNCTION_WIDTH_MIN 16
+#define TRACEBACK_PATH_MIN 24 /* a long function leaves that much to the path */
 
 static bool shows_function(const Tracemallocd__Control__Frame *f) {
         return f->lineno == 0 && (f->has_function || f->has_offset);
@@ -32,6 +33,12 @@ static void shorten(char **textp, size_t width) {
         *textp = shorter;
 }
 
+static void shorten_path(char **pathp, size_t width) {
+        char *shorter = text_shorten_path(*pathp, width);
+        free(*pathp);
+        *pathp = shorter;
+}
+
 static size_t room(size_t width, size_t taken, size_t least) {
         return width > taken + least ? width - taken : least;
 }
@@ -41,7 +48,7 @@ static char *place_with_function(const Tracemallocd__Control__Frame *f, char **p
         const size_t around = strlen(" ()");
         if (width > 0 && text_width(*pathp) + text_width(function) + around > width) {
                 /* a file name alone says nearly as much as its path; half a function says little */
-                shorten(pathp, room(width, text_width(function) + around, PATH_WIDTH_MIN));
+                shorten_path(pathp, room(width, text_width(function) + around, PATH_WIDTH_MIN));
                 shorten(&function, room(width, text_width(*pathp) + around, FUNCTION_WIDTH_MIN));
         }
         return memory_format("%s (%s)", *pathp, function);
@@ -54,8 +61,16 @@ char *render_place(const Tracemallocd__Control__Frame *f, size_t width) {
         char line[24];
         int n = snprintf(line, sizeof line, ":%" PRIu64, f->lineno);
         if (width > 0)
-                shorten(&path, room(width, (size_t)n, PATH_WIDTH_MIN));
+                shorten_path(&path, room(width, (size_t)n, PATH_WIDTH_MIN));
         return memory_format("%s%s", path, line);
+}
+
+size_t render_place_least(const Tracemallocd__Control__Frame *f) {
+        AUTO_FREE char *whole = render_place(f, 0);
+        AUTO_FREE char *path = text_display(f->filename.data, f->filename.len);
+        const char *slash = strrchr(path, '/');
+        size_t folders = slash ? text_width(path) - text_width(slash) : 0, mark = strlen("...");
+        return text_width(whole) - (folders > mark ? folders - mark : 0);
 }
 
 void render_source(const struct render *r, const Tracemallocd__Control__Frame *f, int indent) {
@@ -70,10 +85,13 @@ void render_source(const struct render *r, const Tracemallocd__Control__Frame *f
                 terminal_end(&r->terminal, STYLE_FAINT));
 }
 
-static char *in_function(const Tracemallocd__Control__Frame *f) {
+/* @width: columns for it; 0: no limit. Names of C++ and Rust have their types in them, and are longer than a line. */
+static char *in_function(const Tracemallocd__Control__Frame *f, size_t width) {
         if (!f->has_function)
                 return memory_copy("", 0);
         AUTO_FREE char *function = text_display(f->function.data, f->function.len);
+        if (width > 0)
+                shorten(&function, room(width, strlen(", in "), FUNCTION_WIDTH_MIN));
         return memory_format(", in %s", function);
 }
 
@@ -85,10 +103,12 @@ static void render_frame(const struct render *r, const Tracemallocd__Control__Fr
                 return;
         }
         AUTO_FREE char *path = text_display(f->filename.data, f->filename.len);
-        AUTO_FREE char *function = in_function(f);
         AUTO_FREE char *line = memory_format("\", line %" PRIu64, f->lineno);
+        size_t around = strlen("  File \"") + strlen(line);
+        size_t path_least = text_width(path) < TRACEBACK_PATH_MIN ? text_width(path) : TRACEBACK_PATH_MIN;
+        AUTO_FREE char *function = in_function(f, width > 0 ? room(width, around + path_least, 1) : 0);
         if (width > 0)
-                shorten(&path, room(width, strlen("  File \"") + strlen(line) + text_width(function), PATH_WIDTH_MIN));
+                shorten_path(&path, room(width, around + text_width(function), PATH_WIDTH_MIN));
         fprintf(r->out, "  File \"%s%s%s\n", path, line, function);
         render_source(r, f, 4);
 }

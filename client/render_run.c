@@ -20,7 +20,7 @@
 #define CHILDREN_SHOWN 5
 
 static const struct table_column columns[] = {
-        {.heading = "CHILD", .right = 1},
+        {.heading = "PID", .right = 1},
         {.heading = "NAME", .stretches = 1},
         {.heading = "NEVER FREED", .right = 1},
         {.heading = "SNAPSHOT", .right = 1},
@@ -72,32 +72,78 @@ static char *size_and_count(uint64_t size, uint64_t count) {
 }
 
 /* The command to type: the daemon is to be the same. */
-static void stats_command(FILE *out, const struct options *o, int64_t snapshot) {
+static void stats_command(FILE *out, const struct options *o, int64_t snapshot, const char *what) {
         fprintf(out, "tmctl stats %" PRId64, snapshot);
         if (o->runtime_dir)
                 fprintf(out, " --runtime-dir %s", o->runtime_dir);
         else if (o->system || o->user)
                 fputs(o->system ? " --system" : " --user", out);
+        fprintf(out, " (%s)", what);
 }
 
-static void next_line(FILE *out, const struct options *o, const Tracemallocd__Control__RunProcess *p) {
-        fprintf(out, "  %-12s ", "next");
-        if (p->exit_snapshot != 0) {
-                stats_command(out, o, p->exit_snapshot);
-                fputs(" (by line, what was never freed)", out);
-        } else if (p->peak_snapshot != 0) {
-                stats_command(out, o, p->peak_snapshot);
-                fputs(" (by line, what made the peak)", out);
+/* The snapshot that answers more comes first: a server that leaks ends near its peak, a job has freed nearly everything
+ * when it ends. Where both would say much the same, one is enough. */
+static void next_commands(FILE *out, const struct options *o, const Tracemallocd__Control__RunProcess *p) {
+        uint64_t live = p->process->live_size, peak = p->process->peak_size;
+        bool has_exit = p->exit_snapshot != 0 && (live > 0 || p->peak_snapshot == 0);
+        bool has_peak = p->peak_snapshot != 0 && (!has_exit || live < peak - peak / 10);
+        if (!has_peak) {
+                stats_command(out, o, p->exit_snapshot, "by line, what was never freed");
+        } else if (!has_exit) {
+                stats_command(out, o, p->peak_snapshot, "by line, what made the peak");
         } else {
+                bool peak_first = live < peak / 2;
+                stats_command(out, o, peak_first ? p->peak_snapshot : p->exit_snapshot,
+                              peak_first ? "the peak" : "never freed");
+                fputs(", ", out);
+                stats_command(out, o, peak_first ? p->exit_snapshot : p->peak_snapshot,
+                              peak_first ? "never freed" : "the peak");
+        }
+}
+
+/* What it held at its end says something of a process that ended, not of one that became another by exec. */
+static void next_command_of_child(FILE *out, const struct options *o, const Tracemallocd__Control__RunProcess *p) {
+        AUTO_FREE char *name = text_display(p->process->name.data, p->process->name.len);
+        AUTO_FREE char *never_freed = memory_format("by line, what %s never freed", name);
+        AUTO_FREE char *peak = memory_format("by line, the peak of %s", name);
+        bool execed = p->ended_by.len == strlen("exec") && memcmp(p->ended_by.data, "exec", p->ended_by.len) == 0;
+        bool by_exit = p->exit_snapshot != 0 &&
+                       (p->peak_snapshot == 0 || (!execed && p->process->live_size >= p->process->peak_size / 2));
+        stats_command(out, o, by_exit ? p->exit_snapshot : p->peak_snapshot, by_exit ? never_freed : peak);
+}
+
+/* Where the command only started others, like a compiler's driver or a script, the memory is theirs. */
+static const Tracemallocd__Control__RunProcess *most_interesting(Tracemallocd__Control__RunProcess *const *processes,
+                                                                 size_t n) {
+        const Tracemallocd__Control__RunProcess *best = processes[0];
+        for (size_t i = 1; i < n; i++) {
+                const Tracemallocd__Control__RunProcess *p = processes[i];
+                bool stored = p->exit_snapshot != 0 || p->peak_snapshot != 0;
+                if (stored && p->process->peak_size / 2 > processes[0]->process->peak_size &&
+                    p->process->peak_size > best->process->peak_size)
+                        best = p;
+        }
+        return best;
+}
+
+static void next_line(FILE *out, const struct options *o, Tracemallocd__Control__RunProcess *const *processes,
+                      size_t n) {
+        const Tracemallocd__Control__RunProcess *p = most_interesting(processes, n);
+        fprintf(out, "  %-12s ", "next");
+        if (p != processes[0])
+                next_command_of_child(out, o, p);
+        else if (p->exit_snapshot != 0 || p->peak_snapshot != 0)
+                next_commands(out, o, p);
+        else
                 fputs(o->no_exit_snapshot ? "nothing is stored with --no-exit-snapshot"
                                           : "nothing was stored; the daemon's log says why",
                       out);
-        }
         fputc('\n', out);
 }
 
 static void command_lines(FILE *out, const struct terminal *t, const struct options *o, const struct child *child,
-                          const Tracemallocd__Control__RunProcess *p) {
+                          Tracemallocd__Control__RunProcess *const *processes, size_t n) {
+        const Tracemallocd__Control__RunProcess *p = processes[0];
         AUTO_FREE char *allocated = size_and_count(p->allocated_size, p->allocated_count);
         AUTO_FREE char *live = size_and_count(p->process->live_size, p->process->live_count);
         AUTO_FREE char *peak = size_text(p->process->peak_size);
@@ -107,7 +153,7 @@ static void command_lines(FILE *out, const struct terminal *t, const struct opti
                 amount_line(out, "allocated", allocated, "", 0);
         amount_line(out, "never freed", live, "exit", p->exit_snapshot);
         amount_line(out, "peak", peak, "peak", p->peak_snapshot);
-        next_line(out, o, p);
+        next_line(out, o, processes, n);
 }
 
 static void inexact_line(FILE *out, const struct terminal *t, const Tracemallocd__Control__RunProcess *p) {
@@ -171,8 +217,8 @@ static void children_table(FILE *out, const struct terminal *t, Tracemallocd__Co
         table_print(table, out, t);
         table_free(table);
         if (shown < n_all)
-                fprintf(out, "  ... the %zu largest of %zu children; 'tmctl list' shows all their snapshots\n", shown,
-                        n_all);
+                fprintf(out, "  ... the %zu largest of %zu; an exec begins another row; 'tmctl list' shows all\n",
+                        shown, n_all);
 }
 
 void render_run(FILE *out, const struct options *o, const struct child *child, const char *command,
@@ -182,7 +228,7 @@ void render_run(FILE *out, const struct options *o, const struct child *child, c
         size_t n_all = n > 0 && processes[0]->others > n ? processes[0]->others : n;
         bool traced = n > 0 && is_command(processes[0], child);
         if (traced) {
-                command_lines(out, &terminal, o, child, processes[0]);
+                command_lines(out, &terminal, o, child, processes, n);
                 inexact_line(out, &terminal, processes[0]);
                 untraced_line(out, &terminal, processes[0]);
         } else {

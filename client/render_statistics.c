@@ -44,21 +44,29 @@ static char *row_sizes(const struct terminal *t, const Tracemallocd__Control__St
         return whole;
 }
 
+static void heading_line(const struct render *r, const char *which, const char *what, const char *phrase) {
+        AUTO_FREE char *line = memory_format("%s%s%s", which, what, phrase);
+        render_sentence(r, STYLE_PLAIN, line, strlen(which) > 0 ? strlen(which) : 2);
+}
+
 void render_statistics_heading(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h,
                                const char *old, const char *snapshot) {
         AUTO_FREE char *new_phrase = render_snapshot_phrase(h->snapshot, snapshot);
         const char *what = r->options->allocated ? "Everything allocated until " : "";
         if (old) {
                 AUTO_FREE char *old_phrase = render_snapshot_phrase(h->old, old);
-                fprintf(r->out, "Old: %s%s\nNew: %s%s\n\n", what, old_phrase, what, new_phrase);
+                heading_line(r, "Old: ", what, old_phrase);
+                heading_line(r, "New: ", what, new_phrase);
         } else {
-                if (!what[0])
+                /* the name of a set or list is written as the user wrote it */
+                if (!what[0] && strncmp(new_phrase, snapshot, strlen(snapshot)) != 0)
                         new_phrase[0] = (char)toupper((unsigned char)new_phrase[0]);
-                fprintf(r->out, "%s%s\n\n", what, new_phrase);
+                heading_line(r, "", what, new_phrase);
         }
+        fputc('\n', r->out);
 }
 
-#define PLACE_WIDTH_MIN 32 /* shortened to less, a path is a riddle: then the sizes go on a line of their own */
+#define PLACE_WIDTH_MIN 32 /* shortened to less, a place is a riddle: then the sizes go on a line of their own */
 
 /* Columns that the place of a row may take. 0: no limit. *brokenp: the sizes do not fit behind it. */
 static size_t place_width(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff,
@@ -72,7 +80,8 @@ static size_t place_width(const struct render *r, const Tracemallocd__Control__S
         size_t taken = strlen(": ") + strlen(sizes), width = r->terminal.width;
         if (text_width(place) + taken <= width)
                 return width - taken;
-        *brokenp = width < taken + PLACE_WIDTH_MIN;
+        size_t least = render_place_least(row->traceback[row->n_traceback - 1]);
+        *brokenp = width < taken + (least > PLACE_WIDTH_MIN ? least : PLACE_WIDTH_MIN);
         return *brokenp ? width - strlen(":") : width - taken;
 }
 
@@ -98,25 +107,28 @@ static uint64_t lost_events(const Tracemallocd__Control__StatisticsHeader *h) {
 }
 
 static void render_inexact(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
-        fputs(terminal_begin(&r->terminal, STYLE_WARNING), r->out);
         uint64_t lost = lost_events(h);
-        if (lost > 0)
-                fprintf(r->out, "Inexact: %" PRIu64 " events were lost, so sizes and counts may be off.", lost);
-        else
-                fputs("Inexact: tracing did not see every event, so sizes and counts may be off.", r->out);
-        fprintf(r->out, "%s\n", terminal_end(&r->terminal, STYLE_WARNING));
+        AUTO_FREE char *what = lost > 0 ? memory_format("%" PRIu64 " events were lost", lost)
+                                        : memory_format("tracing did not see every event");
+        AUTO_FREE char *sentence = memory_format("Inexact: %s, so sizes and counts may be off.", what);
+        render_sentence(r, STYLE_WARNING, sentence, 2);
 }
 
 static void render_without_lines(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
         size_t n = h->n_without_lines < MODULES_NAMED_MAX ? h->n_without_lines : MODULES_NAMED_MAX;
-        fputs("No line information: ", r->out);
+        char *line = memory_copy("No line information:", strlen("No line information:"));
         for (size_t i = 0; i < n; i++) {
                 AUTO_FREE char *name = text_display(h->without_lines[i].data, h->without_lines[i].len);
-                fprintf(r->out, "%s%s", i ? ", " : "", name);
+                AUTO_FREE char *shorter = line;
+                line = memory_format("%s%s %s", shorter, i ? "," : "", name);
         }
-        if (h->n_without_lines > n)
-                fprintf(r->out, " and %zu more", h->n_without_lines - n);
-        fputs(".\nInstall their -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5).\n", r->out);
+        AUTO_FREE char *list = line;
+        AUTO_FREE char *more =
+                h->n_without_lines > n ? memory_format(" and %zu more", h->n_without_lines - n) : memory_copy("", 0);
+        AUTO_FREE char *sentence = memory_format("%s%s.", list, more);
+        render_sentence(r, STYLE_PLAIN, sentence, 2);
+        fprintf(r->out, "Install %s or set debuginfod_urls in tracemallocd.conf(5).\n",
+                h->n_without_lines == 1 ? "its -dbgsym package" : "their -dbgsym packages");
 }
 
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,

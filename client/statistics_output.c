@@ -49,7 +49,7 @@ static void print_row(struct statistics_output *s, const Tracemallocd__Control__
                 json_print(stdout, json_statistic(row, s->old != NULL));
         } else {
                 render_statistic(&s->render, row, s->old != NULL);
-                wrapper_hint_add(&s->hint, row);
+                wrapper_hint_add(&s->hint, row, s->options, s->old != NULL);
         }
         s->n_rows++;
 }

@@ -147,18 +147,29 @@ static const char *skip_points(const char *text, size_t n) {
         return text;
 }
 
-char *text_shorten(const char *text, size_t width) {
+/* @least: columns of the end that stay if there is room for them */
+static char *shorten(const char *text, size_t width, size_t least) {
         size_t have = text_width(text);
         if (width < SHORTEN_WIDTH_MIN)
                 width = SHORTEN_WIDTH_MIN;
         if (have <= width)
                 return memory_copy(text, strlen(text));
-        /* the end says more than the beginning: a path's file name */
         size_t keep = width - strlen(SHORTEN_MARK);
         size_t tail = keep * 2 / 3;
+        if (tail < least && least <= keep)
+                tail = least;
         size_t head = keep - tail;
         const char *head_end = skip_points(text, head);
         return memory_format("%.*s" SHORTEN_MARK "%s", (int)(head_end - text), text, skip_points(text, have - tail));
+}
+
+char *text_shorten(const char *text, size_t width) {
+        return shorten(text, width, 0);
+}
+
+char *text_shorten_path(const char *path, size_t width) {
+        const char *slash = strrchr(path, '/');
+        return shorten(path, width, slash ? text_width(slash) : 0);
 }
 
 void text_cut(char *text, size_t width) {

@@ -29,3 +29,6 @@ void text_cut(char *text, size_t width);
  * @width: under 8 counts as 8
  * Return: NUL-terminated, the caller frees. */
 char *text_shorten(const char *text, size_t width);
+
+/** text_shorten_path() - the same, but the file name stays whole for as long as it fits: "/us.../libfoo.so.1" */
+char *text_shorten_path(const char *path, size_t width);

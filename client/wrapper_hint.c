@@ -11,10 +11,18 @@
 #include <fnmatch.h>
 #include <string.h>
 
-#define CXX_HEADERS "*/include/c++/*"
+/* Libraries whose every function only allocates for others. */
+static const struct {
+        const char *pattern, *name;
+} files[] = {
+        {"*/include/c++/*", "A header of the C++ library"},
+        {"*/libstdc++.so*", "The C++ library"},
+        {"/rustc/*", "The Rust library"},
+};
+#define N_FILES (sizeof files / sizeof files[0])
 
-/* Of functions: zmalloc, g_malloc0, CRYPTO_zalloc, QArrayData::allocate; strdup and its like */
-static const char *const functions[] = {"*alloc*", "*Alloc*", "*str*dup*"};
+/* Of functions: zmalloc, g_malloc0, CRYPTO_zalloc, QArrayData::allocate, ngx_memalign; strdup and its like */
+static const char *const functions[] = {"*alloc*", "*Alloc*", "*memalign*", "*str*dup*"};
 #define N_FUNCTIONS (sizeof functions / sizeof functions[0])
 
 /* @option, @example: taken */
@@ -48,27 +56,77 @@ static void look_at_function(struct wrapper_hint *h, const Tracemallocd__Control
         }
 }
 
-void wrapper_hint_add(struct wrapper_hint *h, const Tracemallocd__Control__StatisticRow *row) {
-        if (h->n_rows++ >= WRAPPER_HINT_ROWS || row->n_traceback == 0)
+/* Return: whether it is one of those. */
+static bool look_at_file(struct wrapper_hint *h, const Tracemallocd__Control__Frame *frame) {
+        AUTO_FREE char *file = text_display(frame->filename.data, frame->filename.len);
+        for (size_t i = 0; i < N_FILES; i++) {
+                if (fnmatch(files[i].pattern, file, 0) != 0)
+                        continue;
+                note(h, memory_format("--skip '%s'", files[i].pattern),
+                     memory_copy(files[i].name, strlen(files[i].name)));
+                return true;
+        }
+        return false;
+}
+
+/* What the rows are ordered by. */
+static uint64_t weight(const Tracemallocd__Control__StatisticRow *row, bool diff) {
+        if (!diff)
+                return row->size;
+        return row->size_diff < 0 ? -(uint64_t)row->size_diff : (uint64_t)row->size_diff;
+}
+
+void wrapper_hint_add(struct wrapper_hint *h, const Tracemallocd__Control__StatisticRow *row, const struct options *o,
+                      bool diff) {
+        /* of somebody who skips already, only what comes first all the same is worth another word */
+        bool asked = o->skip.n + o->skip_functions.n > 0;
+        if (h->n_rows++ >= (asked ? 1 : WRAPPER_HINT_ROWS) || row->n_traceback == 0)
+                return;
+        if (h->n_rows == 1)
+                h->heaviest = weight(row, diff);
+        if (weight(row, diff) < h->heaviest / 10) /* nobody looks at that row */
                 return;
         const Tracemallocd__Control__Frame *frame = row->traceback[row->n_traceback - 1];
-        AUTO_FREE char *file = text_display(frame->filename.data, frame->filename.len);
-        if (fnmatch(CXX_HEADERS, file, 0) == 0)
-                note(h, memory_format("--skip '%s'", CXX_HEADERS), memory_format("A header of the C++ library"));
-        else if (frame->has_function)
+        if (!look_at_file(h, frame) && frame->has_function)
                 look_at_function(h, frame);
+}
+
+/* @option: "--skip 'PATTERN'" */
+static bool is_given(const struct text_list *patterns, const char *option) {
+        const char *pattern = strchr(option, '\'') + 1;
+        for (size_t i = 0; i < patterns->n; i++) {
+                size_t length = strlen(patterns->items[i]);
+                if (strncmp(pattern, patterns->items[i], length) == 0 && strcmp(pattern + length, "'") == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* " --skip '...' --skip-function '...'" of what the command does not have yet */
+static char *new_options(const struct wrapper_hint *h, const struct options *o) {
+        char *all = memory_copy("", 0);
+        for (unsigned i = 0; i < h->n_options; i++) {
+                if (is_given(&o->skip, h->options[i]) || is_given(&o->skip_functions, h->options[i]))
+                        continue;
+                AUTO_FREE char *before = all;
+                all = memory_format("%s %s", before, h->options[i]);
+        }
+        return all;
 }
 
 void wrapper_hint_print(const struct wrapper_hint *h, const struct render *r) {
         const struct options *o = r->options;
-        bool asked = o->skip.n + o->skip_functions.n > 0;
-        if (h->n_options == 0 || asked || o->cumulative || o->group_by == GROUP_BY_TRACEBACK)
+        if (h->n_options == 0 || o->cumulative || o->group_by == GROUP_BY_TRACEBACK)
                 return;
-        fprintf(r->out, "%s%s allocates for others. Its callers:", terminal_begin(&r->terminal, STYLE_FAINT),
-                h->example);
-        for (unsigned i = 0; i < h->n_options; i++)
-                fprintf(r->out, " %s", h->options[i]);
-        fprintf(r->out, "%s\n", terminal_end(&r->terminal, STYLE_FAINT));
+        bool asked = o->skip.n + o->skip_functions.n > 0;
+        AUTO_FREE char *options = new_options(h, o);
+        AUTO_FREE char *sentence =
+                memory_format("%s allocates for others. Its callers:%s", h->example, asked ? " also" : "");
+        size_t width = r->terminal.width;
+        bool broken = width > 0 && text_width(sentence) + text_width(options) > width;
+        if (options[0])
+                fprintf(r->out, "%s%s%s%s%s\n", terminal_begin(&r->terminal, STYLE_FAINT), sentence,
+                        broken ? "\n " : "", options, terminal_end(&r->terminal, STYLE_FAINT));
 }
 
 void wrapper_hint_deinit(struct wrapper_hint *h) {

@@ -10,12 +10,14 @@
 
 struct wrapper_hint {
         unsigned n_rows, n_options;
+        uint64_t heaviest;                /* the first row's size, or the absolute of its difference */
         char *options[WRAPPER_HINT_ROWS]; /* [n_options] "--skip-function '*alloc*'"; heap */
         char *example;                    /* the first such function or file; heap */
 };
 
-/** wrapper_hint_add() - look at the next row */
-void wrapper_hint_add(struct wrapper_hint *hint, const Tracemallocd__Control__StatisticRow *row);
+/** wrapper_hint_add() - look at the next row. @diff: of compare */
+void wrapper_hint_add(struct wrapper_hint *hint, const Tracemallocd__Control__StatisticRow *row,
+                      const struct options *options, bool diff);
 
 /** wrapper_hint_print() - a line, or nothing */
 void wrapper_hint_print(const struct wrapper_hint *hint, const struct render *render);

@@ -130,7 +130,8 @@ static void attach(struct feed *feed, const struct feed_options *options) {
                 feed->parent = options->parent;
                 feed->fork_token = options->fork_token;
                 feed->parent_id = options->parent->id;
-                feed->parent_position = feed_position(options->parent);
+                /* one that finishes is still being read; how far it gets only its worker knows */
+                feed->parent_position = options->parent->finishing ? UINT64_MAX : feed_position(options->parent);
         }
         feed_commit(feed);
         atomic_store(&feed->gauges.exact, image_is_exact(&feed->image) && !options->parent);

@@ -114,7 +114,7 @@ struct feed {
         struct feed *parent;
         struct image_fork *fork;
         uint32_t fork_token;
-        uint64_t parent_id, parent_position;
+        uint64_t parent_id, parent_position;   /* up to which its fork may come; UINT64_MAX: up to its end */
         struct feed_notice_job *broken_notice; /* made beforehand: it must not fail */
 };
 

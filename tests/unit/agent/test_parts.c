@@ -16,6 +16,7 @@
 #include "agent/config.h"
 #include "agent/epoch.h"
 #include "agent/object.h"
+#include "agent/process_name.h"
 #include "agent/thread.h"
 #include "proto/agent.pb-c.h"
 
@@ -415,12 +416,37 @@ START_TEST(a_child_has_its_parents_nodes_and_modules)
 }
 END_TEST
 
+static void expect_name(const char *title, const char *comm, const char *name) {
+        char text[128];
+
+        strcpy(text, title);
+        ck_assert_uint_eq(process_name_of(text, comm), strlen(name));
+        ck_assert_str_eq(text, name);
+}
+
+START_TEST(a_process_is_called_by_its_program_whatever_its_title_says)
+{
+        expect_name("/usr/sbin/nginx", "nginx", "nginx");
+        expect_name("nginx: worker process", "nginx", "nginx");
+        expect_name("nginx: master process /usr/sbin/nginx -c /etc/nginx/nginx.conf", "nginx", "nginx");
+        expect_name("/usr/bin/redis-server 127.0.0.1:6379", "redis-server", "redis-server");
+        expect_name("/usr/sbin/a-very-long-program-name now", "a-very-long-pro", "a-very-long-program-name");
+        expect_name("/opt/My Programs/editor", "editor", "editor");
+        expect_name("two words", "", "two words");
+        expect_name("-bash", "bash", "-bash");
+        expect_name("dir/", "dir", "dir/");
+        expect_name(": odd", "odd", ": odd");
+        expect_name("", "true", "");
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("parts");
         TCase *tcase = tcase_create("parts");
         SRunner *runner;
         int failed;
 
+        tcase_add_test(tcase, a_process_is_called_by_its_program_whatever_its_title_says);
         tcase_add_test(tcase, an_empty_environment_gives_the_defaults);
         tcase_add_test(tcase, variables_are_read);
         tcase_add_test(tcase, nonsense_counts_as_absent);

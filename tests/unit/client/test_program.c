@@ -207,6 +207,20 @@ START_TEST(programs_are_found_as_execvp_does)
 }
 END_TEST
 
+START_TEST(programs_of_go_are_known_by_their_note)
+{
+        shell("echo 'int main(void) { return 0; }' >c.c && gcc -o c c.c && gcc -o go -x c - <<'END'\n"
+              "char note[] __attribute__((section(\".note.go.buildid\"))) = \"id\";\n"
+              "int main(void) { return !note[0]; }\n"
+              "END");
+        ck_assert(elf_is_go(path_of("go")));
+        expect(path_of("go"), ELF_OK);
+        ck_assert(!elf_is_go(path_of("c")));
+        ck_assert(!elf_is_go(path_of("c.c")));
+        ck_assert(!elf_is_go(path_of("absent")));
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("program");
         TCase *tc = tcase_create("program");
@@ -223,6 +237,7 @@ int main(void) {
         tcase_add_test(tc, scripts_are_judged_by_their_interpreter);
         tcase_add_test(tc, damaged_files_are_harmless);
         tcase_add_test(tc, programs_are_found_as_execvp_does);
+        tcase_add_test(tc, programs_of_go_are_known_by_their_note);
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);
         srunner_run_all(runner, CK_NORMAL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "client/paragraph.h"
 #include "client/text.h"
 
 #include <check.h>
@@ -96,6 +97,40 @@ START_TEST(shortening_keeps_both_ends)
 }
 END_TEST
 
+static void expect_short_path(const char *path, size_t width, const char *expected) {
+        char *shorter = text_shorten_path(path, width);
+        ck_assert_str_eq(shorter, expected);
+        free(shorter);
+}
+
+START_TEST(of_a_path_the_file_name_stays)
+{
+        expect_short_path("/usr/lib/libfoo.so.1", 20, "/usr/lib/libfoo.so.1");
+        expect_short_path("/usr/lib/libfoo.so.1", 16, "/.../libfoo.so.1");
+        expect_short_path("/usr/lib/libfoo.so.1", 10, "/us...so.1"); /* where it has room */
+        expect_short_path("no-folder-at-all.c", 12, "no-...-all.c");
+}
+END_TEST
+
+static void expect_paragraph(const char *text, size_t width, const char *expected) {
+        char *lines = paragraph_format(text, width, 2);
+        ck_assert_str_eq(lines, expected);
+        free(lines);
+}
+
+START_TEST(sentences_break_between_words)
+{
+        expect_paragraph("one two three", 0, "one two three");
+        expect_paragraph("one two three", 13, "one two three");
+        expect_paragraph("one two three", 12, "one two\n  three");
+        expect_paragraph("one two three", 1, "one\n  two\n  three");
+        expect_paragraph("caf\xc3\xa9 noir", 9, "caf\xc3\xa9 noir");
+        expect_paragraph("it doesn't break 'tmctl run a b' here", 20, "it doesn't break\n  'tmctl run a b'\n  here");
+        expect_paragraph("an open 'quote is none", 12, "an open\n  'quote is\n  none");
+        expect_paragraph("", 5, "");
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("text");
         TCase *tc = tcase_create("text");
@@ -104,6 +139,8 @@ int main(void) {
         tcase_add_test(tc, json_escapes_what_json_must);
         tcase_add_test(tc, display_never_drives_a_terminal);
         tcase_add_test(tc, shortening_keeps_both_ends);
+        tcase_add_test(tc, of_a_path_the_file_name_stays);
+        tcase_add_test(tc, sentences_break_between_words);
         tcase_add_test(tc, cutting_leaves_the_end_away);
         suite_add_tcase(suite, tc);
         SRunner *runner = srunner_create(suite);

@@ -417,9 +417,9 @@ START_TEST(run_says_what_was_never_freed)
         has(err, "  allocated    512 MiB in 1234567 blocks\n");
         has(err, "  never freed  10.0 KiB in 2 blocks               exit snapshot 17\n");
         has(err, "  peak         100 KiB                            peak snapshot 18\n");
-        has(err, "  next         tmctl stats 17 (by line, what was never freed)\n");
-        has(err, "CHILD  NAME");
-        has(err, "   77  caf\\xe9");
+        has(err, "  next         tmctl stats 18 (the peak), tmctl stats 17 (never freed)\n");
+        has(err, "PID  NAME");
+        has(err, " 77  caf\\xe9");
         has(err, "exit 0, inexact");
 }
 END_TEST

@@ -489,6 +489,21 @@ START_TEST(child_of_a_dead_parent_still_gets_its_blocks)
 }
 END_TEST
 
+START_TEST(child_that_greets_while_its_dead_parent_is_read_gets_its_blocks)
+{
+        for (uint64_t i = 0; i < 1000; i++)
+                put_alloc(0x1000 + 16 * i, 2);
+        writer_put(&writer, RECORD_FORK, 0, 7, 0, 0, 0);
+        struct answer answer = {};
+        ck_assert_int_eq(feed_finish(feed, 0, NULL, on_finished, &answer), 0);
+        struct feed *child = open_child(7);
+        expect_live(child, 2000, 1000);
+        ck_assert(feed_gauges(child)->exact);
+        run_until(&answer.come);
+        close_child(child);
+}
+END_TEST
+
 START_TEST(parent_freed_right_after_the_child_came_leaves_it_its_blocks)
 {
         put_alloc(0x1000, 10);
@@ -713,6 +728,7 @@ int main(void) {
         tcase_add_test(ring, child_of_a_dead_parent_still_gets_its_blocks);
         tcase_add_test(ring, parent_freed_right_after_the_child_came_leaves_it_its_blocks);
         tcase_add_test(ring, child_with_an_unknown_token_starts_empty_and_inexact);
+        tcase_add_test(ring, child_that_greets_while_its_dead_parent_is_read_gets_its_blocks);
         tcase_add_test(ring, dropped_fork_is_gone);
         tcase_add_test(ring, bad_descriptors_are_refused_with_a_reason_and_closed);
         tcase_add_test(ring, snapshots_under_load_are_consistent_and_nothing_is_lost);
