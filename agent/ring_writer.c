@@ -74,6 +74,7 @@ void ring_report_lost(struct ring_writer *ring) {
         }
         ring_store(ring, position + 8, lost, memory_order_relaxed);
         ring_store(ring, position, record_header(RECORD_LOST, position >> ring->log2_size, 0, 0), memory_order_release);
+        ring_tell_fill(ring, position, 16);
         atomic_store(&ring->gave_up, 0);
 }
 

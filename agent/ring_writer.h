@@ -92,6 +92,15 @@ static inline void ring_store(struct ring_writer *ring, uint64_t position, uint6
         atomic_store_explicit(&ring->data[(position >> 3) & ring->word_mask], word, order);
 }
 
+/** ring_tell_fill() - after a reservation: wake the reader if it passed its mark */
+static inline void ring_tell_fill(struct ring_writer *ring, uint64_t position, unsigned length) {
+        const struct ring_control *control = atomic_load_explicit(&ring->control, memory_order_relaxed);
+        uint64_t mark = atomic_load_explicit(&control->fill_mark, memory_order_relaxed);
+
+        if (__builtin_expect(mark - position - 1 < length, 0)) /* position < mark <= position + length */
+                ring_wake_reader(ring);
+}
+
 /** ring_put() - append one record
  * @room: enum ring_room; @header: record_header() with lap 0
  * @n_words: record_words() of its type, a constant; words beyond it are not written
@@ -100,7 +109,7 @@ static inline void ring_store(struct ring_writer *ring, uint64_t position, uint6
 static inline uint64_t ring_put(struct ring_writer *ring, unsigned room, unsigned n_words, uint64_t header, uint64_t a,
                                 uint64_t b, uint64_t c) {
         unsigned length = n_words * 8;
-        uint64_t position, mark;
+        uint64_t position;
 
         if (__builtin_expect(atomic_load_explicit(&ring->lost_unreported, memory_order_relaxed) != 0, 0))
                 ring_report_lost(ring);
@@ -119,10 +128,7 @@ static inline uint64_t ring_put(struct ring_writer *ring, unsigned room, unsigne
          * nanoseconds, for which the next reservation, a locked instruction, would wait. */
         __builtin_prefetch(&ring->data[((position + RING_PREFETCH_BYTES) >> 3) & ring->word_mask], 1);
 
-        mark = atomic_load_explicit(&atomic_load_explicit(&ring->control, memory_order_relaxed)->fill_mark,
-                                    memory_order_relaxed);
-        if (__builtin_expect(mark - position - 1 < length, 0)) /* position < mark <= position + length */
-                ring_wake_reader(ring);
+        ring_tell_fill(ring, position, length);
         if (__builtin_expect(position >= atomic_load_explicit(&ring->populate_at, memory_order_relaxed), 0))
                 ring_populate(ring);
         /* once in a page of records, so that a program that records little notices its daemon's death, too */

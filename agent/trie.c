@@ -17,7 +17,9 @@
 #include "agent/sys.h"
 #include "proto/ring.h"
 
-#define FIRST_LOG2    12
+#ifndef FIRST_LOG2 /* a test grows small ones */
+#define FIRST_LOG2 12
+#endif
 #define LAST_LOG2     25
 #define KEY_FORGOTTEN UINT64_C(1) /* no program counter */
 /* A probe sequence longer than this is a miss: the table is too full or the keys are unlucky. */
@@ -85,19 +87,25 @@ int trie_init(struct trie *trie) {
         return atomic_load(&trie->table) ? 0 : -ENOMEM;
 }
 
+/* Whether a thread was about to forget, or in the middle of it, when the process forked: in the child nobody would
+ * finish that. (@busy may be growth as well; then there is a new beginning for nothing.) */
+static bool is_forgetting(const struct trie *trie) {
+        bool noted = atomic_load(&trie->busy) || atomic_load(&trie->pending) || atomic_load(&trie->forget_all);
+
+        for (unsigned i = 0; i < TRIE_FORGET_MAX && !noted; i++)
+                noted = atomic_load(&trie->forget[i].end) != 0;
+        return noted;
+}
+
 void trie_share(struct trie *trie, const struct trie *parent) {
         *trie = (struct trie){0};
         atomic_store(&trie->table, atomic_load(&parent->table));
-        /* what another thread of the parent was about to forget, nobody would finish here */
-        for (unsigned i = 0; i < TRIE_FORGET_MAX; i++) {
-                atomic_store(&trie->forget[i].start, atomic_load(&parent->forget[i].start));
-                atomic_store(&trie->forget[i].end, atomic_load(&parent->forget[i].end));
-        }
-        atomic_store(&trie->forget_all, atomic_load(&parent->forget_all));
         atomic_store(&trie->n_names, atomic_load(&parent->n_names));
         atomic_store(&trie->version, atomic_load(&parent->version) + 1);
-        if (atomic_load(&parent->pending))
+        if (is_forgetting(parent)) {
+                atomic_store(&trie->forget_all, 1);
                 trie_forget(trie, 0, 0);
+        }
 }
 
 void trie_fetch(const struct trie *trie, uint64_t path) {

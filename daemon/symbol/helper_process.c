@@ -5,6 +5,7 @@
 #include "daemon/symbol/helper_process.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
+#include "daemon/symbol/symbol_answer.h"
 #include "daemon/symbol/symbol_channel.h"
 
 #include <errno.h>
@@ -21,34 +22,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_TIMEOUT_MS  10000
-#define REAP_TIMEOUT_MS   2000               /* after SIGKILL; longer takes a file system that hangs */
-#define ANSWER_MEMORY_MAX ((size_t)64 << 20) /* unpacked; the helper ends an answer at 4 MiB packed */
-#define VARIABLES_MAX     8
+#define START_TIMEOUT_MS 10000
+#define REAP_TIMEOUT_MS  2000 /* after SIGKILL; longer takes a file system that hangs */
+#define VARIABLES_MAX    8
 
 struct helper_process {
         pid_t pid;
         int pidfd, socket_fd;
         struct symbol_channel channel;
 };
-
-/* protobuf-c's allocator with a limit: a few bytes of a hostile message unpack to many. */
-struct limited_memory {
-        size_t used;
-};
-
-static void *limited_alloc(void *data, size_t bytes) {
-        struct limited_memory *memory = data;
-
-        if (bytes > ANSWER_MEMORY_MAX - memory->used)
-                return NULL;
-        memory->used += bytes;
-        return malloc(bytes);
-}
-
-static void limited_free(void *data, void *pointer) {
-        free(pointer);
-}
 
 /* ---- start ---- */
 
@@ -152,7 +134,7 @@ static int greet(struct helper_process *helper) {
         int r = helper_process_ask(helper, &request, -1, START_TIMEOUT_MS, &answer);
         if (r != 0)
                 return r < 0 ? r : -EIO;
-        helper_process_free_answer(answer);
+        symbol_answer_free(answer);
         return 0;
 }
 
@@ -235,8 +217,6 @@ static int outcome(int channel_result) {
 int helper_process_ask(struct helper_process *helper, const Tracemallocd__Symbol__Resolve *request, int fd,
                        uint32_t timeout_ms, Tracemallocd__Symbol__Resolved **answerp) {
         int64_t deadline_ns = symbol_channel_now_ns() + (int64_t)timeout_ms * 1000000;
-        struct limited_memory memory = {0};
-        ProtobufCAllocator allocator = {.alloc = limited_alloc, .free = limited_free, .allocator_data = &memory};
         const uint8_t *payload;
         size_t length;
 
@@ -245,14 +225,6 @@ int helper_process_ask(struct helper_process *helper, const Tracemallocd__Symbol
                 r = symbol_channel_receive(&helper->channel, &payload, &length, NULL, deadline_ns);
         if (r != 0)
                 return outcome(r);
-        *answerp = tracemallocd__symbol__resolved__unpack(&allocator, length, payload);
+        *answerp = symbol_answer_unpack(payload, length);
         return *answerp ? 0 : HELPER_E_DIED;
-}
-
-void helper_process_free_answer(Tracemallocd__Symbol__Resolved *answer) {
-        if (!answer)
-                return;
-        struct limited_memory memory = {0};
-        ProtobufCAllocator allocator = {.alloc = limited_alloc, .free = limited_free, .allocator_data = &memory};
-        tracemallocd__symbol__resolved__free_unpacked(answer, &allocator);
 }

@@ -36,10 +36,7 @@ struct helper_process *helper_process_end(struct helper_process *helper);
 
 /** helper_process_ask() - one request, one answer
  * @fd: goes along, stays the caller's; -1 none
- * @answerp: free with helper_process_free_answer()
+ * @answerp: free with symbol_answer_free()
  * Return: 0; HELPER_E_*; -errno (-ENOMEM). */
 int helper_process_ask(struct helper_process *helper, const Tracemallocd__Symbol__Resolve *request, int fd,
                        uint32_t timeout_ms, Tracemallocd__Symbol__Resolved **answerp);
-
-/** helper_process_free_answer() - NULL is fine */
-void helper_process_free_answer(Tracemallocd__Symbol__Resolved *answer);

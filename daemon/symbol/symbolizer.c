@@ -10,6 +10,7 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/symbol/helper_process.h"
+#include "daemon/symbol/symbol_answer.h"
 #include "daemon/symbol/symbol_channel.h"
 
 #include <errno.h>
@@ -258,38 +259,17 @@ static int ask(struct job *job, uint64_t *offsets, size_t n, Tracemallocd__Symbo
         return r;
 }
 
-static struct snapshot_string text(const ProtobufCBinaryData *data) {
-        return data->len ? (struct snapshot_string){(const char *)data->data, data->len} : (struct snapshot_string){0};
-}
-
-static int add_location(struct job *job, uint64_t offset, const Tracemallocd__Symbol__Location *location) {
-        struct symbol_frame frames[SYMBOL_SET_FRAMES_MAX];
-        size_t n = location->n_frames < SYMBOL_SET_FRAMES_MAX ? location->n_frames : SYMBOL_SET_FRAMES_MAX;
-
-        for (size_t i = 0; i < n; i++)
-                frames[i] = (struct symbol_frame){.function = text(&location->frames[i]->function),
-                                                  .filename = text(&location->frames[i]->filename),
-                                                  .lineno = location->frames[i]->lineno};
-        return symbol_set_add(job->set, job->module_index, offset, frames, n);
-}
-
 /* Return: 0 and n_donep; HELPER_E_DIED: no answer that a helper gives; -ENOMEM. */
 static int take_answer(struct job *job, const uint64_t *offsets, size_t n, const Tracemallocd__Symbol__Resolved *answer,
                        size_t *n_donep) {
-        *n_donep = 0;
-        if (answer->closed) {
+        int r = symbol_answer_take(answer, job->set, job->module_index, offsets, n, n_donep);
+
+        if (r == SYMBOL_ANSWER_E_CLOSED)
                 forget_open(job->symbolizer, job->module);
-                return 0;
-        }
-        if (answer->problem[0])
-                return say_problem(job, answer->problem);
-        if (answer->n_locations == 0 || answer->n_locations > n)
+        job->has_problem = r == SYMBOL_ANSWER_E_PROBLEM;
+        if (r == SYMBOL_ANSWER_E_GARBAGE)
                 return HELPER_E_DIED;
-        int r = symbol_set_examined(job->set, job->module_index, answer->has_lines, NULL, 0);
-        for (size_t i = 0; r == 0 && i < answer->n_locations; i++)
-                r = add_location(job, offsets[i], answer->locations[i]);
-        *n_donep = answer->n_locations;
-        return r;
+        return r < 0 ? r : 0;
 }
 
 static int request(struct job *job, const uint64_t *offsets, size_t n, size_t *n_donep) {
@@ -301,7 +281,7 @@ static int request(struct job *job, const uint64_t *offsets, size_t n, size_t *n
         int r = ask(job, addresses, n, &answer);
         if (r == 0)
                 r = take_answer(job, offsets, n, answer, n_donep);
-        helper_process_free_answer(answer);
+        symbol_answer_free(answer);
         if (r != 0)
                 end_helper(job->symbolizer);
         if (r > 0)
