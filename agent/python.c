@@ -152,6 +152,12 @@ static void found(const struct object *object, bool late) {
         python.version = find_version(object);
         r = python_layout_find(python.version, runtime, &python.layout);
         note_version();
+        /* A debug build may agree with its version's layout today (3.11 does); nobody has said that it will. */
+        if (object_symbol(object, "_Py_NegativeRefcount")) {
+                note_add(" is a debug build");
+                turn_off();
+                return;
+        }
         if (r) {
                 note_add(r == PYTHON_LAYOUT_E_VERSION         ? " is not one of 3.8 to 3.13"
                          : r == PYTHON_LAYOUT_E_FREE_THREADED ? " is built without a GIL"

@@ -29,6 +29,12 @@ def supported():
     return {version: path for version, path in interpreters().items() if version in SUPPORTED}
 
 
+def debug_builds():
+    """Paths; Debian's are in python3.11-dbg. TEST_DEBUG_PYTHON names another."""
+    named = os.environ.get("TEST_DEBUG_PYTHON")
+    return ([named] if named else []) + sorted(glob.glob("/usr/bin/python3.[0-9]*d"))
+
+
 class Program:
     """A Python program in a file of its own. It ends by os._exit(), so that what it holds is never freed."""
 
