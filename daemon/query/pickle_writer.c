@@ -10,11 +10,10 @@
 
 #include "daemon/query/pickle_writer.h"
 #include "daemon/query/pickle_opcode.h"
+#include "daemon/query/python_traces.h"
 #include "daemon/query/trace_list.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +28,6 @@ struct pickle_writer {
         int error; /* of the sink: nothing is written after it */
         /* memo number + 1 of what is there already; 0: not yet */
         uint32_t *texts, *frames, *nodes;
-        bool *seen; /* nodes whose functions were looked at */
         uint32_t n_memo, n_batch;
         struct pickle_summary summary;
 };
@@ -128,54 +126,30 @@ static void put_filename(struct pickle_writer *w, uint32_t text_id) {
         memoize(w, &w->texts[text_id]);
 }
 
-/* "PATH (function)" or "PATH+0x10" */
-static void put_native_name(struct pickle_writer *w, const struct traceback_frame *frame) {
-        const struct text *texts = w->model->table.texts.texts;
-        const struct text *path = &texts[frame->filename];
-        bool has_function = frame->function != TEXT_NONE;
-        const struct text *function = has_function ? &texts[frame->function] : NULL;
-        char offset[24];
-        int n = snprintf(offset, sizeof(offset), "+%#" PRIx64, frame->offset);
-
-        put_text_head(w, path->key_length + (has_function ? function->key_length + 3 : (size_t)n));
-        put(w, path->key, path->key_length);
-        if (!has_function) {
-                put(w, offset, (size_t)n);
-                return;
-        }
-        put(w, " (", 2);
-        put(w, function->key, function->key_length);
-        put(w, ")", 1);
-}
-
 static void put_frame(struct pickle_writer *w, uint32_t frame_id) {
-        uint32_t id = w->model->table.frame_identities[frame_id];
-        const struct traceback_frame *frame = &w->model->table.frames[id];
+        const struct traceback_frame *frame = &w->model->table.frames[frame_id];
 
-        if (recall(w, w->frames[id]))
+        if (recall(w, w->frames[frame_id]))
                 return;
-        if (frame->native)
-                put_native_name(w, frame);
-        else
-                put_filename(w, frame->filename);
+        put_filename(w, frame->filename);
         put_number(w, frame->lineno);
         put_opcode(w, PICKLE_TUPLE2);
-        memoize(w, &w->frames[id]);
+        memoize(w, &w->frames[frame_id]);
 }
 
 /* Frames lie most recent first there: from the node to the root. */
 static void put_traceback(struct pickle_writer *w, uint32_t node) {
         const struct traceback_node *nodes = w->model->table.nodes;
-        uint32_t id = nodes[node].identity, depth = nodes[id].depth;
+        uint32_t depth = nodes[node].depth;
 
-        if (recall(w, w->nodes[id]))
+        if (recall(w, w->nodes[node]))
                 return;
         if (depth > 3)
                 put_opcode(w, PICKLE_MARK);
-        for (uint32_t i = id; i != TRACEBACK_ROOT; i = nodes[i].parent)
+        for (uint32_t i = node; i != TRACEBACK_ROOT; i = nodes[i].parent)
                 put_frame(w, nodes[i].frame);
         put_opcode(w, (uint8_t)(depth > 3 ? PICKLE_TUPLE : PICKLE_TUPLE1 + depth - 1));
-        memoize(w, &w->nodes[id]);
+        memoize(w, &w->nodes[node]);
 }
 
 /* ---- blocks ---- */
@@ -222,24 +196,6 @@ static void put_row(struct pickle_writer *w, const struct trace_row *row) {
         w->summary.blocks += row->count;
 }
 
-/* What this row has that Python's trace has not. */
-static void note_left_out(struct pickle_writer *w, const struct trace_row *row) {
-        const struct traceback_table *t = &w->model->table;
-
-        if (w->shape == PICKLE_SHAPE_3_8 && row->total_nframe != SNAPSHOT_TOTAL_NFRAME_UNKNOWN &&
-            row->total_nframe > t->nodes[row->node].depth)
-                w->summary.total_nframe_left_out = true;
-        for (uint32_t node = row->node; node != TRACEBACK_ROOT && !w->seen[node]; node = t->nodes[node].parent) {
-                uint32_t frame = t->nodes[node].frame;
-
-                w->seen[node] = true;
-                if (t->frames[frame].function != t->frames[t->frame_identities[frame]].function)
-                        w->summary.functions_left_out = true;
-                if (t->frames[frame].module != MODULE_NONE && t->frames[frame].lineno != 0)
-                        w->summary.modules_left_out = true;
-        }
-}
-
 static void put_snapshot(struct pickle_writer *w, const struct trace_list *list, uint32_t traceback_limit) {
         static const uint8_t new_object[] = {PICKLE_STACK_GLOBAL, PICKLE_EMPTY_TUPLE, PICKLE_NEWOBJ, PICKLE_EMPTY_DICT};
 
@@ -254,10 +210,8 @@ static void put_snapshot(struct pickle_writer *w, const struct trace_list *list,
         put(w, new_object, sizeof(new_object));
         put_word(w, "_traces");
         put_opcode(w, PICKLE_EMPTY_LIST);
-        for (size_t i = 0; i < list->n_rows && !w->error; i++) {
-                note_left_out(w, &list->rows[i]);
+        for (size_t i = 0; i < list->n_rows && !w->error; i++)
                 put_row(w, &list->rows[i]);
-        }
         end_batch(w);
         put_opcode(w, PICKLE_SETITEM);
         put_opcode(w, PICKLE_BUILD);
@@ -279,8 +233,7 @@ static int writer_init(struct pickle_writer *w, const struct model *m) {
         w->texts = calloc((size_t)t->texts.n_texts + 1, sizeof(*w->texts));
         w->frames = calloc((size_t)t->n_frames + 1, sizeof(*w->frames));
         w->nodes = calloc((size_t)t->n_nodes + 1, sizeof(*w->nodes));
-        w->seen = calloc((size_t)t->n_nodes + 1, sizeof(*w->seen));
-        return w->bytes && w->texts && w->frames && w->nodes && w->seen ? 0 : -ENOMEM;
+        return w->bytes && w->texts && w->frames && w->nodes ? 0 : -ENOMEM;
 }
 
 static void writer_deinit(struct pickle_writer *w) {
@@ -288,7 +241,6 @@ static void writer_deinit(struct pickle_writer *w) {
         free(w->texts);
         free(w->frames);
         free(w->nodes);
-        free(w->seen);
 }
 
 static bool has_all_sizes(const struct trace_list *list) {
@@ -298,22 +250,39 @@ static bool has_all_sizes(const struct trace_list *list) {
         return true;
 }
 
-int pickle_write(const struct model *m, enum pickle_shape shape, uint32_t traceback_limit,
-                 const struct pickle_sink *sink, struct pickle_summary *summaryp) {
-        struct pickle_writer w = {.shape = shape, .sink = sink};
+/* @m: reduced to what Python has */
+static int write_traces(struct pickle_writer *w, const struct model *m, uint32_t traceback_limit) {
         struct trace_list *list;
         int r;
 
         r = trace_list_compute(m, false, &list);
         if (r != 0)
                 return r;
-        r = has_all_sizes(list) ? writer_init(&w, m) : PICKLE_E_NO_SIZES;
+        r = has_all_sizes(list) ? writer_init(w, m) : PICKLE_E_NO_SIZES;
         if (r == 0) {
-                put_snapshot(&w, list, traceback_limit);
-                *summaryp = w.summary;
-                r = w.error;
+                put_snapshot(w, list, traceback_limit);
+                r = w->error;
         }
-        writer_deinit(&w);
+        writer_deinit(w);
         trace_list_free(list);
+        return r;
+}
+
+int pickle_write(struct model *m, enum pickle_shape shape, uint32_t traceback_limit, const struct pickle_sink *sink,
+                 struct pickle_summary *summaryp) {
+        struct pickle_writer w = {.shape = shape, .sink = sink};
+        struct python_traces traces;
+        int r;
+
+        r = python_traces_reduce(m, shape != PICKLE_SHAPE_3_8, &traces);
+        if (r == 0)
+                r = write_traces(&w, m, traceback_limit);
+        if (r == 0) {
+                w.summary.functions_left_out = traces.functions_left_out;
+                w.summary.modules_left_out = traces.modules_left_out;
+                w.summary.total_nframe_left_out = traces.total_nframe_left_out;
+                *summaryp = w.summary;
+        }
+        python_traces_deinit(&traces);
         return r;
 }

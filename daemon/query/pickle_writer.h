@@ -5,10 +5,9 @@
  * Traces as a file that tracemalloc.Snapshot.load() reads: one tuple a block,
  * in the order of Snapshot.traces (trace_list.h), protocol 4.
  *
- * Frames without a line are written as (filename, 0); those of native code get
- * " (function)" or, without a function, "+0x<offset>" behind the file name,
- * because that is what tells them apart (cli.md, "Frames"). What Python's model
- * has no place for is left out: functions, modules, domain names.
+ * What Python's model has no place for is left out: functions, modules, domain
+ * names (python_traces.h). A file that is read and written again is the same
+ * file.
  */
 
 #include "daemon/query/model.h"
@@ -33,10 +32,9 @@ enum pickle_shape {
 
 struct pickle_summary {
         uint64_t blocks;
-        bool functions_left_out; /* of frames with a line, or of Python */
-        bool modules_left_out;
-        bool domain_names_left_out; /* set by query_export(), which knows them */
-        bool total_nframe_left_out; /* the older shape, and it was more than the frames that there are */
+        bool functions_left_out, modules_left_out; /* python_traces.h */
+        bool domain_names_left_out;                /* set by query_export(), which knows them */
+        bool total_nframe_left_out;                /* the older shape has none */
 };
 
 enum pickle_writer_outcome {
@@ -44,10 +42,11 @@ enum pickle_writer_outcome {
 };
 
 /** pickle_write() - MODEL_NEW as a file
+ * @m: can only be deinitialised afterwards
  * @traceback_limit: Snapshot.traceback_limit
  * @summaryp: set on 0
  * A block takes one byte if it is like the one before it, else some fifteen. O(blocks).
  * Return: 0; PICKLE_E_NO_SIZES (nothing was written); -ENOMEM; -EOVERFLOW (2^32 different names, frames
  * and tracebacks); the sink's. */
-int pickle_write(const struct model *m, enum pickle_shape shape, uint32_t traceback_limit,
-                 const struct pickle_sink *sink, struct pickle_summary *summaryp);
+int pickle_write(struct model *m, enum pickle_shape shape, uint32_t traceback_limit, const struct pickle_sink *sink,
+                 struct pickle_summary *summaryp);

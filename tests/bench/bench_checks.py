@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured beside whole programs. Each check returns one line."""
+import json
 import os
 import signal
 import statistics
@@ -149,4 +150,138 @@ def block_memory(bench, _rounds):
     return f"private memory of the daemon for a live block, of {blocks}: {growth / blocks:.0f} bytes"
 
 
-ALL = {"depth": depth, "untraced": untraced, "records": records, "block-memory": block_memory}
+IDLE = """
+#include <unistd.h>
+int main(void) {
+        pause();
+}
+"""
+
+
+def idle(bench, _rounds):
+    """Rings that nobody writes to, tables of what a libc allocates before main."""
+    n = 100 if bench.quick else 1000
+    program = bench.compile("idle", IDLE)
+    environment = dict(bench.daemon.environment, LD_PRELOAD=AGENT)
+    before = own_bytes(bench.daemon)
+    processes = [subprocess.Popen([program], env=environment) for _ in range(n)]
+    deadline = time.monotonic() + 120
+    connected = 0
+    while connected < n and time.monotonic() < deadline:
+        connected = sum(p["name"] == "idle" for p in bench.daemon.json("ps"))
+    growth = own_bytes(bench.daemon) - before
+    for process in processes:
+        process.kill()
+        process.wait()
+    return f"private memory of the daemon for {connected} connected idle processes: {growth / 2**20:.1f} MiB"
+
+
+# Holds n blocks and allocates on; the longest time between two rounds of it, in nanoseconds, from when it is asked for on.
+PAUSES = """
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+static uint64_t now(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+int main(int argc, char **argv) {
+        long n = atol(argv[1]);
+        void **blocks = malloc((size_t)n * sizeof(*blocks));
+        uint64_t last, longest = 0;
+        char byte;
+        for (long i = 0; i < n; i++)
+                blocks[i] = malloc(24);
+        fcntl(0, F_SETFL, O_NONBLOCK);
+        last = now();
+        for (long i = 0;; i = (i + 7919) % n) {
+                uint64_t at;
+                ssize_t r = 0;
+                free(blocks[i]);
+                blocks[i] = malloc(24);
+                at = now();
+                if (at - last > longest)
+                        longest = at - last;
+                if (i % 64 == 0 && (r = read(0, &byte, 1)) == 1) {
+                        printf("%llu\\n", (unsigned long long)longest);
+                        fflush(stdout);
+                        longest = 0;
+                }
+                if (i % 64 == 0 && r == 0)
+                        return 0;
+                last = now();
+        }
+}
+"""
+
+# The same many traces in tracemalloc; seconds of take_snapshot() and of dump().
+TAKE_SNAPSHOT = """
+import json, sys, time, tracemalloc
+blocks = [bytearray(24) for _ in range(int(sys.argv[1]) // 2)]
+start = time.monotonic()
+snapshot = tracemalloc.take_snapshot()
+taken = time.monotonic()
+snapshot.dump(sys.argv[2])
+print(json.dumps([taken - start, time.monotonic() - taken, len(snapshot.traces)]))
+"""
+
+
+def longest_pause(process):
+    process.stdin.write(b"?")
+    process.stdin.flush()
+    return int(process.stdout.readline()) / 1e9
+
+
+def snapshots(bench, rounds):
+    """Hold-up and time to the committed id, beside tracemalloc with as many traces."""
+    n = 200000 if bench.quick else 1000000
+    python = ["/usr/bin/python3", "-S", "-X", "tracemalloc=1", "-c", TAKE_SNAPSHOT, str(n),
+              os.path.join(bench.folder, "pickle")]
+    process = subprocess.Popen([TMCTL, "run", "--no-exit-snapshot", "--", bench.compile("pauses", PAUSES), str(n)],
+                               env=bench.daemon.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    longest_pause(process)
+    pid = next(p["pid"] for p in bench.daemon.json("ps") if p["name"] == "pauses")
+    without, held_up, commit, taken, dumped = [], [], [], [], []
+    for _ in range(max(rounds, 3)):
+        time.sleep(1)
+        without.append(longest_pause(process))
+        start = time.monotonic()
+        bench.daemon.json("snapshot", "--pid", str(pid))
+        commit.append(time.monotonic() - start)
+        held_up.append(longest_pause(process))
+        times = json.loads(subprocess.run(python, capture_output=True, check=True).stdout)
+        taken.append(times[0])
+        dumped.append(times[0] + times[1])
+    process.stdin.close()
+    process.wait()
+    taken, dumped = statistics.median(taken), statistics.median(dumped)
+    return (f"snapshot of {n} live blocks: longest pause of the program {statistics.median(held_up) / taken:.4f} of "
+            f"take_snapshot() ({statistics.median(held_up) * 1e3:.1f} ms; {statistics.median(without) * 1e3:.1f} ms in a second "
+            f"without a snapshot); committed id after {statistics.median(commit) / dumped:.3f} of take_snapshot() and dump()")
+
+
+def traced_memory(bench, _rounds):
+    """Growth of the resident memory of a program of many blocks, most of it what it shares with the daemon."""
+    holder = bench.compile("holder", HOLDER)
+    found = []
+    for command in ([holder], [TMCTL, "run", "--no-exit-snapshot", "--", holder]):
+        process = subprocess.Popen([*command, "1000000", "0"], env=bench.daemon.environment, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process.stdout.readline()
+        pid = held(bench, 1000000)["pid"] if len(command) > 1 else process.pid
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            found.append({k: int(v.split()[0]) * 1024 for k, v in (line.split(":") for line in f if line.startswith("Rss"))})
+        end_holder(process, pid)
+    private = found[1]["RssAnon"] - found[0]["RssAnon"]
+    shared = found[1]["RssShmem"] - found[0]["RssShmem"]
+    return f"memory that a traced program of 1000000 blocks grows by: {private / 2**20:.1f} MiB, and {shared / 2**20:.1f} MiB " \
+           "of ring and definitions, which the daemon has, too"
+
+
+ALL = {"depth": depth, "untraced": untraced, "records": records, "block-memory": block_memory, "idle": idle,
+       "snapshots": snapshots, "traced-memory": traced_memory}

@@ -15,8 +15,8 @@ HEAPTRACK = "/usr/lib/heaptrack/libheaptrack_preload.so"
 # Wall-clock seconds; CPU seconds of the program, its children and its tracer's client; CPU seconds of the daemon;
 # whether tmctl's summary says that events were lost.
 Run = collections.namedtuple("Run", "wall cpu daemon_cpu lost")
-# plain, traced: lists of Run, one a round; peer: the same, or empty
-Result = collections.namedtuple("Result", "name peer_name plain traced peer")
+# plain, traced: lists of Run, one a round; peer: the same, or empty; recording: of the peer's recording part alone
+Result = collections.namedtuple("Result", "name peer_name plain traced peer recording")
 
 
 def cpu_seconds(pid):
@@ -69,29 +69,38 @@ class Bench:
                         program.stdin, program.cwd)
 
     def heaptrack(self, program):
-        """The recording part of heaptrack alone, into a file: less than what a user waits for, who has it interpreted
-        and compressed at the same time."""
+        """As a user calls it: the program, and heaptrack's interpreter and compressor beside it."""
+        output = os.path.join(self.folder, "heaptrack")
+        run = self.run(["heaptrack", "-o", output, *program.command], stdin=program.stdin, cwd=program.cwd)
+        self.remove(output)
+        return run
+
+    def heaptrack_recording(self, program):
+        """heaptrack's recording part alone, into a file that is still to be interpreted."""
         raw = os.path.join(self.folder, "heaptrack.raw")
         run = self.run(program.command, dict(os.environ, LD_PRELOAD=HEAPTRACK, DUMP_HEAPTRACK_OUTPUT=raw),
                        program.stdin, program.cwd)
-        for path in glob.glob(raw + "*"):
-            os.unlink(path)
+        self.remove(raw)
         return run
 
-    def peer(self, program):
+    @staticmethod
+    def remove(prefix):
+        for path in glob.glob(prefix + "*"):
+            os.unlink(path)
+
+    def measure_round(self, program, result):
+        result.plain.append(self.plain(program))
+        result.traced.append(self.traced(program))
         if program.peer_command:
-            return self.run(program.peer_command, stdin=program.stdin, cwd=program.cwd)
-        return self.heaptrack(program) if os.path.exists(HEAPTRACK) else None
+            result.peer.append(self.run(program.peer_command, stdin=program.stdin, cwd=program.cwd))
+        elif os.path.exists(HEAPTRACK):
+            result.peer.append(self.heaptrack(program))
+            result.recording.append(self.heaptrack_recording(program))
 
     def measure_all(self, programs, rounds):
-        results = [Result(p.name, p.peer_name, [], [], []) for p in programs]
+        results = [Result(p.name, p.peer_name, [], [], [], []) for p in programs]
         for _ in range(rounds):
             for program, result in zip(programs, results):
-                if self.is_late():
-                    continue
-                result.plain.append(self.plain(program))
-                result.traced.append(self.traced(program))
-                peer = self.peer(program)
-                if peer:
-                    result.peer.append(peer)
+                if not self.is_late():
+                    self.measure_round(program, result)
         return [r for r in results if r.traced]

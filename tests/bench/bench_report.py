@@ -5,6 +5,8 @@ import math
 import os
 import statistics
 
+REAL = ("sqlite3", "clang++", "cppcheck", "perl", "git")
+
 
 def median(values):
     return statistics.median(values)
@@ -20,12 +22,13 @@ def ratios(runs, plain, field="wall"):
     return [getattr(r, field) / max(getattr(p, field), 1e-6) for r, p in zip(runs, plain)]
 
 
-def share(result, field):
-    """Of what the peer adds; None where it adds nothing, or there is none."""
-    if not result.peer:
+def share(result, field, of="peer"):
+    """Of what the peer, or its recording part, adds; None where it adds nothing, or there is none."""
+    runs = getattr(result, of)
+    if not runs:
         return None
     base = median([getattr(r, field) for r in result.plain])
-    peer = median([getattr(r, field) for r in result.peer]) - base
+    peer = median([getattr(r, field) for r in runs]) - base
     own = median([getattr(r, field) for r in result.traced]) - base
     return own / peer if peer > 0 else None
 
@@ -71,22 +74,29 @@ class Report:
         self.results = results
         if not results:
             return
-        self.say("| program | plain, s | traced / plain | peer / plain | peer | added run time, of the peer's | added CPU of "
-                 "program and daemon, of the peer's | CPU of program / plain | daemon CPU, s |")
-        self.say("|---|---|---|---|---|---|---|---|---|")
+        self.say("| program | plain, s | traced / plain | peer / plain | peer | added run time, of the peer's | of its recording "
+                 "alone | added CPU of program and daemon, of the peer's | of its recording alone | CPU of program / plain | daemon "
+                 "CPU, s |")
+        self.say("|---|---|---|---|---|---|---|---|---|---|---|")
         for r in results:
-            cpu = share(r._replace(traced=[t._replace(cpu=t.cpu + t.daemon_cpu) for t in r.traced]), "cpu")
+            whole = r._replace(traced=[t._replace(cpu=t.cpu + t.daemon_cpu) for t in r.traced])
             self.say(f"| {r.name} | {median([p.wall for p in r.plain]):.2f} | {spread(ratios(r.traced, r.plain))} | "
                      f"{spread(ratios(r.peer, r.plain)) if r.peer else '-'} | {r.peer_name if r.peer else '-'} | "
-                     f"{text_of(share(r, 'wall'))} | {text_of(cpu)} | {spread(ratios(r.traced, r.plain, 'cpu'))} | "
-                     f"{median([t.daemon_cpu for t in r.traced]):.2f} |")
-        real = [share(r, "wall") for r in results if r.name in ("sqlite3", "clang++", "cppcheck", "perl", "git")]
+                     f"{text_of(share(r, 'wall'))} | {text_of(share(r, 'wall', 'recording'))} | "
+                     f"{text_of(share(whole, 'cpu'))} | {text_of(share(whole, 'cpu', 'recording'))} | "
+                     f"{spread(ratios(r.traced, r.plain, 'cpu'))} | {median([t.daemon_cpu for t in r.traced]):.2f} |")
+        self.say("")
+        self.mean_of(results, "peer", "heaptrack adds, called as a user calls it")
+        self.mean_of(results, "recording", "heaptrack's recording part alone adds")
+        self.say(f"Programs whose summary names lost events: {sum(t.lost > 0 for r in results for t in r.traced)}\n")
+
+    def mean_of(self, results, of, what):
+        real = [share(r, "wall", of) for r in results if r.name in REAL]
         real = [value for value in real if value is not None and value > 0]
         if real:
             mean = math.exp(sum(map(math.log, real)) / len(real))
-            self.say(f"\nAdded run time of {len(real)} real programs, of what heaptrack adds: geometric mean {mean:.2f}, worst "
-                     f"{max(real):.2f}")
-        self.say(f"Programs whose summary names lost events: {sum(t.lost > 0 for r in results for t in r.traced)}\n")
+            self.say(f"Added run time of {len(real)} real programs, of what {what}: geometric mean {mean:.2f}, worst "
+                     f"{max(real):.2f}\n")
 
     def check(self, line):
         self.say(f"- {line}")

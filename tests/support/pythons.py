@@ -35,6 +35,23 @@ def debug_builds():
     return ([named] if named else []) + sorted(glob.glob("/usr/bin/python3.[0-9]*d"))
 
 
+def python_paths():
+    """Each interpreter on PATH and under pyenv's root once: no other names of one, no scripts that look for one (pyenv's shims)."""
+    places = os.environ.get("PATH", "").split(os.pathsep)
+    places += sorted(glob.glob(os.path.join(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions", "*", "bin")))
+    found = {}
+    for place in places:
+        for path in sorted(glob.glob(os.path.join(place, "python3*"))):
+            if re.fullmatch(r"python3(\.\d+)?", os.path.basename(path)) and os.access(path, os.X_OK) and is_program(path):
+                found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def is_program(path):
+    with open(path, "rb") as f:
+        return f.read(4) == b"\x7fELF"
+
+
 class Program:
     """A Python program in a file of its own. It ends by os._exit(), so that what it holds is never freed."""
 

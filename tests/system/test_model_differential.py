@@ -14,7 +14,6 @@ import argparse
 import codecs
 import collections
 import fnmatch
-import glob
 import os
 import random
 import re
@@ -315,13 +314,11 @@ def version_of(python):
 
 
 def find_pythons():
-    places = os.environ.get("PATH", "").split(os.pathsep)
-    places += glob.glob(os.path.join(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions", "*", "bin"))
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+    from pythons import python_paths
     found = {}
-    for place in places:
-        for path in sorted(glob.glob(os.path.join(place, "python3*"))):
-            if re.fullmatch(r"python3(\.\d+)?", os.path.basename(path)) and os.access(path, os.X_OK):
-                found.setdefault(version_of(path), path)
+    for path in python_paths():
+        found.setdefault(version_of(path), path)
     found.pop(None, None)
     return sorted(found.items())
 

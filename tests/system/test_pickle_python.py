@@ -10,7 +10,6 @@ usage: test_pickle_python.py [--seed N] [--cases N] [PYTHON...]
 
 import argparse
 import collections
-import glob
 import io
 import os
 import pickle
@@ -297,13 +296,11 @@ def version_of(python):
 
 
 def find_pythons():
-    places = os.environ.get("PATH", "").split(os.pathsep)
-    places += glob.glob(os.path.join(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions", "*", "bin"))
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+    from pythons import python_paths
     found = {}
-    for place in places:
-        for path in sorted(glob.glob(os.path.join(place, "python3*"))):
-            if re.match(r"python3(\.\d+)?$", os.path.basename(path)) and os.access(path, os.X_OK):
-                found.setdefault(version_of(path), path)
+    for path in python_paths():
+        found.setdefault(version_of(path), path)
     found.pop(None, None)
     return sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")])
 

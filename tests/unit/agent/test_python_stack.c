@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/sys.h"
+
 #define CODES      12
 #define DEPTH      60
 #define NODES      (UINT32_C(1) << 20)
@@ -29,11 +31,24 @@ static void put_int(void *object, uint32_t offset, int32_t number) {
         memcpy((char *)object + offset, &number, sizeof(number));
 }
 
-static void *new_object(void) {
-        void *object = aligned_alloc(16, 512);
+static void *new_memory(size_t bytes) {
+        void *memory = sys_map_memory(bytes);
 
-        ck_assert_ptr_nonnull(object);
-        return memset(object, 0, 512);
+        ck_assert_ptr_nonnull(memory);
+        return memory;
+}
+
+static void *new_object(void) {
+        static char *pool;
+        static unsigned n_left;
+
+        if (n_left == 0) {
+                n_left = 4096;
+                pool = new_memory(512 * n_left);
+        }
+        n_left--;
+        pool += 512;
+        return pool - 512;
 }
 
 /* A compact ASCII str. */
@@ -84,11 +99,11 @@ static void world_rename(struct world *world, uint32_t limit) {
 }
 
 static struct world *world_new(unsigned minor) {
-        struct world *world = calloc(1, sizeof(*world));
+        struct world *world = new_memory(sizeof(*world));
 
         ck_assert_int_eq(python_layout_find(3 << 24 | minor << 16, NULL, &world->layout), 0);
         ck_assert_int_eq(trie_init(&world->trie), 0);
-        definitions_init(&world->definitions, calloc(1, definitions_bytes(NODES, ITEM_BYTES)), NODES, ITEM_BYTES);
+        definitions_init(&world->definitions, new_memory(definitions_bytes(NODES, ITEM_BYTES)), NODES, ITEM_BYTES);
         world->codes = python_codes_new(&world->definitions, &world->layout);
         world->stack = python_stack_new();
         for (unsigned i = 0; i < CODES; i++)

@@ -79,10 +79,15 @@ static int swallow(void *userdata, const Tracemallocd__Control__Reply *reply) {
         return 0;
 }
 
+static int swallow_bytes(void *userdata, const void *bytes, size_t length) {
+        return 0;
+}
+
 enum question {
         STATS,
         COMPARE,
         TRACES,
+        EXPORT,
         N_QUESTIONS,
 };
 
@@ -90,12 +95,16 @@ enum question {
 static int ask(enum question question, const Tracemallocd__Control__View *view, char **messagep) {
         struct model_source sources[] = {{snapshots[0], symbols}, {snapshots[1], symbols}};
         struct reply_sink sink = {swallow, NULL};
+        struct pickle_sink file = {swallow_bytes, NULL};
+        struct pickle_summary summary;
 
         if (question == STATS)
                 return query_stats(sources, 2, view, &sink, messagep);
         if (question == COMPARE)
                 return query_compare(&sources[0], 1, &sources[1], 1, view, &sink, messagep);
-        return query_traces(sources, 2, view, &sink, messagep);
+        if (question == TRACES)
+                return query_traces(sources, 2, view, &sink, messagep);
+        return query_export(sources, 2, view, PICKLE_SHAPE_3_9, &file, &summary, messagep);
 }
 
 /* Fail each allocation in turn, until there is none that could. */
