@@ -180,10 +180,22 @@ static int check(const struct unit *u, const struct connection *c) {
         return fine ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
+/* The service is somebody's: where something went wrong, the way back is named. */
+static int restart_traced(struct connection *connection, const char *unit) {
+        int code = order("restart", unit);
+        if (code == EXIT_CODE_DONE)
+                code = wait_until_traced(connection, unit);
+        if (code != EXIT_CODE_DONE)
+                message_note("'tmctl unit untrace %s --restart' takes the drop-in away again", unit);
+        return code;
+}
+
 /* LD_PRELOAD as the unit has it already: ours goes in front. */
 static void take_preload(struct environment *e, const char *shown) {
         AUTO_FREE char *all = systemctl_property(shown, "Environment");
         const char *begin = strstr(all, "LD_PRELOAD=");
+        while (begin && begin > all && !strchr(" \"", begin[-1])) /* the end of another's name */
+                begin = strstr(begin + 1, "LD_PRELOAD=");
         if (!begin)
                 return;
         bool quoted = begin > all && begin[-1] == '"';
@@ -221,9 +233,7 @@ static int trace(const struct options *o, const char *name) {
         if (code == EXIT_CODE_DONE)
                 code = order("daemon-reload", NULL);
         if (code == EXIT_CODE_DONE && o->restart)
-                code = order("restart", unit.name);
-        if (code == EXIT_CODE_DONE && o->restart)
-                code = wait_until_traced(connection, unit.name);
+                code = restart_traced(connection, unit.name);
         if (code == EXIT_CODE_DONE)
                 printf("Next: %s%s%stmctl snapshot --unit %s\n",
                        o->restart    ? ""

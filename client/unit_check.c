@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define ERROR_NUMBER_KILL "2147483646" /* how systemctl shows that a forbidden call ends the process */
 
@@ -121,6 +122,25 @@ static void check_path(const struct unit *u, const char *given, const char *what
                 hidden(u, "PrivateTmp=", max(covers("/tmp", path), covers("/var/tmp", path)), path, what);
 }
 
+/* A checkout below /root, say. @mode: what everybody needs of the file itself */
+static void check_access(const struct unit *u, const char *given, mode_t mode) {
+        AUTO_FREE char *user = property(u, "User"), *dynamic = property(u, "DynamicUser");
+        char path[PATH_MAX];
+        struct stat st;
+        bool is_root = !user[0] || strcmp(user, "root") == 0 || strcmp(user, "0") == 0;
+        if ((is_root && strcmp(dynamic, "yes") != 0) || !realpath(given, path))
+                return;
+        AUTO_FREE char *whole = memory_copy(path, strlen(path));
+        for (mode_t needed = mode; path[0]; needed = S_IXOTH) {
+                if (stat(path, &st) == 0 && (st.st_mode & needed) != needed) {
+                        problem(u, "%s is not open to the service's user, %s; 'chmod o+%s %s' opens it", whole,
+                                is_root ? "a dynamic one" : user, needed == S_IROTH ? "r" : "x", path);
+                        return;
+                }
+                *strrchr(path, '/') = '\0';
+        }
+}
+
 static void check_execution(const struct unit *u) {
         char real[PATH_MAX];
         const char *path = realpath(u->agent_path, real) ? real : u->agent_path;
@@ -182,27 +202,42 @@ static void check_sockets(const struct unit *u) {
 
 /* ---- environment and program ---- */
 
+/* By which the agent is loaded, and finds the daemon. */
+static const char *const ours[] = {"LD_PRELOAD", "TRACEMALLOCD_RUNTIME_DIR"};
+#define N_OURS (sizeof ours / sizeof ours[0])
+
+/* What is in a file wins over Environment=. An empty LD_PRELOAD does so too. */
+static void check_environment_file(const struct unit *u, const char *entry) {
+        char path[PATH_MAX], line[PATH_MAX];
+        snprintf(path, sizeof path, "%.*s", (int)strcspn(entry, " \n"), entry);
+        FILE *file = path[0] ? fopen(path, "re") : NULL;
+        while (file && fgets(line, sizeof line, file)) {
+                const char *name = line + strspn(line, " \t");
+                for (size_t i = 0; i < N_OURS; i++) {
+                        size_t length = strlen(ours[i]);
+                        if (strncmp(name, ours[i], length) == 0 && name[length] == '=')
+                                problem(u, "EnvironmentFile=%s sets %s, which wins over the drop-in; put there: %s",
+                                        path, ours[i], i == 0 ? u->agent_path : u->runtime_dir);
+                }
+        }
+        if (file)
+                fclose(file);
+}
+
 static void check_environment(const struct unit *u) {
-        static const char *const ours[] = {"LD_PRELOAD", "TRACEMALLOCD_RUNTIME_DIR"};
-        AUTO_FREE char *unset = property(u, "UnsetEnvironment"), *files = property(u, "EnvironmentFiles");
-        for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        AUTO_FREE char *unset = property(u, "UnsetEnvironment");
+        for (size_t i = 0; i < N_OURS; i++) {
                 const char *after;
                 if (list_has(unset, ours[i], &after))
                         problem(u, "UnsetEnvironment= takes %s away, by which the agent is loaded; take it out there",
                                 ours[i]);
         }
-        char path[PATH_MAX], line[PATH_MAX];
-        snprintf(path, sizeof path, "%.*s", (int)strcspn(files, " "), files);
-        FILE *file = path[0] ? fopen(path, "re") : NULL;
-        while (file && fgets(line, sizeof line, file)) {
-                if (strncmp(line, "LD_PRELOAD=", strlen("LD_PRELOAD=")) == 0)
-                        problem(u,
-                                "EnvironmentFile=%s sets LD_PRELOAD, which wins over the drop-in; add the agent "
-                                "there: %s",
-                                path, u->agent_path);
+        /* a line for each file: "EnvironmentFiles=/etc/default/redis (ignore_errors=yes)" */
+        for (const char *at = u->shown; at; at = strchr(at, '\n'), at += at != NULL) {
+                static const char key[] = "EnvironmentFiles=";
+                if (strncmp(at, key, strlen(key)) == 0)
+                        check_environment_file(u, at + strlen(key));
         }
-        if (file)
-                fclose(file);
 }
 
 /* "{ path=/usr/bin/redis-server ; argv[]=... }" */
@@ -238,6 +273,8 @@ void unit_check(const char *shown, const char *agent_path, const char *runtime_d
         check_program(&u);
         check_path(&u, agent_path, "the agent");
         check_path(&u, runtime_dir, "the daemon's sockets");
+        check_access(&u, agent_path, S_IROTH);
+        check_access(&u, runtime_dir, S_IXOTH);
         check_execution(&u);
         check_calls(&u);
         check_sockets(&u);

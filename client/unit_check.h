@@ -17,7 +17,8 @@ struct unit_findings {
 #define UNIT_CHECK_PROPERTIES                                                                                          \
         "Environment,EnvironmentFiles,UnsetEnvironment,ExecStart,RootDirectory,RootImage,InaccessiblePaths,"           \
         "TemporaryFileSystem,BindPaths,BindReadOnlyPaths,ProtectHome,PrivateTmp,NoExecPaths,ExecPaths,"                \
-        "SystemCallFilter,SystemCallErrorNumber,RestrictAddressFamilies,AppArmorProfile,SELinuxContext"
+        "User,DynamicUser,SystemCallFilter,SystemCallErrorNumber,RestrictAddressFamilies,AppArmorProfile,"             \
+        "SELinuxContext"
 
 /** unit_check() - look at the properties of a unit
  * @shown: what "systemctl show" printed

@@ -12,6 +12,7 @@
 #include "daemon/base/credentials.h"
 #include "daemon/base/listener.h"
 #include "daemon/base/log.h"
+#include "daemon/base/refusals.h"
 #include "daemon/base/uid_count.h"
 #include "daemon/daemon.h"
 #include "daemon/ingest/agent_peer.h"
@@ -19,8 +20,7 @@
 #include "daemon/symbol/module_files.h"
 #include "proto/ring.h"
 
-#define REFUSALS_TOLD_MS 1000
-#define WINDOW_BYTES     (UINT64_C(1) << 20) /* socket way: what an agent may send ahead of the acknowledgements */
+#define WINDOW_BYTES (UINT64_C(1) << 20) /* socket way: what an agent may send ahead of the acknowledgements */
 
 struct agents {
         struct daemon *daemon;
@@ -28,7 +28,7 @@ struct agents {
         struct agent_handler handler;
         struct uid_count connections;
         unsigned n_peers;
-        uint64_t n_refused, refused_told_at_ms; /* connections beyond a user's limit since the last line about them */
+        struct refusals refusals;
         bool closing;
 };
 
@@ -174,19 +174,6 @@ static void on_peer_freed(void *user, const struct credentials *who) {
         free_if_done(a);
 }
 
-/* One line a second: who is refused ten thousand times may not fill the log either. */
-static void tell_refused(struct agents *a, const struct credentials *who) {
-        uint64_t now = uv_now(a->daemon->loop);
-        a->n_refused++;
-        if (a->refused_told_at_ms && now - a->refused_told_at_ms < REFUSALS_TOLD_MS)
-                return;
-        log_warning("%llu connections of agents refused, the last one of pid %d, uid %u: too many of this user "
-                    "(connections_per_user)",
-                    (unsigned long long)a->n_refused, (int)who->pid, (unsigned)who->uid);
-        a->n_refused = 0;
-        a->refused_told_at_ms = now;
-}
-
 static void on_accept(void *user, int fd) {
         struct agents *a = user;
         struct credentials who;
@@ -196,7 +183,7 @@ static void on_accept(void *user, int fd) {
                 return;
         }
         if (uid_count_charge(&a->connections, who.uid, a->daemon->config.connections_per_user) != 0) {
-                tell_refused(a, &who);
+                refusals_add(&a->refusals, uv_now(a->daemon->loop), "agents", &who);
                 close(fd);
                 return;
         }

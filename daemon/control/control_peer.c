@@ -15,13 +15,17 @@
 #include "daemon/base/frame.h"
 #include "daemon/base/log.h"
 
-#define ERROR_MESSAGE_MAX 1024
+#define ERROR_MESSAGE_MAX  1024
+#define HELLO_TIMEOUT_MS   10000 /* tmctl says hello as soon as it has connected */
+#define MESSAGE_TIMEOUT_MS 60000 /* from a message's first byte to its last; the longest is 16 MiB */
 
 struct control_peer {
         struct control_peer *next, **link; /* in handler->peers */
         uv_pipe_t pipe;
-        unsigned refs; /* the open connection, and each request in progress */
+        uv_timer_t timer; /* runs while a message is awaited that has begun, or the hello */
+        unsigned refs;    /* the two handles, and each request in progress */
         bool closing, greeted, busy, consuming;
+        bool is_late; /* half of the time that the timer gives is over */
         struct credentials who;
         struct frame_buffer in;
         struct control_handler *handler;
@@ -90,6 +94,7 @@ void control_peer_close(struct control_peer *p) {
         p->closing = true;
         unlink_peer(p);
         uv_close((uv_handle_t *)&p->pipe, on_closed);
+        uv_close((uv_handle_t *)&p->timer, on_closed);
 }
 
 void control_peer_close_all(struct control_handler *handler) {
@@ -212,6 +217,31 @@ static void on_request(struct control_peer *p, const uint8_t *payload, size_t le
         tracemallocd__control__request__free_unpacked(request, NULL);
 }
 
+/* Twice: where this daemon was stopped, the first may come before what has arrived meanwhile is read. */
+static void on_timeout(uv_timer_t *timer) {
+        struct control_peer *p = timer->data;
+        if (p->is_late)
+                drop(p, p->greeted ? "half a message and no more of it" : "no hello in time");
+        p->is_late = true;
+}
+
+static void start_timer(struct control_peer *p, uint64_t timeout_ms) {
+        p->is_late = false;
+        uv_timer_start(&p->timer, on_timeout, timeout_ms / 2, timeout_ms / 2);
+}
+
+/* Who has sent a part of a message owes the rest; while a request is in progress nothing is read, so nothing is owed.
+ */
+static void watch_for_rest(struct control_peer *p) {
+        bool owes = !p->busy && p->in.used > p->in.consumed;
+        if (p->closing || !p->greeted)
+                return;
+        if (!owes)
+                uv_timer_stop(&p->timer);
+        else if (!uv_is_active((uv_handle_t *)&p->timer))
+                start_timer(p, MESSAGE_TIMEOUT_MS);
+}
+
 static void consume_messages(struct control_peer *p) {
         if (p->consuming)
                 return;
@@ -226,11 +256,13 @@ static void consume_messages(struct control_peer *p) {
                 }
                 if (!payload)
                         break;
+                uv_timer_stop(&p->timer); /* it is whole */
                 if (p->greeted)
                         on_request(p, payload, length);
                 else
                         on_hello(p, payload, length);
         }
+        watch_for_rest(p);
         p->consuming = false;
         control_peer_unref(p);
 }
@@ -264,8 +296,9 @@ int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, st
                 return -ENOMEM;
         }
         uv_pipe_init(loop, &p->pipe, 0);
-        p->pipe.data = p;
-        p->refs = 1;
+        uv_timer_init(loop, &p->timer);
+        p->pipe.data = p->timer.data = p;
+        p->refs = 2;
         p->who = *who;
         p->handler = handler;
         link_peer(p);
@@ -280,6 +313,7 @@ int control_peer_open(uv_loop_t *loop, int fd, const struct credentials *who, st
                 control_peer_close(p);
                 return r;
         }
+        start_timer(p, HELLO_TIMEOUT_MS);
         *peerp = p;
         return 0;
 }

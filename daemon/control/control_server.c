@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/base/listener.h"
-#include "daemon/base/log.h"
+#include "daemon/base/refusals.h"
 #include "daemon/base/uid_count.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/uploads.h"
@@ -22,6 +22,7 @@ struct control_server {
         struct control_handler handler;
         struct control_identity identity;
         struct uid_count connections, uploads;
+        struct refusals refusals;
         unsigned n_peers;
         bool closing;
 };
@@ -98,9 +99,12 @@ static void on_accept(void *user, int fd) {
         struct control_server *s = user;
         struct credentials who;
         struct control_peer *peer;
-        if (credentials_of_socket(fd, &who) < 0 ||
-            uid_count_charge(&s->connections, who.uid, s->daemon->config.connections_per_user) != 0) {
-                log_warning("connection of a client refused: too many of this user");
+        if (credentials_of_socket(fd, &who) < 0) {
+                close(fd);
+                return;
+        }
+        if (uid_count_charge(&s->connections, who.uid, s->daemon->config.connections_per_user) != 0) {
+                refusals_add(&s->refusals, uv_now(s->daemon->loop), "clients", &who);
                 close(fd);
                 return;
         }

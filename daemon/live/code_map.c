@@ -90,6 +90,8 @@ int code_map_location(struct code_map *map, struct snapshot_builder *builder, co
                                              .lineno = entry->first_line};
         if (instruction & NODE_VALUE_LINE)
                 location.lineno = (uint32_t)instruction <= INT32_MAX ? (uint32_t)instruction : 0;
+        else if (instruction > 0 && entry->n_runs == 0) /* there may be no runs at all, and no address to count from */
+                location.lineno = 0;
         else if (instruction > 0)
                 location.lineno = line_runs_find(map->lines.runs + entry->first_run, entry->n_runs, instruction - 1);
         return snapshot_builder_location(builder, &location, locationp);

@@ -4,8 +4,10 @@
 # The files that a lint script looks at: those of the tree, by kind, with or
 # without git. Sourced in the top folder.
 
+# Build folders have any name; meson leaves its mark in each.
 tree_files() { # FIND_EXPRESSION...
-        find . \( -path './build*' -o -name .git -o -name __pycache__ \) -prune -o -type f "$@" -print |
+        find . \( -path './build*' -o -name .git -o -name __pycache__ \) -prune -o \
+                -type d -exec test -d '{}/meson-private' \; -prune -o -type f "$@" -print |
                 sed 's|^\./||' | sort
 }
 

@@ -38,6 +38,7 @@ int main(int argc, char **argv) {
                 case 'f': free(last); last = NULL; break;
                 case 'b': big = wrap((size_t)atol(line + 1)); free(big); break;
                 case 'd': last = deep(200); break;
+                case 'C': if (fork() == 0) { free(wrap((size_t)atol(line + 1))); _exit(0); } wait(NULL); break;
                 case 'c': if (fork() == 0) { free(wrap(54321)); _exit(wrap(1) == NULL); } wait(NULL); break;
                 }
                 printf("%lx\n", (unsigned long)last);
@@ -187,6 +188,7 @@ class Test:
         self.check("--traceback-limit", "block",
                    functions.findall(self.text("block", "--pid", one.pid, address, "--traceback-limit", "1")), ["wrap"])
         self.sets(one, two)
+        self.shapes(one)
         self.labels(one)
         self.peaks(one)
         self.controls(one)
@@ -212,6 +214,93 @@ class Test:
             out = d.tmctl("export", reference, "--format", "json").stdout
             self.check("--pid", f"export of {reference[0]}...", sum(json.loads(t)["total_size"] for t in out.splitlines()),
                        total)
+
+    # ---- JSON, exit codes and messages: what scripts rely on ----
+
+    def keys(self, what, got, wanted):
+        self.claims.check(f"JSON of {what} has the fields that are promised", sorted(got) == sorted(wanted.split()),
+                          f"wanted {sorted(wanted.split())}", f"got    {sorted(got)}")
+
+    def shapes(self, one):
+        d = self.daemon
+        live = f"@{one.pid}"
+        frame = "filename lineno function module"
+        taken = d.json("snapshot", "--pid", one.pid)
+        self.keys("snapshot", taken, "set ids")
+        stats = d.json("stats", live)
+        self.keys("stats", stats, "snapshot group_by cumulative total_size total_count exact statistics")
+        self.keys("a row of stats", stats["statistics"][0], "traceback size count")
+        self.keys("a frame", stats["statistics"][0]["traceback"][0], frame)
+        compare = d.json("compare", taken["ids"][0], live)
+        self.keys("compare", compare, "old new group_by cumulative exact total_size total_size_diff total_count "
+                                      "total_count_diff statistics")
+        self.keys("a row of compare", compare["statistics"][0], "traceback size size_diff count count_diff")
+        self.claims.check("totals are the sum of the rows",
+                          (sum(r["size"] for r in stats["statistics"]), sum(r["count"] for r in stats["statistics"]))
+                          == (stats["total_size"], stats["total_count"]))
+        trace = d.json_lines("traces", live)[0]
+        fields = "domain domain_name size count total_size total_nframe traceback"
+        self.keys("traces", trace, fields)
+        peak = d.tmctl("snapshot", "--pid", one.pid, "--peak").stdout.strip()
+        self.claims.check("size of a peak's traces is null", all(t["size"] is None for t in d.json_lines("traces", peak)))
+        process = d.json("ps", "--pid", one.pid)[0]
+        self.keys("ps", set(process) - {"phase"},
+                  "pid ns_pid ppid uid name exe unit cgroup image started_at mode state layers traceback_limit domains "
+                  "live_size live_count peak_size tracer_size events lost exact")
+        self.keys("a domain of ps", process["domains"][0], "name live_size live_count peak_size")
+        snapshot = ("id set pid uid name unit label kind taken_at ended_by image traceback_limit size count traces exact")
+        self.keys("show", d.json("show", taken["ids"][0]), snapshot)
+        self.keys("list", d.json("list")[0], snapshot)
+        address = one.tell("k 600")
+        self.keys("block", d.json("block", "--pid", one.pid, hex(address)), fields + " address offset")
+
+    def refusals(self):
+        ended = Program(self.daemon, self.program)
+        ended.end()
+        exit_snapshot = self.daemon.json("show", "last:exit")["id"]
+        for code, message, *arguments in (
+            (2, "unknown command 'frobnicate'.*tmctl --help", "frobnicate"),
+            (2, "stats: takes SNAPSHOT.*tmctl stats --help", "stats"),
+            (2, "unknown key_type: 'foo'", "stats", self.file, "--group-by", "foo"),
+            (2, "cumulative mode cannot by used with key type 'traceback'", "stats", self.file, "--cumulative", "--group-by",
+             "traceback"),
+            (2, "of which process.*tmctl ps", "snapshot"),
+            (2, "--kind is request, exit, peak or import", "list", "--kind", "foo"),
+            (3, "no such snapshot: 99999.*tmctl list", "stats", "99999"),
+            (3, "no such snapshot: s99999.*tmctl list", "compare", self.file, "s99999"),
+            (3, "no such snapshot or file: 'absent'.*tmctl list", "stats", "absent"),
+            (3, "process 1 is not traced.*tmctl ps", "snapshot", "--pid", "1"),
+            (3, "process 1 is not traced.*tmctl ps", "stats", "@1"),
+            (3, f"exit snapshot {exit_snapshot}", "snapshot", "--pid", ended.pid),
+            (3, f"exit snapshot {exit_snapshot}", "stats", f"@{ended.pid}"),
+            (3, f"exit snapshot {exit_snapshot}", "block", "--pid", ended.pid, "0x10"),
+            (125, "run: takes .*tmctl run --help", "run"),
+            (127, "command not found: no-such-program", "run", "no-such-program"),
+            (126, "cannot execute", "run", self.file),
+        ):
+            result = self.daemon.tmctl(*arguments)
+            lines = result.stderr.splitlines()
+            self.claims.check(f"{' '.join(map(os.path.basename, map(str, arguments)))}: exit {code} and one line that helps",
+                              result.returncode == code and len(lines) == 1 and re.search(message, lines[0])
+                              and result.stdout == "", f"got {result.returncode}: {result.stderr}{result.stdout}")
+
+    def next_steps(self):
+        """The summary of tmctl run points at the snapshot that answers."""
+        exit_id = r"tmctl stats (\d+) \(never freed\)"
+        peak_id = r"tmctl stats (\d+) \(the peak\)"
+        for what, line, wanted in (
+            ("the peak first, where nearly all was freed", "b 3000000", rf"next +{peak_id}, {exit_id}$"),
+            ("what was never freed alone, where that is the peak", "k 3000000",
+             r"next +tmctl stats (\d+) \(by line, what was never freed\)$"),
+            ("a child, where that one needed the memory", "C 5000000",
+             r"next +tmctl stats (\d+) \(by line, the peak of program\)$"),
+        ):
+            program = Program(self.daemon, self.program)
+            program.tell(line)
+            summary = program.end()
+            found = re.search(wanted, summary, re.M)
+            kinds = [self.daemon.json("show", number)["kind"] for number in found.groups()] if found else []
+            self.claims.check(f"tmctl run suggests {what}", kinds in (["peak", "exit"], ["exit"], ["peak"]), summary)
 
     def labels(self, one):
         d = self.daemon
@@ -346,5 +435,7 @@ with Claims() as claims, Daemon() as daemon:
     test.processes()
     test.runs()
     test.environments()
+    test.refusals()
+    test.next_steps()
     test.common()
     test.all_are_tested()

@@ -121,8 +121,6 @@ accepted() { # SETTING...
 }
 
 hardening() {
-        local agent
-        agent=$(tmctl env | sed -n 's/^LD_PRELOAD=//p')
         refusals \
                 'RestrictAddressFamilies=AF_INET' 'AF_UNIX.*add RestrictAddressFamilies=AF_UNIX' \
                 'RestrictAddressFamilies=~AF_UNIX' 'AF_UNIX' \
@@ -135,7 +133,85 @@ hardening() {
                 'TemporaryFileSystem=/run' "TemporaryFileSystem= hides /run/tracemallocd" \
                 'RootDirectory=/srv' 'RootDirectory= hides' \
                 'NoExecPaths=/' "NoExecPaths= .*ExecPaths=$agent" \
-                'UnsetEnvironment=LD_PRELOAD' 'UnsetEnvironment='
+                'UnsetEnvironment=LD_PRELOAD' 'UnsetEnvironment=' \
+                'RootImage=/srv/image.raw' 'RootImage= hides'
+        sockets_elsewhere /home/elsewhere 'ProtectHome=tmpfs' 'ProtectHome= hides /home/elsewhere,.*BindReadOnlyPaths=/home/elsewhere'
+        sockets_elsewhere /tmp/elsewhere 'PrivateTmp=yes' 'PrivateTmp= hides /tmp/elsewhere,.*BindReadOnlyPaths=/tmp/elsewhere'
+}
+
+# A daemon's sockets below /home or /tmp, which these settings hide.
+sockets_elsewhere() { # FOLDER SETTING REGEX
+        local output status=0
+        mkdir -p "$1"
+        in_background tracemallocd --runtime-dir "$1" --state-dir "$1/state" 2>"$scratch/elsewhere.log"
+        wait_until 30 tmctl ps --runtime-dir "$1" || give_up "another daemon runs" "$(cat "$scratch/elsewhere.log")"
+        unit_with elsewhere "$2"
+        systemctl daemon-reload
+        output=$(tmctl unit trace elsewhere --runtime-dir "$1" 2>&1) || status=$?
+        claim_equal "$2 is refused" 1 "$status"
+        claim_match "$2 is named, with the remedy" "$3" "$output"
+}
+
+settings_files() {
+        printf 'A=1\n' >/etc/default/first
+        printf '# LD_PRELOAD=not-this\n LD_PRELOAD=/usr/lib/other.so\n' >/etc/default/second
+        unit_with files 'EnvironmentFile=/etc/default/first' 'EnvironmentFile=-/etc/default/absent' 'EnvironmentFile=/etc/default/second'
+        systemctl daemon-reload
+        refused files 'the second EnvironmentFile=' 'EnvironmentFile=/etc/default/second sets LD_PRELOAD, which wins .*put there: /'
+        printf 'TRACEMALLOCD_RUNTIME_DIR=/elsewhere\n' >/etc/default/second
+        refused files 'EnvironmentFile= with the runtime directory' 'sets TRACEMALLOCD_RUNTIME_DIR'
+        chmod o-r "$agent"
+        unit_with others 'User=nobody'
+        unit_with roots
+        systemctl daemon-reload
+        refused others 'an agent that the user cannot read' "is not open to the service's user, nobody; 'chmod o\+r "
+        chmod o+r "$agent"
+        claim "which is no matter to root's services" tmctl unit trace roots
+        tmctl unit untrace roots >/dev/null
+}
+
+traces() { # CLAIM UNIT
+        claim "$1" tmctl unit trace "$2" --restart
+        claim "and is found by its unit" tmctl snapshot --unit "$2"
+        tmctl unit untrace "$2" >/dev/null
+        systemctl stop "$2"
+}
+
+kinds_of_services() {
+        local unit=/run/systemd/system
+        printf '%s\n' '[Service]' 'Type=forking' 'ExecStart=/bin/bash -c "sleep 1000 & disown"' >$unit/forks.service
+        printf '%s\n' '[Service]' 'ExecStart=/usr/bin/sleep %i' >$unit/many@.service
+        printf '%s\n' '[Socket]' 'ListenStream=/run/by-socket' >$unit/by-socket.socket
+        printf '%s\n' '[Service]' 'ExecStart=/bin/bash -c "read line; sleep 1000"' 'StandardInput=null' >$unit/by-socket.service
+        unit_with hardened 'NoNewPrivileges=yes' 'PrivateNetwork=yes' 'PrivateTmp=yes' 'PrivateDevices=yes' 'ProtectProc=invisible' \
+                'RestrictNamespaces=yes' 'LockPersonality=yes' 'CapabilityBoundingSet=' 'User=nobody' 'LimitFSIZE=1M' 'UMask=0777'
+        unit_with preloads 'Environment="MY_LD_PRELOAD=no" "LD_PRELOAD=libm.so.6"'
+        ln -s /dev/null /etc/systemd/system/gone.service
+        systemctl daemon-reload
+        traces "a forking service is traced" forks
+        traces "an instance of a template is traced" many@1000
+        systemctl start by-socket.socket
+        traces "a service of a socket is traced" by-socket
+        traces "one with much hardening is traced" hardened
+        claim "one that preloads is traced" tmctl unit trace preloads
+        claim "twice is as once" tmctl unit trace preloads
+        claim_match "and goes on to preload" "LD_PRELOAD=$agent:libm.so.6( |\$)" "$(systemctl show -p Environment preloads)"
+        tmctl unit untrace preloads >/dev/null
+        claim_status "a masked unit" 3 tmctl unit trace gone
+        claim_match "is said to be masked" 'gone.service is masked' "$(tmctl unit trace gone 2>&1)"
+        claim_equal "each in one line" 1 "$(tmctl unit trace gone 2>&1 | wc -l)"
+        claim_equal "of an absent one too" 1 "$(tmctl unit trace no-such-unit 2>&1 | wc -l)"
+}
+
+# A service that does not start: the way back is named.
+broken() {
+        unit_with broken 'ExecStartPre=/bin/false'
+        systemctl daemon-reload
+        local output
+        output=$(tmctl unit trace broken --restart 2>&1)
+        claim_equal "a service that does not start is a failure" 1 $?
+        claim_match "with the way back" "tmctl unit untrace broken.service --restart" "$output"
+        tmctl unit untrace broken >/dev/null
 }
 
 statics() {
@@ -164,9 +240,13 @@ no_daemon() {
 install_system
 printf '[snapshots]\nexit_min_age = 1\n' >/etc/tracemallocd/tracemallocd.conf
 systemctl start tracemallocd || give_up "the service starts"
+agent=$(realpath "$(tmctl env | sed -n 's/^LD_PRELOAD=//p')")
 story
 a_dead_service_is_named
 persistent
 hardening
+settings_files
+kinds_of_services
+broken
 statics
 no_daemon

@@ -228,6 +228,78 @@ START_TEST(another_major_version_is_told_why_and_hung_up)
 }
 END_TEST
 
+static void find_timer(uv_handle_t *handle, void *data) {
+        if (uv_handle_get_type(handle) == UV_TIMER && uv_is_active(handle))
+                *(uv_timer_t **)data = (uv_timer_t *)handle;
+}
+
+static uv_timer_t *running_timer(struct world *w) {
+        uv_timer_t *timer = NULL;
+        uv_walk(&w->loop, find_timer, &timer);
+        return timer;
+}
+
+/* As if half of what a timer gives were over. */
+static void let_time_pass(struct world *w) {
+        uv_timer_t *timer = running_timer(w);
+        ck_assert_ptr_nonnull(timer);
+        uv_timer_start(timer, timer->timer_cb, 0, uv_timer_get_repeat(timer));
+        turn(w);
+}
+
+START_TEST(silence_is_hung_up_on)
+{
+        struct world w;
+        world_init(&w);
+        turn(&w);
+        let_time_pass(&w);
+        ck_assert(!hung_up(&w));
+        let_time_pass(&w);
+        ck_assert(hung_up(&w));
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(half_a_message_is_hung_up_on)
+{
+        struct world w;
+        uint8_t bytes[64];
+        world_init(&w);
+        send_hello(&w, 1);
+        turn(&w);
+        ck_assert_ptr_null(running_timer(&w)); /* a client may be silent as long as it likes */
+        send_frame(&w, bytes, pack_ps(bytes));
+        ck_assert_int_eq(send(w.client, "\x20", 1, MSG_NOSIGNAL), 1);
+        turn(&w);
+        ck_assert_uint_eq(w.n_requests, 1);
+        let_time_pass(&w);
+        ck_assert(!hung_up(&w));
+        let_time_pass(&w);
+        ck_assert(hung_up(&w));
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(a_message_in_pieces_is_taken)
+{
+        struct world w;
+        uint8_t bytes[64], header[FRAME_HEADER_BYTES];
+        size_t length = pack_ps(bytes);
+        world_init(&w);
+        send_hello(&w, 1);
+        frame_header(header, (uint32_t)length);
+        ck_assert_int_eq(send(w.client, header, sizeof header, MSG_NOSIGNAL), sizeof header);
+        turn(&w);
+        let_time_pass(&w);
+        ck_assert_int_eq(send(w.client, bytes, length, MSG_NOSIGNAL), (ssize_t)length);
+        turn(&w);
+        ck_assert_uint_eq(w.n_requests, 1);
+        ck_assert_ptr_null(running_timer(&w));
+        world_deinit(&w);
+}
+END_TEST
+
 CHECK_MAIN("control/control_peer", hello_then_requests_each_answered_once, thousands_of_requests_in_one_go_do_not_nest,
            a_request_waits_for_the_one_before_it, a_client_that_left_is_answered_into_the_void, garbage_hangs_up,
-           another_major_version_is_told_why_and_hung_up)
+           another_major_version_is_told_why_and_hung_up, silence_is_hung_up_on, half_a_message_is_hung_up_on,
+           a_message_in_pieces_is_taken)
