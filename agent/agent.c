@@ -29,7 +29,6 @@
 #define RETRY_FIRST_NS UINT64_C(1000000000)
 #define RETRY_MAX_NS   UINT64_C(30000000000)
 #define REFUSED_MAX_NS UINT64_C(3600000000000) /* each refusal costs an epoch's address space, which stays */
-#define TICKS_IDLE     65536                   /* calls of a thread between two looks at the clock without a daemon */
 #define TICKS_PAUSED   1024                    /* the same for looks at the socket while paused */
 #define FILES_EVERY_NS UINT64_C(1000000000)
 #define ASK_EVERY_NS   UINT64_C(1000000000)
@@ -401,7 +400,7 @@ struct epoch *agent_closed(uint32_t domain_bit) {
                 agent_arm(cfa);
                 break;
         case GATE_IDLE:
-                if (likely(++thread_state.ticks % TICKS_IDLE))
+                if (likely(++thread_state.ticks % AGENT_TICKS_IDLE))
                         return NULL;
                 look_for_daemon(cfa);
                 break;

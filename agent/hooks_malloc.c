@@ -60,24 +60,44 @@ static inline void freeing(void *block, uintptr_t cfa) {
         recorder_free(epoch, block, cfa);
 }
 
-HOOK void *malloc(size_t size) {
+/* Out of line, as the other hooks that are called most: a hook that has nothing to record saves no registers. */
+static __attribute__((noinline)) void *traced_malloc(size_t size, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
 
-        return allocated(epoch, real.malloc(size), size, HOOK_CFA);
+        return allocated(epoch, real.malloc(size), size, cfa);
 }
 
-HOOK void *calloc(size_t count, size_t size) {
+HOOK void *malloc(size_t size) {
+        if (unlikely(agent_is_closed()))
+                return real.malloc(size);
+        return traced_malloc(size, HOOK_CFA);
+}
+
+static __attribute__((noinline)) void *traced_calloc(size_t count, size_t size, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
 
         /* a product that overflows has no block */
-        return allocated(epoch, real.calloc(count, size), count * size, HOOK_CFA);
+        return allocated(epoch, real.calloc(count, size), count * size, cfa);
+}
+
+HOOK void *calloc(size_t count, size_t size) {
+        if (unlikely(agent_is_closed()))
+                return real.calloc(count, size);
+        return traced_calloc(count, size, HOOK_CFA);
+}
+
+static __attribute__((noinline)) void traced_free(void *block, uintptr_t cfa) {
+        freeing(block, cfa);
+        real.free(block);
 }
 
 HOOK void free(void *block) {
         if (unlikely(!block) || unlikely(real_is_pool(block)))
                 return;
-        freeing(block, HOOK_CFA);
-        real.free(block);
+        if (unlikely(agent_is_closed()))
+                real.free(block);
+        else
+                traced_free(block, HOOK_CFA);
 }
 
 HOOK void free_sized(void *block, size_t size) {
@@ -132,6 +152,8 @@ static void *reallocate(void *block, size_t size, uintptr_t cfa) {
 }
 
 HOOK void *realloc(void *block, size_t size) {
+        if (unlikely(agent_is_closed()) && likely(!block || !real_is_pool(block)))
+                return real.realloc(block, size);
         return reallocate(block, size, HOOK_CFA);
 }
 

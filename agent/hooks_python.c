@@ -75,18 +75,30 @@ INLINE uint32_t node_of(struct epoch *epoch, enum python_allocator_kind kind, st
         return node;
 }
 
-INLINE void *allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size, uintptr_t cfa) {
-        struct recording recording;
+/* Flat: one call from a wrapper, of which there are many, and none further but for the stack. */
+static __attribute__((noinline, flatten)) void record_alloc(struct epoch *epoch, enum python_allocator_kind kind,
+                                                            const void *block, size_t size, uintptr_t cfa) {
+        struct recording recording = recording_begin(cfa);
 
-        leave();
-        if (unlikely(!block))
-                return NULL;
-        recording = recording_begin(cfa);
         if (recording_takes(block, size))
                 ring_put(&epoch->ring, recording.room | RING_KEEP_RESERVE, 3,
                          record_header(RECORD_ALLOC, 0, DOMAIN_INDEX_PYTHON, node_of(epoch, kind, recording)),
                          (uintptr_t)block, size, 0);
         recording_end(epoch, recording);
+}
+
+static __attribute__((noinline, flatten)) void record_free(struct epoch *epoch, const void *block, uintptr_t cfa) {
+        struct recording recording = recording_begin(cfa);
+
+        if (recording_takes(block, 0))
+                ring_put(&epoch->ring, recording.room, 2, record_header(RECORD_FREE, 0, 0, 0), (uintptr_t)block, 0, 0);
+        recording_end(epoch, recording);
+}
+
+INLINE void *allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size, uintptr_t cfa) {
+        leave();
+        if (likely(block != NULL))
+                record_alloc(epoch, kind, block, size, cfa);
         return block;
 }
 
@@ -168,7 +180,7 @@ INLINE void hook_free(enum python_allocator_kind kind, void *context, void *bloc
                 note_code(block);
         epoch = enter(kind, cfa);
         if (likely(epoch != NULL)) {
-                recorder_free(epoch, block, cfa);
+                record_free(epoch, block, cfa);
                 thread_state.python_block = block;
         }
         python.next[kind].free(context, block);

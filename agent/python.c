@@ -152,6 +152,12 @@ static void found(const struct object *object, bool late) {
         python.version = find_version(object);
         r = python_layout_find(python.version, runtime, &python.layout);
         note_version();
+        /* A debug build may agree with its version's layout today (3.11 does); nobody has said that it will. */
+        if (object_symbol(object, "_Py_NegativeRefcount")) {
+                note_add(" is a debug build");
+                turn_off();
+                return;
+        }
         if (r) {
                 note_add(r == PYTHON_LAYOUT_E_VERSION         ? " is not one of 3.8 to 3.13"
                          : r == PYTHON_LAYOUT_E_FREE_THREADED ? " is built without a GIL"
@@ -310,12 +316,19 @@ static __attribute__((noinline)) struct python_stack *new_stack(struct thread *t
         return thread->python;
 }
 
+static __attribute__((noinline)) bool rename_stack(struct python_stack *stack, struct epoch *epoch, uint32_t limit) {
+        struct python_names names = {&epoch->trie, &epoch->definitions, codes_of(epoch), limit};
+
+        if (names.codes)
+                python_stack_rename(stack, &names);
+        return names.codes != NULL;
+}
+
 uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
         uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
         uintptr_t state, top;
         struct thread *thread;
         struct python_stack *stack;
-        struct python_names names;
 
         if (unlikely(state_of() != PYTHON_ON))
                 return 0;
@@ -325,11 +338,15 @@ uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
         if (!thread)
                 return 0;
         stack = likely(thread->python != NULL) ? thread->python : new_stack(thread);
-        names = (struct python_names){&epoch->trie, &epoch->definitions, codes_of(epoch),
-                                      limit == 0      ? 1
-                                      : limit > 65535 ? 65535
-                                                      : limit};
-        return stack && names.codes ? python_stack_node(stack, &names, &python.layout, top) : 0;
+        if (unlikely(!stack))
+                return 0;
+        if (unlikely(limit - 1 >= 65535))
+                limit = limit ? 65535 : 1;
+        if (unlikely(stack->names.trie != &epoch->trie || stack->names.limit != limit || !stack->names.codes ||
+                     stack->names.codes != atomic_load_explicit(&epoch->python_codes, memory_order_acquire)) &&
+            !rename_stack(stack, epoch, limit))
+                return 0;
+        return python_stack_node(stack, &python.layout, top);
 }
 
 void python_freeing(uintptr_t block) {

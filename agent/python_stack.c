@@ -110,25 +110,78 @@ static uint32_t name_cut(const struct python_stack *stack, const struct python_n
         return node;
 }
 
-/* Frame number @i is now @frame. What was known of that number is kept where it is still right. */
-static void set_frame(struct python_stack *stack, const struct python_names *names, const struct python_layout *layout,
-                      uint32_t i, uintptr_t frame) {
+static inline uint32_t kind_of(const struct python_layout *layout, uintptr_t frame) {
+        if (layout->frame_kind == PYTHON_FRAME_OBJECT)
+                return python_word(frame, layout->frame_trace) != 0;
+        return python_byte(frame, layout->frame_owner);
+}
+
+static inline struct python_stack_name *memo_slot(struct python_stack *stack, uint64_t word, uint32_t outer) {
+        uint64_t hash = (word ^ (uint64_t)outer << 32 ^ outer) * UINT64_C(0x9e3779b97f4a7c15);
+
+        return &stack->memo[hash >> (64 - PYTHON_STACK_NAMES_LOG2)];
+}
+
+static inline bool is_name_of(const struct python_stack *stack, const struct python_stack_name *name,
+                              const struct python_stack_frame *f) {
+        return name->word == f->word && name->outer == f->outer && name->code == f->code && name->kind == f->kind &&
+               name->generation == stack->generation;
+}
+
+static void remember(struct python_stack *stack, struct python_stack_name *name, const struct python_stack_frame *f) {
+        name->generation = 0;
+        atomic_signal_fence(memory_order_seq_cst);
+        name->code = f->code;
+        name->word = f->word;
+        name->kind = f->kind;
+        name->outer = f->outer;
+        name->chain = f->chain;
+        name->depth = f->depth;
+        name->node = 0;
+        atomic_signal_fence(memory_order_seq_cst);
+        name->generation = stack->generation;
+}
+
+/* frames[i], of which all but the name is known, gets one. */
+static __attribute__((noinline)) void name_frame(struct python_stack *stack, const struct python_layout *layout,
+                                                 uint32_t i) {
         struct python_stack_frame *f = &stack->frames[i];
-        uint32_t outer = i ? f[-1].chain : 0, depth = i ? f[-1].depth : 0;
+        uint32_t outer_depth = i ? f[-1].depth : 0;
+        const struct python_names *names = &stack->names;
+
+        f->depth = outer_depth + python_layout_is_frame(layout, f->frame);
+        f->chain = f->depth == outer_depth ? f->outer : name_chain(names, f->outer, f->depth, key_of(names, layout, f));
+        f->node = 0;
+        /* without an outer name, or without one of its own for want of room, a name says nothing of the depth */
+        if (f->chain && (f->outer || outer_depth == 0))
+                remember(stack, memo_slot(stack, f->word, f->outer), f);
+}
+
+/* Frame number @i is now @frame. What was known of that number is kept where it is still right. */
+static inline void set_frame(struct python_stack *stack, const struct python_layout *layout, uint32_t i,
+                             uintptr_t frame) {
+        struct python_stack_frame *f = &stack->frames[i];
+        uint32_t outer = i ? f[-1].chain : 0, kind = kind_of(layout, frame);
         uintptr_t code = python_word(frame, layout->frame_code);
         uint64_t word = python_word(frame, layout->frame_word);
+        const struct python_stack_name *name;
 
-        depth += python_layout_is_frame(layout, frame);
-        if (i < stack->n_known && f->frame == frame && f->code == code && f->word == word && f->outer == outer &&
-            f->depth == depth)
+        if (i < stack->n_known && f->frame == frame && f->word == word && f->code == code && f->kind == kind &&
+            f->outer == outer && outer != 0)
                 return;
         f->frame = frame;
         f->code = code;
         f->word = word;
+        f->kind = kind;
         f->outer = outer;
-        f->node = 0;
-        f->depth = depth;
-        f->chain = depth == (i ? f[-1].depth : 0) ? outer : name_chain(names, outer, depth, key_of(names, layout, f));
+        name = memo_slot(stack, word, outer);
+        if (likely(is_name_of(stack, name, f)) && likely(outer || i == 0 || f[-1].depth == 0)) {
+                f->chain = name->chain;
+                f->depth = name->depth;
+                f->node = name->node;
+        } else {
+                name_frame(stack, layout, i);
+        }
         if (i >= stack->n_known)
                 stack->n_known = i + 1;
 }
@@ -183,18 +236,44 @@ static uint32_t gather(struct python_stack *stack, const struct python_layout *l
         return NOT_FOUND;
 }
 
-static __attribute__((noinline)) void reset(struct python_stack *stack, const struct python_names *names) {
+static __attribute__((noinline)) void forget_all(struct python_stack *stack) {
         stack->n_frames = stack->n_known = 0;
         stack->changing = 0;
-        stack->trie = names->trie;
-        stack->limit = names->limit;
-        stack->trie_version = trie_version(names->trie);
+        if (++stack->generation == 0) {
+                memset(stack->memo, 0, sizeof(stack->memo));
+                stack->generation = 1;
+        }
+        stack->trie_version = trie_version(stack->names.trie);
         stack->code_version = atomic_load_explicit(&python_stack_code_version, memory_order_acquire);
 }
 
-/* Makes the stack that begins at @top the remembered one. Return: false: it is too deep. */
-static __attribute__((noinline)) bool follow(struct python_stack *stack, const struct python_names *names,
-                                             const struct python_layout *layout, uintptr_t top) {
+void python_stack_rename(struct python_stack *stack, const struct python_names *names) {
+        stack->names = *names;
+        forget_all(stack);
+}
+
+/* The remembered stack is now frames[0] to frames[@n - 1], of which those from @changed on stand elsewhere than before,
+ * and on top of it @n_fresh more, for which there is room. */
+static inline void change(struct python_stack *stack, const struct python_layout *layout, uint32_t n, uint32_t changed,
+                          uint32_t n_fresh) {
+        stack->changing = 1;
+        atomic_signal_fence(memory_order_seq_cst);
+        for (uint32_t i = changed; i < n; i++)
+                set_frame(stack, layout, i, stack->frames[i].frame);
+        for (; n_fresh > 0; n++) {
+                uintptr_t frame = stack->fresh[--n_fresh];
+
+                set_frame(stack, layout, n, frame);
+                stack->find[frame >> 4 & (PYTHON_STACK_FIND - 1)] = n;
+        }
+        stack->n_frames = n;
+        atomic_signal_fence(memory_order_seq_cst);
+        stack->changing = 0;
+}
+
+/* Makes the stack that begins at @top the remembered one, wherever it leaves that. Return: false: it is too deep. */
+static __attribute__((noinline)) bool follow(struct python_stack *stack, const struct python_layout *layout,
+                                             uintptr_t top) {
         uint32_t n_fresh, changed = 0, base = gather(stack, layout, top, false, &n_fresh), n = 0;
 
         if (base != NOT_FOUND && compare(stack, layout, base, &changed)) {
@@ -207,45 +286,57 @@ static __attribute__((noinline)) bool follow(struct python_stack *stack, const s
                 stack->n_frames = stack->n_known = 0;
                 return false;
         }
-        stack->changing = 1;
-        atomic_signal_fence(memory_order_seq_cst);
-        for (uint32_t i = changed; i < n; i++)
-                set_frame(stack, names, layout, i, stack->frames[i].frame);
-        for (; n_fresh > 0; n++) {
-                uintptr_t frame = stack->fresh[--n_fresh];
-
-                set_frame(stack, names, layout, n, frame);
-                stack->find[frame >> 4 & (PYTHON_STACK_FIND - 1)] = n;
-        }
-        stack->n_frames = n;
-        atomic_signal_fence(memory_order_seq_cst);
-        stack->changing = 0;
+        change(stack, layout, n, changed, n_fresh);
         return true;
 }
 
-static uint32_t name_top(struct python_stack *stack, const struct python_names *names,
-                         const struct python_layout *layout) {
-        struct python_stack_frame *top = &stack->frames[stack->n_frames - 1];
+/* The same where nothing but the usual happened since: it stands elsewhere, one frame returned, or one was called.
+ * Return: false: it is for follow(). */
+static inline bool step(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+        uint32_t n = stack->n_frames, n_fresh = 0, changed;
+        const struct python_stack_frame *last;
 
-        top->node = top->depth <= names->limit ? top->chain : name_cut(stack, names, layout, stack->n_frames);
+        if (unlikely(n == 0))
+                return false;
+        last = &stack->frames[n - 1];
+        if (last->frame == top) {
+                ;
+        } else if (n > 1 && last[-1].frame == top) {
+                n--;
+        } else if (python_word(top, layout->frame_previous) == last->frame && n < stack->capacity) {
+                stack->fresh[0] = top;
+                n_fresh = 1;
+        } else {
+                return false;
+        }
+        if (unlikely(!compare(stack, layout, n - 1, &changed)))
+                return false;
+        if (changed < n || n_fresh)
+                change(stack, layout, n, changed, n_fresh);
+        else
+                stack->n_frames = n;
+        return true;
+}
+
+static __attribute__((noinline)) uint32_t name_top(struct python_stack *stack, const struct python_layout *layout) {
+        struct python_stack_frame *top = &stack->frames[stack->n_frames - 1];
+        struct python_stack_name *name = memo_slot(stack, top->word, top->outer);
+
+        top->node =
+                top->depth <= stack->names.limit ? top->chain : name_cut(stack, &stack->names, layout, stack->n_frames);
+        if (is_name_of(stack, name, top) && name->chain == top->chain)
+                name->node = top->node;
         return top->node;
 }
 
-uint32_t python_stack_node(struct python_stack *stack, const struct python_names *names,
-                           const struct python_layout *layout, uintptr_t top) {
-        uint32_t n = stack->n_frames, changed;
+uint32_t python_stack_node(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+        uint32_t node;
 
-        if (unlikely(stack->trie != names->trie || stack->trie_version != trie_version(names->trie) ||
-                     stack->limit != names->limit || stack->changing ||
-                     stack->code_version != atomic_load_explicit(&python_stack_code_version, memory_order_acquire))) {
-                reset(stack, names);
-                n = 0;
-        }
-        if (likely(n > 0) && likely(stack->frames[n - 1].frame == top) && compare(stack, layout, n - 1, &changed) &&
-            changed == n) {
-                uint32_t node = stack->frames[n - 1].node;
-
-                return likely(node != 0) ? node : name_top(stack, names, layout);
-        }
-        return follow(stack, names, layout, top) ? name_top(stack, names, layout) : 0;
+        if (unlikely(stack->trie_version != trie_version(stack->names.trie) || stack->changing ||
+                     stack->code_version != atomic_load_explicit(&python_stack_code_version, memory_order_acquire)))
+                forget_all(stack);
+        if (unlikely(!step(stack, layout, top)) && !follow(stack, layout, top))
+                return 0;
+        node = stack->frames[stack->n_frames - 1].node;
+        return likely(node != 0) ? node : name_top(stack, layout);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "agent/object.h"
+#include "agent/object_symbol.h"
 #include "agent/thread.h"
 
 /* Not the newest version of these symbols, and weak: they moved into libc with glibc 2.34. */
@@ -208,7 +209,9 @@ bool real_malloc_is_foreign(void) {
         function = dlsym(RTLD_DEFAULT, "malloc");
         thread_state.resolving = before;
         errno = saved_errno;
-        return function && object_find((uintptr_t)function, &object) && object.name[0] == '\0';
+        /* an executable at a fixed address that takes malloc's address has an entry for it, but does not define it */
+        return function && object_find((uintptr_t)function, &object) && object.name[0] == '\0' &&
+               object_symbol(&object, "malloc");
 }
 
 void *real_cxx_symbol(const char *name) {

@@ -17,7 +17,10 @@
 #include <stdint.h>
 
 #include "agent/epoch.h"
+#include "agent/python.h"
 #include "agent/thread.h"
+
+#define AGENT_TICKS_IDLE 65536 /* calls of a thread between two looks at the clock without a daemon */
 
 enum gate {
         GATE_NEW = 0, /* what the kernel makes of this page in the child of a fork */
@@ -55,6 +58,26 @@ void agent_bring_files(struct epoch *epoch, bool last);
 
 /** agent_pid() - of the process that records, as it was when it armed */
 int agent_pid(void);
+
+/** agent_is_closed() - the short way of agent_closed(), for hooks that are called all the time: no daemon is there, it
+ * is not yet time to look for one, and no interpreter waits to be wrapped Return: true: the real function is all there
+ * is to call. */
+static inline bool agent_is_closed(void) {
+        switch (atomic_load_explicit(&process_page.gate, memory_order_relaxed)) {
+        case GATE_RECORDING:
+                return false;
+        case GATE_IDLE:
+                if (unlikely((thread_state.ticks + 1) % AGENT_TICKS_IDLE == 0))
+                        return false; /* agent_closed() counts this one */
+                thread_state.ticks++;
+                break;
+        case GATE_INERT:
+                break;
+        default:
+                return false;
+        }
+        return likely(atomic_load_explicit(&python_watch, memory_order_relaxed) == 0);
+}
 
 /** agent_epoch() - where to record an event of a domain
  * Return: NULL: nowhere. */

@@ -31,6 +31,8 @@ int main(int argc, char **argv) {
 }
 """
 
+PERL = "my (%%h, @a); for my $i (1..%d) { $h{'key' . $i %% 5000} = [$i, 'v' x ($i %% 50)]; push @a, {i => $i} }"
+
 HOLDER = """
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,14 +78,19 @@ def depth(bench, rounds):
 
 
 def untraced(bench, rounds):
-    program = bench.compile("depth", DEPTH, "-O1", "-fno-optimize-sibling-calls")
+    """No daemon: nothing but malloc and free, and a real program."""
     environment = dict(os.environ, LD_PRELOAD=AGENT, TRACEMALLOCD_RUNTIME_DIR=os.path.join(bench.folder, "nobody"))
-    found = []
-    for _ in range(max(rounds, 5)):
-        plain = bench.run([program, "10"])
-        found.append(bench.run([program, "10"], environment).cpu / plain.cpu)
-    return f"agent loaded, no daemon, CPU time of a program that does nothing but malloc and free, to plain: " \
-           f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+    program = bench.compile("depth", DEPTH, "-O1", "-fno-optimize-sibling-calls")
+    perl = ["perl", "-e", PERL % (200000 if bench.quick else 1000000)]
+    texts = []
+    for command in ([program, "10"], perl):
+        found = []
+        for _ in range(max(rounds, 5)):
+            plain = bench.run(command)
+            found.append(bench.run(command, environment).cpu / plain.cpu)
+        texts.append(f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})")
+    return f"agent loaded, no daemon, CPU time to plain: {texts[0]} of a program that does nothing but malloc and free; " \
+           f"{texts[1]} of perl filling hashes"
 
 
 def start_holder(bench, holder, blocks, pairs):

@@ -29,6 +29,12 @@ def supported():
     return {version: path for version, path in interpreters().items() if version in SUPPORTED}
 
 
+def debug_builds():
+    """Paths; Debian's are in python3.11-dbg. TEST_DEBUG_PYTHON names another."""
+    named = os.environ.get("TEST_DEBUG_PYTHON")
+    return ([named] if named else []) + sorted(glob.glob("/usr/bin/python3.[0-9]*d"))
+
+
 def python_paths():
     """Each interpreter on PATH and under pyenv's root once: no other names of one, no scripts that look for one (pyenv's shims)."""
     places = os.environ.get("PATH", "").split(os.pathsep)

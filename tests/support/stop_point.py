@@ -3,6 +3,10 @@
 
 Under `-X tracemalloc` (STOP_DUMP names a file) the traces go there and the program ends. Else it says that it is
 there and waits, while tmctl takes a snapshot from outside: waiting itself is one system call.
+
+Before either, the interpreter's cache of type attributes is emptied. It keeps names alive that C code made for one
+look-up ("incrementaldecoder" for each open(), "strftime"), in slots that go by the addresses of those names: so how many
+there are depends on where the heap lies, and differs between two runs under tracemalloc, too.
 """
 import os
 import pickle
@@ -14,6 +18,7 @@ READY = b"stopped\n"
 
 
 def stop():
+    sys._clear_type_cache()
     if DUMP:
         traces = tracemalloc._get_traces()
         tracemalloc.stop()

@@ -17,6 +17,11 @@ WHAT MAY DIFFER, and why:
 - Integers that are addresses (a type keeps its subclasses by address) are as large as the address. Both runs are made
   without address space randomisation, where that is permitted; else 28 and 32 bytes count as one size.
 - tracemalloc's own objects, and those of the function that stops the program, are not in the program's file.
+- What goes by addresses of objects, which no two runs have in common (tracemalloc's tables and the agent's maps lie in the same
+  space). One such thing was found by holding tracemalloc against itself with other addresses, on all programs and versions:
+  names in the interpreter's cache of type attributes (6 to 85 of strftime()'s, 35 to 37 of open()'s, 2 or 3 of pickle.dumps()'s).
+  stop_point.py empties that cache. Should there be others: where the runs differ, tracemalloc is asked ASK_AGAIN times more, with
+  other addresses, and a difference counts unless it gives different answers itself, for the same entry.
 Nothing else may differ.
 """
 import collections
@@ -35,9 +40,7 @@ SUPPORT = os.path.join(SOURCE, "tests", "support")
 FOLDER = os.path.join(SUPPORT, "python_programs")
 LIMITS = (1, 5, 25)
 SEED = int(os.environ.get("TEST_SEED", "20261124"))
-# One pair of runs in fifty differs in one or two blocks of some odd size (46 bytes on a line with pickle.dumps), the next does not;
-# why is not known. What is wrong with tracing is wrong each time.
-TRIES = 3
+ASK_AGAIN = 4
 OTHERS = 1  # programs on each of the other Pythons, short form
 RELABELLED_MAX, RELABELLED_SHARE = 300, 0.33  # blocks that free lists may account for: so many, and so many of all
 
@@ -51,8 +54,6 @@ FRAME_SIZES = range(376, 1024, 8)
 # Up to 3.11 a bytes object of one byte is made once and kept: it belongs to whoever needed it first, which may have been
 # before tracemalloc began.
 ONE_BYTE = 34
-# Not among the programs: opening files. On 3.11 some blocks of 67 bytes stay at a line with open(), 19 of 20 under tracemalloc and
-# 13 or 14 here in one of three runs, equal in the others; why is not known.
 
 
 def environment_of(daemon, **more):
@@ -104,11 +105,12 @@ def by_traceback(depth, frames):
     return depth, frames
 
 
-def run_inside(daemon, python, path, limit, folder):
+def run_inside(daemon, python, path, limit, folder, setarch=SAME_ADDRESSES):
     """Under its own tracemalloc."""
     dump = os.path.join(folder, "traces")
-    result = subprocess.run([*SAME_ADDRESSES, python, "-X", f"tracemalloc={limit}", path], cwd=folder, env=environment_of(daemon, STOP_DUMP=dump),
-                            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=300, check=True)
+    result = subprocess.run([*setarch, python, "-X", f"tracemalloc={limit}", path], cwd=folder,
+                            env=environment_of(daemon, STOP_DUMP=dump), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                            timeout=300, check=True)
     with open(dump, "rb") as f:
         raw = pickle.load(f)
     traces = collections.Counter()
@@ -140,15 +142,38 @@ def run_outside(daemon, python, path, limit, folder):
     return Account(output, traces)
 
 
-def differences(version, path, inside, outside, key):
-    """Lines of text. Keys are compared size by size, which is stricter than their sums."""
-    _, theirs = inside.by_key(path, key)
-    _, ours = outside.by_key(path, key)
-    wrong = []
-    for entry in sorted(set(theirs) | set(ours), key=repr):
-        if theirs[entry] != ours[entry] and not is_relabelled(version, entry[1]):
-            wrong.append(f"{entry[0]}: blocks of {entry[1]} bytes: tracemalloc {theirs[entry]}, here {ours[entry]}")
-    return wrong
+def differing(version, path, inside, outside, key):
+    """{(key, size): (count inside, count outside)}. Keys are compared size by size, which is stricter than their sums."""
+    theirs, ours = inside.by_key(path, key)[1], outside.by_key(path, key)[1]
+    return {entry: (theirs[entry], ours[entry]) for entry in set(theirs) | set(ours)
+            if theirs[entry] != ours[entry] and not is_relabelled(version, entry[1])}
+
+
+class Pair:
+    """A run under tracemalloc, one under tmctl, and, once they differ, what tracemalloc says with other addresses."""
+
+    def __init__(self, daemon, version, python, path, limit, folder):
+        self.version, self.path = version, path
+        self.again = lambda: run_inside(daemon, python, path, limit, folder, [])
+        self.inside = run_inside(daemon, python, path, limit, folder)
+        self.outside = run_outside(daemon, python, path, limit, folder)
+        if version < (3, 9):  # total_nframe came with 3.9
+            self.outside = without_depth(self.outside)
+        self.others = None
+
+    def itself(self, key):
+        """Entries in which tracemalloc's own runs differ. (Integers do anyway, where they are addresses.)"""
+        if self.others is None:
+            self.others = [self.again() for _ in range(ASK_AGAIN)]
+        found = set().union(*(differing(self.version, self.path, self.inside, other, key) for other in self.others))
+        return {entry for entry in found if entry[1] not in (28, 32)}
+
+    def wrong(self, key):
+        """Lines of text."""
+        found = differing(self.version, self.path, self.inside, self.outside, key)
+        excused = self.itself(key) if found else set()
+        return [f"{entry[0]}: blocks of {entry[1]} bytes: tracemalloc {theirs}, here {ours}"
+                for entry, (theirs, ours) in sorted(found.items(), key=repr) if entry not in excused]
 
 
 def relabelled(version, path, inside, outside):
@@ -165,27 +190,16 @@ def without_depth(account):
     return Account(account.output, traces)
 
 
-def runs(daemon, version, python, path, limit, folder):
-    """A run under tracemalloc and one under tmctl that agree, or the last of TRIES pairs."""
-    for _ in range(TRIES):
-        inside = run_inside(daemon, python, path, limit, folder)
-        outside = run_outside(daemon, python, path, limit, folder)
-        if version < (3, 9):  # total_nframe came with 3.9
-            outside = without_depth(outside)
-        if not any(differences(version, path, inside, outside, key) for key in (by_line, by_traceback)):
-            break
-    return inside, outside
-
-
 def compare(claims, daemon, version, python, program, limit, folder):
     path = os.path.join(FOLDER, program + ".py")
-    inside, outside = runs(daemon, version, python, path, limit, folder)
+    pair = Pair(daemon, version, python, path, limit, folder)
+    inside, outside = pair.inside, pair.outside
     name = f"{'.'.join(map(str, version))} {program}, {limit} frame{'s' if limit > 1 else ''}"
     claims.check(f"{name}: its output is the same", inside.output == outside.output, inside.output, outside.output)
     held = sum(count for (_, _, frames), count in inside.traces.items() if frames[0][0] == path)
-    claims.check(f"{name}: {held} blocks by line", held > 50 and not differences(version, path, inside, outside, by_line),
-                 *differences(version, path, inside, outside, by_line)[:10])
-    wrong = differences(version, path, inside, outside, by_traceback)
+    wrong = pair.wrong(by_line)
+    claims.check(f"{name}: {held} blocks by line", held > 50 and not wrong, *wrong[:10])
+    wrong = pair.wrong(by_traceback)
     claims.check(f"{name}: by traceback", not wrong, *wrong[:10])
     moved, held = relabelled(version, path, inside, outside)
     claims.check(f"{name}: free lists account for few ({moved} of {held})", moved <= RELABELLED_MAX + held * RELABELLED_SHARE)

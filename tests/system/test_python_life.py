@@ -115,7 +115,20 @@ def check_layers(claims, daemon, name, interpreter):
         process.stdout.readline()
         (layers,) = [p["layers"] for p in daemon.json("ps") if p["state"] == "tracing" and "python" in p["name"]]
         process.communicate(b"")
-    claims.check(f"{name}: tmctl ps shows the layer", "python" in layers, layers)
+    claims.check(f"{name}: tmctl ps shows the layers", layers == ["malloc", "python"], layers)
+
+
+def check_debug_build(claims, daemon, interpreter):
+    """It is laid out as nobody has promised: traced as a native program, and said so."""
+    run = [TMCTL, "run", "--no-exit-snapshot", "--", interpreter, "-c", "import sys; print(1, flush=True); sys.stdin.read()"]
+    with subprocess.Popen(run, env=daemon.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        said = process.stdout.readline()
+        (layers,) = [p["layers"] for p in daemon.json("ps") if p["state"] == "tracing" and "python" in p["name"]]
+        _, note = process.communicate("")
+    claims.check(f"{interpreter}: runs undisturbed, as a native program", (process.returncode, said, layers) == (0, "1\n", ["malloc"]),
+                 process.returncode, said, layers)
+    claims.check(f"{interpreter}: tmctl run and the log say so", "is a debug build" in note and "is a debug build" in daemon.log_text(), note)
 
 
 def main():
@@ -131,6 +144,8 @@ def main():
                                    f"libpython{version[0]}.{version[1]}.so.1.0")
             if os.path.exists(library):
                 check_embedded(claims, daemon, name, library, folder)
+        for interpreter in pythons.debug_builds():
+            check_debug_build(claims, daemon, interpreter)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ fail() {
 
 # in musl and in glibc from 2.2.5 on
 allowed="__assert_fail __environ __errno_location __stack_chk_fail abort clock_gettime dl_iterate_phdr environ memcmp
-memcpy memmove memset strcmp strcspn strlen strncmp strnlen strrchr"
+memcpy memmove memset strchr strcmp strcspn strlen strncmp strnlen strrchr strstr"
 allowed=" ${allowed//$'\n'/ } "
 for symbol in $(nm -D --undefined-only "$library" | awk '$1 == "U" {sub(/@.*/, "", $2); print $2}'); do
         case $allowed in

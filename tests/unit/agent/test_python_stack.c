@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Layouts, code objects and stacks of CPython, on synthetic memory laid out as each version lays it out. */
+
+#include "agent/python_stack.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/sys.h"
+
+#define CODES      12
+#define DEPTH      60
+#define NODES      (UINT32_C(1) << 20)
+#define ITEM_BYTES (UINT64_C(8) << 20)
+
+static uint64_t seed;
+
+static unsigned dice(unsigned n) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        return (unsigned)(seed >> 33) % n;
+}
+
+static void put_word(void *object, uint32_t offset, uint64_t word) {
+        memcpy((char *)object + offset, &word, sizeof(word));
+}
+
+static void put_int(void *object, uint32_t offset, int32_t number) {
+        memcpy((char *)object + offset, &number, sizeof(number));
+}
+
+static void *new_memory(size_t bytes) {
+        void *memory = sys_map_memory(bytes);
+
+        ck_assert_ptr_nonnull(memory);
+        return memory;
+}
+
+static void *new_object(void) {
+        static char *pool;
+        static unsigned n_left;
+
+        if (n_left == 0) {
+                n_left = 4096;
+                pool = new_memory(512 * n_left);
+        }
+        n_left--;
+        pool += 512;
+        return pool - 512;
+}
+
+/* A compact ASCII str. */
+static void *new_text(const struct python_layout *layout, const char *text) {
+        char *object = new_object();
+
+        put_word(object, PYTHON_TEXT_LENGTH, strlen(text));
+        put_int(object, PYTHON_TEXT_STATE, 1 << 2 | 1 << 5 | 1 << 6);
+        strcpy(object + layout->text_ascii_bytes, text);
+        return object;
+}
+
+/* What was a code object becomes another, named by a number that no other has. */
+static void fill_code(const struct python_layout *layout, void *code) {
+        static unsigned n;
+        char name[32], *table = new_object();
+
+        snprintf(name, sizeof(name), "f%u", ++n);
+        put_word(table, PYTHON_BYTES_LENGTH, 4);
+        put_word(code, layout->code_filename, (uintptr_t)new_text(layout, "a.py"));
+        put_word(code, layout->code_name, (uintptr_t)new_text(layout, name));
+        put_word(code, layout->code_table, (uintptr_t)table);
+        put_int(code, layout->code_first_line, (int32_t)n);
+        if (layout->frame_kind == PYTHON_FRAME_INTERPRETER)
+                put_int(code, layout->code_first_traceable, 2);
+}
+
+/* A stack of ours, its frames at the same addresses again and again, and the structures under test. */
+struct world {
+        struct python_layout layout;
+        struct trie trie;
+        struct definitions definitions;
+        struct python_codes *codes;
+        struct python_stack *stack;
+        char *code[CODES];
+        char *frames[DEPTH][2]; /* two places for each depth */
+        unsigned n, place[DEPTH], runs[DEPTH];
+        bool counts[DEPTH];
+        uint64_t value[DEPTH]; /* what a node should say */
+        uint32_t limit;
+};
+
+static void world_rename(struct world *world, uint32_t limit) {
+        struct python_names names = {&world->trie, &world->definitions, world->codes, limit};
+
+        world->limit = limit;
+        python_stack_rename(world->stack, &names);
+}
+
+static struct world *world_new(unsigned minor) {
+        struct world *world = new_memory(sizeof(*world));
+
+        ck_assert_int_eq(python_layout_find(3 << 24 | minor << 16, NULL, &world->layout), 0);
+        ck_assert_int_eq(trie_init(&world->trie), 0);
+        definitions_init(&world->definitions, new_memory(definitions_bytes(NODES, ITEM_BYTES)), NODES, ITEM_BYTES);
+        world->codes = python_codes_new(&world->definitions, &world->layout);
+        world->stack = python_stack_new();
+        for (unsigned i = 0; i < CODES; i++)
+                fill_code(&world->layout, world->code[i] = new_object());
+        for (unsigned i = 0; i < DEPTH; i++)
+                for (unsigned j = 0; j < 2; j++)
+                        world->frames[i][j] = new_object();
+        world_rename(world, 1);
+        return world;
+}
+
+static char *frame_at(const struct world *world, unsigned i) {
+        return world->frames[i][world->place[i]];
+}
+
+/* Frame @i of ours stands somewhere else in what it runs; sometimes before its first instruction. */
+static void move(struct world *world, unsigned i) {
+        const struct python_layout *layout = &world->layout;
+        char *frame = frame_at(world, i), *code = world->code[world->runs[i]];
+        int offset = 2 * ((int)dice(9) - 1);
+        uint32_t line = (uint32_t)python_int((uintptr_t)code, layout->code_first_line);
+
+        world->counts[i] = true;
+        if (layout->frame_kind == PYTHON_FRAME_OBJECT) {
+                bool traced = dice(5) == 0;
+                /* whoever sets a trace function sets the line, so no line means both */
+                int32_t sees = traced ? 1000 + (int32_t)dice(3) : 7;
+
+                put_int(frame, layout->frame_word, offset < 0 ? -1 : offset / (int)layout->instruction_unit);
+                put_int(frame, layout->frame_word + 4, traced || !layout->trace_by_line ? sees : 0);
+                put_word(frame, layout->frame_trace, traced);
+                world->value[i] = traced       ? NODE_VALUE_LINE | (uint32_t)sees
+                                  : offset < 0 ? NODE_VALUE_LINE | line
+                                               : (uint64_t)offset + 1;
+                return;
+        }
+        /* who owns a frame goes with what it runs */
+        frame[layout->frame_owner] = world->runs[i] % 5 == 0                         ? PYTHON_OWNER_GENERATOR
+                                     : world->runs[i] % 5 == 1 && layout->minor > 11 ? 3
+                                                                                     : 0;
+        put_word(frame, layout->frame_word, (uintptr_t)code + layout->code_instructions + (uintptr_t)(intptr_t)offset);
+        world->counts[i] = frame[layout->frame_owner] == PYTHON_OWNER_GENERATOR ||
+                           (frame[layout->frame_owner] == 0 && offset >= 4);
+        world->value[i] = offset < 0 ? NODE_VALUE_LINE | line : (uint64_t)offset + 1;
+}
+
+static void push(struct world *world) {
+        unsigned i = world->n++;
+        char *frame;
+
+        world->place[i] = dice(4) == 0;
+        world->runs[i] = dice(CODES);
+        frame = frame_at(world, i);
+        put_word(frame, world->layout.frame_code, (uintptr_t)world->code[world->runs[i]]);
+        put_word(frame, world->layout.frame_previous, i ? (uintptr_t)frame_at(world, i - 1) : 0);
+        move(world, i);
+}
+
+/* A code object that no frame runs is freed, and its address becomes another. */
+static void replace_code(struct world *world) {
+        unsigned i = dice(CODES);
+
+        for (unsigned j = 0; j < world->n; j++)
+                if (world->runs[j] == i)
+                        return;
+        python_codes_forget(world->codes, (uintptr_t)world->code[i]);
+        python_stack_code_freed();
+        fill_code(&world->layout, world->code[i]);
+}
+
+static void check_node(const struct world *world, uint32_t node, unsigned step) {
+        const struct node_def *nodes = world->definitions.nodes;
+        unsigned depth = 0, kept = 0;
+
+        for (unsigned i = 0; i < world->n; i++)
+                depth += world->counts[i];
+        if (depth == 0) {
+                ck_assert_msg(node == 0, "3.%u, step %u: a node for no frame", world->layout.minor, step);
+                return;
+        }
+        ck_assert_msg(node != 0, "3.%u, step %u: no node", world->layout.minor, step);
+        if (depth > world->limit) {
+                ck_assert_msg(nodes[node].unit == NODE_UNIT_DEPTH && nodes[node].value == depth, "3.%u, step %u: depth",
+                              world->layout.minor, step);
+                node = nodes[node].parent;
+        }
+        for (unsigned i = world->n; i-- > 0 && kept < world->limit;) {
+                uint32_t number;
+
+                if (!world->counts[i])
+                        continue;
+                number = python_codes_number(world->codes, (uintptr_t)world->code[world->runs[i]]);
+                ck_assert_msg(node && nodes[node].unit == (NODE_UNIT_CODE | number) &&
+                                      nodes[node].value == world->value[i],
+                              "3.%u, step %u: frame %u of %u", world->layout.minor, step, i, world->n);
+                node = nodes[node].parent;
+                kept++;
+        }
+        ck_assert_msg(node == 0, "3.%u, step %u: too many frames", world->layout.minor, step);
+}
+
+/* Between two walks: mostly what programs do most, now and then anything. */
+static void change(struct world *world) {
+        for (unsigned n = dice(10) ? 1 : dice(12); n > 0; n--) {
+                switch (dice(6)) {
+                case 0:
+                case 1:
+                        if (world->n < DEPTH)
+                                push(world);
+                        break;
+                case 2:
+                        if (world->n > 1)
+                                world->n -= dice(8) ? 1 : 1 + dice(world->n - 1);
+                        break;
+                case 3:
+                        if (dice(20) == 0)
+                                replace_code(world);
+                        break;
+                default:
+                        move(world, world->n - 1);
+                }
+        }
+        /* a frame moves on before it calls again */
+        if (dice(2) == 0)
+                move(world, world->n - 1);
+}
+
+static void play(unsigned minor, unsigned n_steps) {
+        static const uint32_t limits[] = {1, 5, 25, 65535};
+        struct world *world = world_new(minor);
+
+        push(world);
+        for (unsigned step = 0; step < n_steps; step++) {
+                uintptr_t top;
+
+                if (dice(500) == 0)
+                        world_rename(world, limits[dice(4)]);
+                if (dice(500) == 0)
+                        world->stack->changing = 1; /* a longjmp out of a signal handler, at the worst moment */
+                change(world);
+                top = (uintptr_t)frame_at(world, world->n - 1);
+                check_node(world, python_stack_node(world->stack, &world->layout, top), step);
+        }
+}
+
+START_TEST(a_stack_is_named_as_it_is)
+{
+        const char *text = getenv("TEST_SEED");
+
+        seed = text ? strtoull(text, NULL, 0) : 20261124;
+        printf("seed %llu\n", (unsigned long long)seed);
+        for (unsigned minor = 8; minor <= 12; minor++)
+                play(minor, 20000);
+}
+END_TEST
+
+START_TEST(a_version_that_nobody_knows_has_no_layout)
+{
+        struct python_layout layout;
+
+        ck_assert_int_eq(python_layout_find(0x02070000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
+        ck_assert_int_eq(python_layout_find(0x03070000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
+        ck_assert_int_eq(python_layout_find(0x030e0000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
+        ck_assert_int_eq(python_layout_find(0x04080000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
+        ck_assert_int_eq(python_layout_find(0x03080000, NULL, &layout), 0);
+        ck_assert_uint_eq(layout.minor, 8);
+}
+END_TEST
+
+/* _Py_DebugOffsets of 3.13 as words: cookie, version, free-threaded, then its groups (spec of CPython). */
+START_TEST(offsets_of_3_13_are_read_and_doubted)
+{
+        uint64_t words[64] = {[1] = 0x030d00f0};
+        struct python_layout layout;
+        uint64_t *thread = words + 19, *frame = thread + 9, *code = frame + 6;
+
+        memcpy(words, "xdebugpy", 8);
+        thread[4] = 72;
+        frame[1] = 8, frame[2] = 0, frame[3] = 56, frame[5] = 70;
+        code[1] = 112, code[3] = 128, code[4] = 136, code[5] = 68, code[9] = 200;
+        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), 0);
+        ck_assert_uint_eq(layout.thread_frame, 72);
+        ck_assert_uint_eq(layout.frame_previous, 8);
+        ck_assert_uint_eq(layout.frame_word, 56);
+        ck_assert_uint_eq(layout.frame_owner, 70);
+        ck_assert_uint_eq(layout.code_name, 128);
+        ck_assert_uint_eq(layout.code_instructions, 200);
+        ck_assert_uint_eq(layout.code_first_traceable, 184);
+        ck_assert_int_eq(python_layout_find(0x030d00f0, NULL, &layout), PYTHON_LAYOUT_E_OFFSETS);
+        words[2] = 1;
+        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_FREE_THREADED);
+        words[2] = 0;
+        words[1] = 0x030e00f0;
+        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
+        words[1] = 0x030d00f0;
+        code[4] = UINT64_C(1) << 40;
+        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
+        code[4] = 136;
+        words[0] ^= 1;
+        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
+}
+END_TEST
+
+/* What says the same has one number; what comes to its address has another. */
+START_TEST(code_is_known_by_what_it_says)
+{
+        struct world *world = world_new(11);
+        char *code = world->code[0], *twin = new_object();
+        uint32_t number = python_codes_number(world->codes, (uintptr_t)code);
+
+        memcpy(twin, code, 512);
+        ck_assert_uint_ne(number, PYTHON_CODE_UNKNOWN);
+        ck_assert_uint_eq(python_codes_number(world->codes, (uintptr_t)twin), number);
+        ck_assert_uint_ne(python_codes_number(world->codes, (uintptr_t)world->code[1]), number);
+        python_codes_forget(world->codes, (uintptr_t)code);
+        fill_code(&world->layout, code);
+        ck_assert_uint_ne(python_codes_number(world->codes, (uintptr_t)code), number);
+        ck_assert_uint_eq(python_codes_number(world->codes, (uintptr_t)twin), number);
+}
+END_TEST
+
+#include "tests/support/check_main.h"
+CHECK_MAIN("python_stack", a_stack_is_named_as_it_is, a_version_that_nobody_knows_has_no_layout,
+           offsets_of_3_13_are_read_and_doubted, code_is_known_by_what_it_says)
