@@ -65,6 +65,7 @@ int config_init(struct config *config) {
                 .workers = cpus > 4   ? 4
                            : cpus > 1 ? (uint32_t)cpus
                                       : 1,
+                .keep_tables = 1,
                 .processes_per_user = 4096,
                 .connections_per_user = 256,
                 .table_bytes_per_process = 4 * GIB,

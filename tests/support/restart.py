@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The daemon dies under full load, by all the ways it can, and nothing is lost: under a real systemd, programs that count
-their own blocks are held against `tmctl ps` before and after. Run by tests/system/restart_under_load.sh, inside a private systemd."""
+their own blocks are held against `tmctl ps` before and after. Run by tests/system/test_restart_under_load.sh, inside a private systemd."""
 
 import json
 import os

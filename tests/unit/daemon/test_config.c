@@ -37,7 +37,7 @@ START_TEST(every_key_is_read)
         char *error;
         ck_assert_int_eq(
                 read_text(&config,
-                          "[daemon]\nlog_level = debug\nworkers = 3\nkeep_tables = 1\nidle_exit = 7\n"
+                          "[daemon]\nlog_level = debug\nworkers = 3\nkeep_tables = 0\nidle_exit = 7\n"
                           "[limits]\nprocesses_per_user = 5\nconnections_per_user = 6\n"
                           "table_memory_per_process = 2G\n"
                           "[agent]\nstall_limit_ms = 150\n[snapshots]\nexit_min_age = 0\n"
@@ -47,7 +47,7 @@ START_TEST(every_key_is_read)
                 0);
         ck_assert_int_eq(config.log_level, LOG_LEVEL_DEBUG);
         ck_assert_uint_eq(config.workers, 3);
-        ck_assert_uint_eq(config.keep_tables, 1);
+        ck_assert_uint_eq(config.keep_tables, 0);
         ck_assert_uint_eq(config.idle_exit_s, 7);
         ck_assert_uint_eq(config.processes_per_user, 5);
         ck_assert_uint_eq(config.connections_per_user, 6);

@@ -3,7 +3,6 @@
 #
 # systemctl restart, SIGKILL and the watchdog under full load: tests/support/restart.py holds the tables against what programs say that
 # they hold.
-# Not called test_*, so that tests/run leaves it out, as long as keep_tables is off by default (tracemallocd.conf(5)).
 . "$(dirname "$0")/../support/test.sh"
 enter_systemd "$0" "$@"
 
@@ -12,7 +11,7 @@ mkdir -p /run/systemd/system/tracemallocd.service.d
 printf '[Service]\nWatchdogSec=3s\n' >/run/systemd/system/tracemallocd.service.d/watchdog.conf
 mkdir -p /etc/tracemallocd
 # longer than a dead daemon takes to be noticed and started again on a slow machine
-printf '[daemon]\nkeep_tables = 1\n[agent]\nstall_limit_ms = 20000\n[snapshots]\nexit_min_age = 0\n' >/etc/tracemallocd/tracemallocd.conf
+printf '[agent]\nstall_limit_ms = 20000\n[snapshots]\nexit_min_age = 0\n' >/etc/tracemallocd/tracemallocd.conf
 systemctl daemon-reload
 gcc -O1 -pthread -o "$scratch/load" "$source_dir/tests/support/load.c" || give_up "the program compiles"
 systemctl start tracemallocd || give_up "the service starts"
