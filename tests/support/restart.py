@@ -26,6 +26,10 @@ def claim(text, holds, *details):
     return holds
 
 
+def status():
+    return 1 if n_failed else 0
+
+
 def wait_until(seconds, condition):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -174,7 +178,8 @@ def main():
         claim("the program ends as it would untraced", status == 0, status)
     claim("what a process had in the store goes with it",
           wait_until(30, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
-    sys.exit(1 if n_failed else 0)
+    sys.exit(status())
 
 
-main()
+if __name__ == "__main__":
+    main()
