@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Programs start, allocate, fork, exec and die for a while, the daemon is killed now and then, snapshots, queries and deletes go on: in the
-end every table is what its program counted, and the daemon has what it had at the start. Run by tests/system/soak.sh, inside a
-private systemd.
+"""Programs start, allocate, fork, exec and die for a while, the daemon is killed now and then, snapshots, queries and deletes go on:
+in the end every table is what its program counted, and the daemon has what it had at the start. Run by tests/system/soak.sh,
+inside a private systemd.
 
 usage: soak.py SECONDS KILLS [SEED]
 """
@@ -164,6 +164,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="soak.")
     os.chmod(folder, 0o755)
     soak = Soak(folder, seed)
+    soak.run(5, 0)  # what is opened once and kept: files of modules, the symbol helper
     stored, before = int(service("NFileDescriptorStore")), daemon_has()
     n_killed = soak.run(seconds, kills)
     claim(f"another daemon came after each of {kills} SIGKILLs", n_killed == kills, n_killed)
@@ -181,7 +182,8 @@ def main():
     claim("the daemon has the descriptors that it had", wait_until(30, lambda: daemon_has()[0] <= before[0] + 4), before, after,
           *descriptors())
     claim("and memory of that size", after[1] < before[1] + 64 * 1024, before, after)
-    subprocess.run(["systemctl", "stop", "tracemallocd-agent.socket", "tracemallocd-control.socket", "tracemallocd.service"], check=False)
+    subprocess.run(["systemctl", "stop", *(f"tracemallocd{unit}" for unit in ("-agent.socket", "-control.socket", ".service"))],
+                   check=False)
     with sqlite3.connect(DATABASE) as db:
         claim("the database is sound", db.execute("pragma integrity_check").fetchall() == [("ok",)])
     shutil.rmtree(folder, ignore_errors=True)
