@@ -26,7 +26,7 @@ def claim(text, holds, *details):
     return holds
 
 
-def status():
+def exit_status():
     return 1 if n_failed else 0
 
 
@@ -178,7 +178,7 @@ def main():
         claim("the program ends as it would untraced", status == 0, status)
     claim("what a process had in the store goes with it",
           wait_until(30, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
-    sys.exit(status())
+    sys.exit(exit_status())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import accounted, compile_subject, read_ledgers, snapshots_of  # noqa: E402
-from restart import AGENT, claim, service, status, wait_for_next_daemon, wait_until  # noqa: E402
+from restart import AGENT, claim, exit_status, service, wait_for_next_daemon, wait_until  # noqa: E402
 
 # exact: whatever happens to the daemon; the others may say that something is missing
 EXACT = ["fork", "fork_nested", "vfork", "exec_self", "quick_exit", "atexit", "daemonize", "posix_spawn", "tls_destructors"]
@@ -187,7 +187,7 @@ def main():
     with sqlite3.connect(DATABASE) as db:
         claim("the database is sound", db.execute("pragma integrity_check").fetchall() == [("ok",)])
     shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(status())
+    sys.exit(exit_status())
 
 
 main()
