@@ -303,8 +303,7 @@ static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
                 hooks_track_reconnected(epoch, (uintptr_t)__builtin_dwarf_cfa());
         retire(old, forked, nested);
         if (r < 0) {
-                /* a daemon that took the ring, but whose answer did not arrive, is not to believe that nothing happened
-                 */
+                /* a daemon that took the ring, but whose answer got lost, is not to believe that nothing happened */
                 atomic_fetch_add(&epoch->ring.header->lost_events, 1);
                 epoch_discard_pages(epoch);
         }

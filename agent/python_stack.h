@@ -41,8 +41,8 @@ struct python_names {
 struct python_stack_frame {
         uintptr_t frame, code;
         uint64_t word;
-        uint32_t
-                kind; /* owner of the frame, or whether a trace function sees it: what else says if and how it counts */
+        /* owner of the frame, or whether a trace function sees it: what else says if and how it counts */
+        uint32_t kind;
         uint32_t outer; /* name of the frame outside, when chain was found */
         uint32_t chain; /* name of this frame and all outer ones; the outer's where this one does not count */
         uint32_t depth; /* frames that count, this one included */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The agent's states and what a hook asks at its entry. A hook costs one
- * predictable branch while nothing is traced.
+ * The agent's states and what a hook asks at its entry. A hook costs a few
+ * predictable branches and no call of its own while nothing is traced.
  *
  *   NEW        a fresh image or the child of a fork: the next hooked call arms
  *   RECORDING  an epoch is there (the daemon may not have answered yet)
@@ -59,9 +59,9 @@ void agent_bring_files(struct epoch *epoch, bool last);
 /** agent_pid() - of the process that records, as it was when it armed */
 int agent_pid(void);
 
-/** agent_is_closed() - the short way of agent_closed(), for hooks that are called all the time: no daemon is there, it
- * is not yet time to look for one, and no interpreter waits to be wrapped Return: true: the real function is all there
- * is to call. */
+/** agent_is_closed() - the short way of agent_closed(), for hooks that are called all the time
+ * Return: true: no daemon is there, it is not yet time to look for one, and no interpreter waits to be wrapped: the
+ * real function is all there is to call. */
 static inline bool agent_is_closed(void) {
         switch (atomic_load_explicit(&process_page.gate, memory_order_relaxed)) {
         case GATE_RECORDING:

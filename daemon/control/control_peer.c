@@ -230,8 +230,7 @@ static void start_timer(struct control_peer *p, uint64_t timeout_ms) {
         uv_timer_start(&p->timer, on_timeout, timeout_ms / 2, timeout_ms / 2);
 }
 
-/* Who has sent a part of a message owes the rest; while a request is in progress nothing is read, so nothing is owed.
- */
+/* Who has sent a part of a message owes the rest; while a request is in progress nothing is read, nor owed. */
 static void watch_for_rest(struct control_peer *p) {
         bool owes = !p->busy && p->in.used > p->in.consumed;
         if (p->closing || !p->greeted)

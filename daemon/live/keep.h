@@ -138,8 +138,8 @@ void keep_sweep(struct keep *k, const uint64_t (*ranges)[2], size_t n);
  * have come from outside, and it is set aside. */
 void keep_busy(struct keep *k, bool busy);
 
-/** keep_crashed() - say in all that are busy that this is no SIGKILL from outside; from the handler of a fatal signal
- */
+/** keep_crashed() - say in all that are busy that this is no SIGKILL from outside
+ * From the handler of a fatal signal. */
 void keep_crashed(void);
 
 /** keep_identity() - who the process is, as keep_set_identity() left it; main loop's. Return: borrowed; NULL: none. */
