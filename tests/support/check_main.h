@@ -6,6 +6,15 @@
 #include <check.h>
 #include <stdlib.h>
 
+/** check_run() - run a suite and free it. Return: exit status. */
+static inline int check_run(Suite *suite) {
+        SRunner *runner = srunner_create(suite);
+        srunner_run_all(runner, CK_ENV);
+        int failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 /** check_main() - run all cases of a program
  * @cases: [n] what START_TEST() made. Return: exit status. */
 static inline int check_main(const char *name, const TTest *const *cases, size_t n) {
@@ -15,11 +24,7 @@ static inline int check_main(const char *name, const TTest *const *cases, size_t
         for (size_t i = 0; i < n; i++)
                 tcase_add_test(tcase, cases[i]);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }
 
 #define CHECK_MAIN(name, ...)                                                                                          \

@@ -5,7 +5,6 @@
  * streaming. Numbers are differences to the case that does nothing.
  */
 
-#include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "proto/record.h"
 #include "proto/ring.h"
 #include "tests/unit/agent/traced.h"
+#include "tests/support/check_main.h"
 
 static const char *const ways[] = {"TRACEMALLOCD_TRANSPORT=ring", "TRACEMALLOCD_TRANSPORT=socket"};
 
@@ -567,8 +567,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("agent");
         TCase *both = tcase_create("both ways"), *once = tcase_create("one way");
-        SRunner *runner;
-        int failed;
 
         tcase_set_timeout(both, 120);
         tcase_set_timeout(once, 120);
@@ -608,9 +606,5 @@ int main(void) {
         tcase_add_test(once, a_full_ring_costs_bounded_time_and_counted_records);
         suite_add_tcase(suite, both);
         suite_add_tcase(suite, once);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
+        return check_run(suite);
 }

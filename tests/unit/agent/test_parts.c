@@ -2,7 +2,6 @@
 
 /* The smaller parts of the agent: environment, definitions, guard, epoch, objects and modules. */
 
-#include <check.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -19,6 +18,7 @@
 #include "agent/process_name.h"
 #include "agent/thread.h"
 #include "proto/agent.pb-c.h"
+#include "tests/support/check_main.h"
 
 /* An address in this executable. */
 static void *main_address(void) {
@@ -443,8 +443,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("parts");
         TCase *tcase = tcase_create("parts");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(tcase, a_process_is_called_by_its_program_whatever_its_title_says);
         tcase_add_test(tcase, an_empty_environment_gives_the_defaults);
@@ -468,9 +466,5 @@ int main(void) {
         tcase_add_test(tcase, files_are_opened_once);
         tcase_add_test(tcase, a_child_has_its_parents_nodes_and_modules);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
+        return check_run(suite);
 }

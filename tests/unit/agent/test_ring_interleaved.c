@@ -16,12 +16,12 @@
  * That these can fail is seen by mistakes that the scheduler plants.
  */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/ring_writer.h"
 #include "daemon/ingest/ring_reader.h"
+#include "tests/support/check_main.h"
 
 #define LOG2        7 /* five allocations */
 #define SIZE        (1u << LOG2)
@@ -419,8 +419,6 @@ static TCase *add_case(Suite *suite, const char *name) {
 int main(void) {
         Suite *suite = suite_create("ring_interleaved");
         TCase *all = add_case(suite, "all"), *some = add_case(suite, "some"), *planted = add_case(suite, "planted");
-        SRunner *runner;
-        int failed;
 
         tcase_add_loop_test(all, two_writers_and_a_reader_in_every_order_of_three_switches, 0, N_STARTS);
         tcase_add_loop_test(all, stores_come_late_in_every_order_of_two_switches, 0, N_STARTS);
@@ -433,9 +431,5 @@ int main(void) {
         tcase_add_loop_test(planted, a_header_published_before_its_payload_is_found, 0, 2);
         tcase_add_loop_test(planted, a_reservation_that_is_not_atomic_is_found, 0, 2);
         tcase_add_test(planted, a_wake_up_lost_to_a_late_store_is_found);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
+        return check_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "agent/ring_writer.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -229,8 +229,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("ring_writer");
         TCase *tcase = tcase_create("ring_writer");
-        SRunner *runner;
-        int failed;
 
         tcase_set_timeout(tcase, 120);
         tcase_add_checked_fixture(tcase, set_up, tear_down);
@@ -245,9 +243,5 @@ int main(void) {
         tcase_add_test(tcase, the_doorbell_rings_when_the_mark_is_passed);
         tcase_add_test(tcase, many_writers_one_reader);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
+        return check_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "agent/trie.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -147,8 +147,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("trie");
         TCase *tcase = tcase_create("trie");
-        SRunner *runner;
-        int failed;
 
         tcase_set_timeout(tcase, 120);
         tcase_add_test(tcase, what_was_inserted_is_found);
@@ -157,9 +155,5 @@ int main(void) {
         tcase_add_test(tcase, a_shared_trie_goes_its_own_way_only_in_its_versions);
         tcase_add_test(tcase, concurrent_interning_never_gives_anothers_node);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
+        return check_run(suite);
 }

@@ -14,12 +14,12 @@
  * That these can fail is seen by mistakes that are planted, one of which we once made.
  */
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/definitions_writer.h"
 #include "agent/trie.h"
+#include "tests/support/check_main.h"
 
 #define N_NODES      512
 #define N_KEYS       6
@@ -289,8 +289,6 @@ static TCase *add_case(Suite *suite, const char *name) {
 int main(void) {
         Suite *suite = suite_create("trie_interleaved");
         TCase *all = add_case(suite, "all"), *some = add_case(suite, "some"), *planted = add_case(suite, "planted");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(all, two_threads_in_every_order_of_two_switches);
         tcase_add_test(all, tables_grow_in_every_order_of_two_switches);
@@ -302,9 +300,5 @@ int main(void) {
         tcase_add_test(some, processes_fork_in_thousands_of_orders);
         tcase_add_test(planted, an_old_table_that_is_given_back_is_found);
         tcase_add_test(planted, a_slot_that_is_claimed_by_two_is_found);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? 1 : 0;
+        return check_run(suite);
 }

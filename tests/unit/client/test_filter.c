@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "client/filter.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static void expect(const char *text, const char *pattern, int64_t lineno, bool all_frames, const char *domain) {
@@ -88,9 +88,5 @@ int main(void) {
         tcase_add_test(tc, nonsense_is_an_outcome);
         tcase_add_test(tc, domain_filter_has_no_pattern);
         suite_add_tcase(suite, tc);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -3,8 +3,8 @@
 /* client/options.c and client/option_values.c */
 
 #include "client/option_values.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -170,9 +170,5 @@ int main(void) {
         tcase_add_test(tc, since_takes_ages_and_times);
         tcase_add_test(tc, domains_are_words_of_the_agent);
         suite_add_tcase(suite, tc);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

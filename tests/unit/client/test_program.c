@@ -3,8 +3,8 @@
 /* client/program.c and client/elf_check.c, on real programs. */
 
 #include "client/program.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -239,9 +239,5 @@ int main(void) {
         tcase_add_test(tc, programs_are_found_as_execvp_does);
         tcase_add_test(tc, programs_of_go_are_known_by_their_note);
         suite_add_tcase(suite, tc);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -5,8 +5,8 @@
 #include "client/reference.h"
 #include "client/render.h"
 #include "client/time_format.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -160,9 +160,5 @@ int main(void) {
         tcase_add_test(tc, times_are_rfc_3339);
         tcase_add_test(tc, spans_have_two_units_at_most);
         suite_add_tcase(suite, tc);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -3,8 +3,8 @@
 /* client/size_format.c against Python's _format_size: values of its documentation, and what CPython 3.11 printed. */
 
 #include "client/size_format.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static void expect(double size, bool with_sign, const char *text) {
@@ -65,9 +65,5 @@ int main(void) {
         tcase_add_test(tc, tebibytes_are_the_largest_unit);
         tcase_add_test(tc, differences_have_a_sign);
         suite_add_tcase(suite, tc);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

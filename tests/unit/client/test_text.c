@@ -2,8 +2,8 @@
 
 #include "client/paragraph.h"
 #include "client/text.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,9 +143,5 @@ int main(void) {
         tcase_add_test(tc, sentences_break_between_words);
         tcase_add_test(tc, cutting_leaves_the_end_away);
         suite_add_tcase(suite, tc);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

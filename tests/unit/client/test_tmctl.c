@@ -3,8 +3,8 @@
 /* The whole of tmctl ($TMCTL) against a control server with canned answers. */
 
 #include "tests/unit/client/fake_daemon.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -672,9 +672,5 @@ int main(void) {
         suite_add_tcase(suite, daemon_case());
         suite_add_tcase(suite, run_case());
         suite_add_tcase(suite, private_case());
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_NORMAL);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -2,13 +2,13 @@
 
 #include "daemon/ingest/feed.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 
 #include "tests/unit/ingest/ring_writer.h"
+#include "tests/support/check_main.h"
 
 static uv_loop_t loop;
 static struct worker *worker;
@@ -745,9 +745,5 @@ int main(void) {
         suite_add_tcase(suite, ring);
         suite_add_tcase(suite, impatient);
         suite_add_tcase(suite, socket);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -16,6 +16,7 @@
 
 #include "daemon/ingest/feed_reader.h"
 #include "tests/unit/ingest/ring_writer.h"
+#include "tests/support/check_main.h"
 
 #define TOKEN    7
 #define N_BLOCKS 24
@@ -372,9 +373,5 @@ int main(void) {
         tcase_add_test(tcase, a_daemon_may_die_anywhere);
         tcase_add_test(tcase, daemons_may_die_one_after_the_other);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

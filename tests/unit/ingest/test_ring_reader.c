@@ -3,10 +3,10 @@
 #include "daemon/ingest/batch_decoder.h"
 #include "daemon/ingest/ring_reader.h"
 
-#include <check.h>
 #include <pthread.h>
 
 #include "tests/unit/ingest/ring_writer.h"
+#include "tests/support/check_main.h"
 
 #define LOG2 RING_LOG2_SIZE_MIN
 #define SIZE (UINT64_C(1) << LOG2)
@@ -435,9 +435,5 @@ int main(void) {
         tcase_add_test(tcase, batch_gives_its_records_with_their_positions);
         tcase_add_test(tcase, batch_with_a_cut_or_headless_record_is_malformed_there);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -4,12 +4,12 @@
 #include "daemon/live/image_snapshot.h"
 #include "proto/record.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/live/fake_nodes.h"
 #include "tests/unit/live/model_random.h"
+#include "tests/support/check_main.h"
 
 static struct image image;
 static uint64_t position;
@@ -832,9 +832,5 @@ int main(void) {
         tcase_add_test(tcase, a_peak_has_the_phase_it_was_reached_in);
         tcase_add_test(tcase, image_agrees_with_brute_force);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -9,7 +9,6 @@
 
 #include "daemon/live/image_kept.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "proto/record.h"
+#include "tests/support/check_main.h"
 
 #define BATCH_MAX 32
 #define ADDRESSES 4096
@@ -531,9 +531,5 @@ int main(void) {
         tcase_add_test(tcase, memory_that_was_given_up_goes_back_at_the_commit);
         tcase_add_test(tcase, identity_is_the_last_one_that_was_set);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

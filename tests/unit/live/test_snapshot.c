@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/live/snapshot.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,9 +136,5 @@ int main(void) {
         tcase_add_test(tcase, sums_have_no_sizes_and_count_as_one_trace_each);
         tcase_add_test(tcase, many_strings_and_a_long_one_keep_their_bytes);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -3,12 +3,12 @@
 #include "daemon/live/cut.h"
 #include "daemon/live/trace_table.h"
 
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/live/model_random.h"
+#include "tests/support/check_main.h"
 
 static struct charge *charge;
 static struct trace_table *table;
@@ -316,9 +316,5 @@ int main(void) {
         tcase_add_test(tcase, more_cuts_than_births_can_count_are_refused);
         tcase_add_test(tcase, no_charge_for_even_the_first_cells_is_refused);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "tests/unit/query/world.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,8 +171,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("filter");
         TCase *cases = tcase_create("filter");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(cases, without_filters_all_pass);
         tcase_add_test(cases, the_most_recent_frame_decides);
@@ -191,9 +189,5 @@ int main(void) {
         tcase_add_test(cases, filters_see_what_skip_left);
         tcase_add_test(cases, an_unknown_function_matches_no_pattern);
         suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -8,8 +8,8 @@
 #include "daemon/query/query.h"
 #include "daemon/query/reference.h"
 #include "tests/unit/query/snapshot_text.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -169,17 +169,11 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("out_of_memory");
         TCase *cases = tcase_create("out_of_memory");
-        SRunner *runner;
-        int failed;
 
         tcase_set_timeout(cases, 120);
         tcase_add_checked_fixture(cases, setup, teardown);
         tcase_add_test(cases, every_allocation_of_a_query_may_fail);
         tcase_add_test(cases, a_reference_may_find_no_memory);
         suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

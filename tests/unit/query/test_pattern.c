@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/query/pattern.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,8 +150,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("pattern");
         TCase *cases = tcase_create("pattern");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(cases, a_literal_matches_itself_only);
         tcase_add_test(cases, star_crosses_slashes_dots_and_newlines);
@@ -165,9 +163,5 @@ int main(void) {
         tcase_add_test(cases, pyc_is_py_in_file_names_only);
         tcase_add_test(cases, many_stars_end);
         suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

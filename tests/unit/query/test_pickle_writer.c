@@ -396,17 +396,11 @@ int main(void) {
                                       what_comes_back_is_equal};
         Suite *suite = suite_create("pickle_writer");
         TCase *tcase = tcase_create("pickle_writer");
-        SRunner *runner;
-        int failed;
 
         tcase_set_timeout(tcase, 120);
         tcase_add_checked_fixture(tcase, setup, teardown);
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
                 tcase_add_test(tcase, cases[i]);
         suite_add_tcase(suite, tcase);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/query/reference.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,8 +132,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("reference");
         TCase *cases = tcase_create("reference");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(cases, ids_sets_and_pids_are_numbers);
         tcase_add_test(cases, last_has_a_kind_and_a_distance);
@@ -141,9 +139,5 @@ int main(void) {
         tcase_add_loop_test(cases, anything_else_is_a_usage_error, 0, sizeof(bad) / sizeof(bad[0]));
         tcase_add_test(cases, a_list_has_at_most_1024_members);
         suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

@@ -2,8 +2,8 @@
 
 #include "daemon/query/query.h"
 #include "tests/unit/query/snapshot_text.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,8 +247,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("reply");
         TCase *cases = tcase_create("reply");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(cases, long_answers_come_in_chunks);
         tcase_add_test(cases, limit_cuts_rows_but_not_what_is_announced);
@@ -258,9 +256,5 @@ int main(void) {
         tcase_add_test(cases, a_sum_is_described_by_what_its_members_share);
         tcase_add_test(cases, more_than_1024_filters_are_refused);
         suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

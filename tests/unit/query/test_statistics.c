@@ -3,8 +3,8 @@
 /* Cases of the specification and hand-made ones, as text (world.h): what is asked, what must come. */
 
 #include "tests/unit/query/world.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #define ck_answer(question, expected)                                                                                  \
@@ -309,8 +309,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("statistics");
         TCase *cases = tcase_create("statistics");
-        SRunner *runner;
-        int failed;
 
         tcase_add_test(cases, cumulative_counts_repeated_frames_each_time);
         tcase_add_test(cases, cumulative_with_traceback_has_python_s_message);
@@ -344,9 +342,5 @@ int main(void) {
         tcase_add_test(cases, traces_are_ordered_by_domain_traceback_and_size);
         tcase_add_test(cases, equal_traces_of_a_sum_are_one_row);
         suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

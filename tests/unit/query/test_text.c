@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/query/text.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +74,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("text");
         TCase *cases = tcase_create("text");
-        SRunner *runner;
-        int failed;
 
         tcase_add_checked_fixture(cases, setup, teardown);
         tcase_add_test(cases, equal_texts_have_one_number);
@@ -83,9 +81,5 @@ int main(void) {
         tcase_add_test(cases, order_is_by_code_point);
         tcase_add_test(cases, thousands_of_texts_are_all_found_again);
         suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

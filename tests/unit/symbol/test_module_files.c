@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/symbol/module_files.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -322,9 +322,5 @@ int main(void) {
         tcase_add_test(tcase, without_memory_nothing_changes_and_the_descriptor_is_closed);
         tcase_add_test(tcase, random_use_keeps_the_invariants_and_leaks_no_descriptor);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed != 0;
+        return check_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/symbol/helper/name.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,9 +123,5 @@ int main(void) {
         tcase_add_test(tcase, paths_lose_what_says_nothing);
         tcase_add_test(tcase, relative_paths_are_joined_with_their_folder);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed != 0;
+        return check_run(suite);
 }

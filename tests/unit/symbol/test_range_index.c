@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/symbol/helper/range_index.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -144,9 +144,5 @@ int main(void) {
         tcase_add_test(tcase, the_last_addresses_can_be_covered);
         tcase_add_test(tcase, it_agrees_with_a_search_through_all_ranges);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed != 0;
+        return check_run(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/symbol/symbol_set.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,9 +179,5 @@ int main(void) {
         tcase_add_test(tcase, a_merge_brings_modules_and_locations_under_new_numbers);
         tcase_add_test(tcase, frames_stay_valid_while_the_set_grows);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return check_run(suite);
 }

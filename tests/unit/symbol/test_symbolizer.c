@@ -5,8 +5,8 @@
 #include "daemon/symbol/helper_process.h"
 #include "daemon/symbol/symbol_channel.h"
 #include "daemon/symbol/symbolizer.h"
+#include "tests/support/check_main.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -490,9 +490,5 @@ int main(void) {
         tcase_set_timeout(tcase, 60);
         add_tests(tcase);
         suite_add_tcase(suite, tcase);
-        SRunner *runner = srunner_create(suite);
-        srunner_run_all(runner, CK_ENV);
-        int failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
-        return failed != 0;
+        return check_run(suite);
 }
