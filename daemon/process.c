@@ -547,6 +547,8 @@ int process_new(struct daemon *d, const struct credentials *who, const Tracemall
         int r = build(p, hello, fds, reasonp);
         if (r == 0)
                 r = watch(p);
+        if (r == -ESRCH)
+                *reasonp = "its process is gone";
         link_process(p);
         if (r != 0) {
                 p->run = NULL;

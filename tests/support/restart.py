@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The daemon dies under full load, by all the ways it can, and nothing is lost: under a real systemd, programs that count
-their own blocks are held against `tmctl ps` before and after. Run by tests/system/test_restart_under_load.sh, inside a private systemd."""
+their own blocks are held against `tmctl ps` before and after. Run by tests/system/test_restart_under_load.sh, inside a
+private systemd."""
 
 import json
 import os
@@ -45,8 +46,12 @@ def service(name):
                           check=True).stdout.strip()
 
 
+def ask_ps():
+    return subprocess.run(["tmctl", "ps", "--json"], capture_output=True, text=True, timeout=60)
+
+
 def processes():
-    done = subprocess.run(["tmctl", "ps", "--json"], capture_output=True, text=True, timeout=60)
+    done = ask_ps()
     return {p["pid"]: p for p in json.loads(done.stdout)} if done.returncode == 0 else {}
 
 
@@ -109,7 +114,7 @@ def check_all(what, loads, images=1):
 def wait_for_next_daemon(old):
     def is_there():
         pid = service("MainPID")
-        return pid if pid not in ("0", old) and service("ActiveState") == "active" and processes() else None
+        return pid if pid not in ("0", old) and service("ActiveState") == "active" and ask_ps().returncode == 0 else None
 
     return wait_until(60, is_there)
 

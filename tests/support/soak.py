@@ -78,6 +78,7 @@ class Soak:
         self.subject = compile_subject(folder)
         self.expected = {case: untraced(self.subject, case) for case in EXACT + ACCOUNTED}
         self.running, self.over, self.snapshots, self.different = [], [], [], []
+        self.answered = {"snapshot": 0, "stats": 0, "delete": 0, "ps": 0}
 
     def start_one(self):
         case = self.dice.choice(EXACT + ACCOUNTED + 2 * KILLED)
@@ -95,17 +96,20 @@ class Soak:
 
     def ask(self):
         """A snapshot, a query or a delete; a daemon that dies over it is no failure, the next question is asked of the next."""
-        what = self.dice.randrange(4)
-        if what == 0 and self.running:
-            done = self.system.tmctl("snapshot", "--pid", self.dice.choice(self.running).process.pid)
-            if done.returncode == 0:
-                self.snapshots.append(done.stdout.split()[0])
-        elif what == 1 and self.snapshots:
-            self.system.tmctl("stats", self.dice.choice(self.snapshots))
-        elif what == 2 and len(self.snapshots) > 5:
-            self.system.tmctl("delete", self.snapshots.pop(self.dice.randrange(len(self.snapshots))))
-        else:
-            self.system.tmctl("ps")
+        what = self.dice.choice(list(self.answered))
+        arguments = []
+        if what == "snapshot" and self.running:
+            arguments = ["--pid", self.dice.choice(self.running).process.pid]
+        elif what == "stats" and self.snapshots:
+            arguments = [self.dice.choice(self.snapshots)]
+        elif what == "delete" and len(self.snapshots) > 5:
+            arguments = [self.snapshots.pop(self.dice.randrange(len(self.snapshots)))]
+        elif what != "ps":
+            return
+        done = self.system.tmctl(what, *arguments)
+        self.answered[what] += done.returncode == 0
+        if what == "snapshot" and done.returncode == 0:
+            self.snapshots.append(done.stdout.split()[0])
 
     def run(self, seconds, kills):
         """Return: how often a daemon was killed and another one came."""
@@ -129,7 +133,7 @@ class Soak:
         """Return: what is wrong with the tables of a program; how many of its tables say that they are not all."""
         ledgers = read_ledgers(program.folder)
         snapshots = snapshots_of(self.system, ledgers, seconds=10)
-        wrong, n_inexact = [], 0
+        wrong, n_inexact = [] if ledgers else [f"{program.case}: no ledger"], 0
         for ledger in ledgers:
             snapshot = snapshots.get((ledger.pid, ledger.image))
             if not snapshot:
@@ -169,6 +173,8 @@ def main():
     n_killed = soak.run(seconds, kills)
     claim(f"another daemon came after each of {kills} SIGKILLs", n_killed == kills, n_killed)
     claim(f"{len(soak.over)} programs behaved as untraced", not soak.different, *soak.different[:5])
+    claim("snapshots, queries and deletes were answered", all(soak.answered.values()), soak.answered)
+    print(f"# {soak.answered}", flush=True)
     wrong, n_inexact = [], 0
     for program in soak.over:
         problems, n = soak.hold(program)
