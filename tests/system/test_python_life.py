@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import pythons  # noqa: E402
-from tm import TMCTL, Claims, Daemon  # noqa: E402
+from tm import AGENT, TMCTL, Claims, Daemon  # noqa: E402
 
 SETTINGS = [
     ({"PYTHONMALLOC": "malloc"}, ()),
@@ -118,6 +119,34 @@ def check_layers(claims, daemon, name, interpreter):
     claims.check(f"{name}: tmctl ps shows the layers", layers == ["malloc", "python"], layers)
 
 
+LATER = """
+import select, sys
+print(1, flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    keep = [bytes(3001) for _ in range(2000)]  # here
+"""
+
+
+def check_daemon_later(claims, daemon, name, interpreter, folder):
+    """Python ran without one; the agent looks for it now and then."""
+    program = pythons.Program(folder, "later.py", LATER)
+    environment = dict(daemon.environment, LD_PRELOAD=AGENT)
+    daemon.stop()
+    with subprocess.Popen([interpreter, program.path], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        daemon.start()
+        deadline = time.monotonic() + 60
+        seen = []
+        while not seen and time.monotonic() < deadline:
+            time.sleep(0.1)
+            seen = [p for p in daemon.json("ps") if p["pid"] == process.pid and p["live_count"] > 0]
+        rows = daemon.json("stats", f"@{process.pid}")["statistics"] if seen else []
+        process.communicate(b"x")
+    lines = [r["traceback"][-1] for r in rows]
+    claims.check(f"{name}: a daemon that comes later finds Python's frames", seen and seen[0]["layers"] == ["malloc", "python"] and
+                 any(f["filename"] == program.path and f["lineno"] == program.line("here") for f in lines), seen, lines)
+
+
 def check_debug_build(claims, daemon, interpreter):
     """It is laid out as nobody has promised: traced as a native program, and said so."""
     run = [TMCTL, "run", "--no-exit-snapshot", "--", interpreter, "-c", "import sys; print(1, flush=True); sys.stdin.read()"]
@@ -140,6 +169,7 @@ def main():
             check_identity(claims, daemon, name, interpreter, folder)
             if version in (found[0][0], (3, 11)):
                 check_settings(claims, daemon, name, interpreter, folder)
+                check_daemon_later(claims, daemon, name, interpreter, folder)
             library = os.path.join(os.path.dirname(os.path.dirname(interpreter)), "lib",
                                    f"libpython{version[0]}.{version[1]}.so.1.0")
             if os.path.exists(library):
