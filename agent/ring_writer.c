@@ -23,8 +23,8 @@
 #define POPULATE_MAX    ((uint64_t)512 << 10)
 #define POPULATE_MARGIN ((uint64_t)16 << 10) /* while one thread is at it, the others have this much */
 
-/* 2.7 us on the AMD EPYC it was measured on; a pause takes 10 to 140 cycles, as the processor has it. Half as many
- * saved less, eight times as many nothing more. */
+/* 21 ns each on the AMD EPYC that it was measured on; a pause takes 10 to 140 cycles, as the processor has it. 8 saved
+ * nothing, 32 less, 200 to 1000 somewhat more (tests/bench/README.md). */
 #define STAND_BACK_PAUSES 128
 
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control) {
