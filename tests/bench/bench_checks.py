@@ -255,7 +255,7 @@ def longest_pause(process):
 
 def snapshots(bench, rounds):
     """Hold-up and time to the committed id, beside tracemalloc with as many traces."""
-    n = 200000 if bench.quick else 1000000
+    n = bench.blocks
     python = ["/usr/bin/python3", "-S", "-X", "tracemalloc=1", "-c", TAKE_SNAPSHOT, str(n),
               os.path.join(bench.folder, "pickle")]
     process = subprocess.Popen([TMCTL, "run", "--no-exit-snapshot", "--", bench.compile("pauses", PAUSES), str(n)],
