@@ -6,6 +6,16 @@
 #include <check.h>
 #include <stdlib.h>
 
+/* Check's own 4 s are too few for sanitizers and a busy machine. */
+#define CHECK_TIMEOUT_S 120
+
+/** check_case() - a group of cases that may take CHECK_TIMEOUT_S each */
+static inline TCase *check_case(const char *name) {
+        TCase *tcase = tcase_create(name);
+        tcase_set_timeout(tcase, CHECK_TIMEOUT_S);
+        return tcase;
+}
+
 /** check_run() - run a suite and free it. Return: exit status. */
 static inline int check_run(Suite *suite) {
         SRunner *runner = srunner_create(suite);
@@ -19,8 +29,7 @@ static inline int check_run(Suite *suite) {
  * @cases: [n] what START_TEST() made. Return: exit status. */
 static inline int check_main(const char *name, const TTest *const *cases, size_t n) {
         Suite *suite = suite_create(name);
-        TCase *tcase = tcase_create(name);
-        tcase_set_timeout(tcase, 120); /* sanitizers and a busy machine are slow */
+        TCase *tcase = check_case(name);
         for (size_t i = 0; i < n; i++)
                 tcase_add_test(tcase, cases[i]);
         suite_add_tcase(suite, tcase);

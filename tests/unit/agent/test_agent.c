@@ -571,10 +571,8 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("agent");
-        TCase *both = tcase_create("both ways"), *once = tcase_create("one way");
+        TCase *both = check_case("both ways"), *once = check_case("one way");
 
-        tcase_set_timeout(both, 120);
-        tcase_set_timeout(once, 120);
 #define IN_BOTH(test) tcase_add_loop_test(both, test, 0, 2)
         IN_BOTH(every_allocation_function_is_recorded_with_the_size_asked_for);
         IN_BOTH(a_program_that_never_allocates_is_known);

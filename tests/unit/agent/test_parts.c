@@ -461,7 +461,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("parts");
-        TCase *tcase = tcase_create("parts");
+        TCase *tcase = check_case("parts");
 
         tcase_add_test(tcase, a_process_is_called_by_its_program_whatever_its_title_says);
         tcase_add_test(tcase, a_script_is_called_by_its_own_name_and_not_its_interpreters);

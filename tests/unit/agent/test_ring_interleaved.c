@@ -409,7 +409,7 @@ START_TEST(a_wake_up_lost_to_a_late_store_is_found)
 END_TEST
 
 static TCase *add_case(Suite *suite, const char *name) {
-        TCase *tcase = tcase_create(name);
+        TCase *tcase = check_case(name);
 
         tcase_set_timeout(tcase, 600);
         suite_add_tcase(suite, tcase);

@@ -228,9 +228,8 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("ring_writer");
-        TCase *tcase = tcase_create("ring_writer");
+        TCase *tcase = check_case("ring_writer");
 
-        tcase_set_timeout(tcase, 120);
         tcase_add_checked_fixture(tcase, set_up, tear_down);
         tcase_add_test(tcase, header_says_what_it_is);
         tcase_add_test(tcase, records_lie_back_to_back);

@@ -146,9 +146,8 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("trie");
-        TCase *tcase = tcase_create("trie");
+        TCase *tcase = check_case("trie");
 
-        tcase_set_timeout(tcase, 120);
         tcase_add_test(tcase, what_was_inserted_is_found);
         tcase_add_test(tcase, growth_keeps_entries);
         tcase_add_test(tcase, forgotten_range_is_gone_and_the_rest_stays);

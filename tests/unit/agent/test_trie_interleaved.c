@@ -279,7 +279,7 @@ START_TEST(a_slot_that_is_claimed_by_two_is_found)
 END_TEST
 
 static TCase *add_case(Suite *suite, const char *name) {
-        TCase *tcase = tcase_create(name);
+        TCase *tcase = check_case(name);
 
         tcase_set_timeout(tcase, 600);
         suite_add_tcase(suite, tcase);

@@ -80,7 +80,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("filter");
-        TCase *tc = tcase_create("filter");
+        TCase *tc = check_case("filter");
         tcase_add_test(tc, pattern_alone);
         tcase_add_test(tc, line_behind_the_last_colon);
         tcase_add_test(tc, suffixes_in_any_order);

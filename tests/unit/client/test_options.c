@@ -158,7 +158,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("options");
-        TCase *tc = tcase_create("options");
+        TCase *tc = check_case("options");
         tcase_add_test(tc, options_stand_anywhere);
         tcase_add_test(tc, a_command_line_of_another_program_is_left_alone);
         tcase_add_test(tc, limit_is_20_for_people_and_none_for_json);

@@ -193,7 +193,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("places");
-        TCase *tc = tcase_create("places");
+        TCase *tc = check_case("places");
         tcase_add_checked_fixture(tc, setup, teardown);
         tcase_add_test(tc, a_named_directory_is_the_only_one);
         tcase_add_test(tc, the_environment_names_one_too);

@@ -223,8 +223,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("program");
-        TCase *tc = tcase_create("program");
-        tcase_set_timeout(tc, 60);
+        TCase *tc = check_case("program");
         tcase_add_checked_fixture(tc, setup, teardown);
         tcase_add_test(tc, dynamic_programs_can_be_traced);
         tcase_add_test(tc, static_programs_cannot);

@@ -150,7 +150,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("render");
-        TCase *tc = tcase_create("render");
+        TCase *tc = check_case("render");
         tcase_add_test(tc, places_are_pythons_where_there_is_a_line);
         tcase_add_test(tc, frames_without_symbols_show_their_offset);
         tcase_add_test(tc, the_path_gives_way_before_the_function);

@@ -58,7 +58,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("size_format");
-        TCase *tc = tcase_create("size_format");
+        TCase *tc = check_case("size_format");
         tcase_add_test(tc, bytes_go_up_to_ten_kib);
         tcase_add_test(tc, unit_is_chosen_before_rounding);
         tcase_add_test(tc, halves_go_to_even);

@@ -141,7 +141,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("text");
-        TCase *tc = tcase_create("text");
+        TCase *tc = check_case("text");
         tcase_add_test(tc, utf8_passes_through);
         tcase_add_test(tc, other_bytes_become_low_surrogates);
         tcase_add_test(tc, json_escapes_what_json_must);

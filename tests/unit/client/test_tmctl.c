@@ -611,8 +611,7 @@ START_TEST(commands_that_name_their_daemon_start_none)
 END_TEST
 
 static TCase *private_case(void) {
-        TCase *tc = tcase_create("without a daemon");
-        tcase_set_timeout(tc, 60);
+        TCase *tc = check_case("without a daemon");
         tcase_add_checked_fixture(tc, setup_private, teardown_private);
         tcase_add_test(tc, a_private_daemon_is_started_once_and_said);
         tcase_add_test(tc, clients_that_come_at_once_share_one);
@@ -624,8 +623,7 @@ static TCase *private_case(void) {
 }
 
 static TCase *daemon_case(void) {
-        TCase *tc = tcase_create("with a daemon");
-        tcase_set_timeout(tc, 60);
+        TCase *tc = check_case("with a daemon");
         tcase_add_checked_fixture(tc, setup, teardown);
         tcase_add_test(tc, ps_is_a_table);
         tcase_add_test(tc, ps_json_has_the_fields_of_the_contract);
@@ -651,8 +649,7 @@ static TCase *daemon_case(void) {
 }
 
 static TCase *run_case(void) {
-        TCase *tc = tcase_create("run");
-        tcase_set_timeout(tc, 60);
+        TCase *tc = check_case("run");
         tcase_add_checked_fixture(tc, setup, teardown);
         tcase_add_test(tc, run_passes_the_status_on);
         tcase_add_test(tc, run_sets_the_environment);

@@ -727,13 +727,12 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("ingest/feed");
-        TCase *alone = tcase_create("worker"), *ring = tcase_create("ring"), *socket = tcase_create("socket"),
-              *impatient = tcase_create("impatient");
+        TCase *alone = check_case("worker"), *ring = check_case("ring"), *socket = check_case("socket"),
+              *impatient = check_case("impatient");
         tcase_add_checked_fixture(impatient, open_impatient_feed, close_feed);
         tcase_add_test(alone, worker_starts_and_stops_and_leaves_no_descriptor);
         tcase_add_test(alone, job_is_run_and_then_done_even_when_the_worker_is_freed_at_once);
         tcase_add_checked_fixture(ring, open_feed, close_feed);
-        tcase_set_timeout(ring, 120);
         tcase_add_test(ring, snapshot_has_what_came_before_it_and_whose_it_is);
         tcase_add_test(ring, snapshot_at_a_position_has_nothing_of_what_came_after);
         tcase_add_test(ring, peak_snapshot_is_what_was_alive_then);

@@ -367,7 +367,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("ingest/feed_kept");
-        TCase *tcase = tcase_create("feed_kept");
+        TCase *tcase = check_case("feed_kept");
         tcase_add_checked_fixture(tcase, open_all, NULL);
         tcase_set_timeout(tcase, 230);
         tcase_add_test(tcase, a_daemon_may_die_anywhere);

@@ -409,9 +409,8 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("ingest/ring_reader");
-        TCase *tcase = tcase_create("ring_reader");
+        TCase *tcase = check_case("ring_reader");
         tcase_add_checked_fixture(tcase, open_pair, close_pair);
-        tcase_set_timeout(tcase, 120);
         tcase_add_test(tcase, control_page_says_what_was_asked_and_cannot_be_written_by_others);
         tcase_add_test(tcase, records_arrive_in_order_with_their_words);
         tcase_add_test(tcase, reading_stops_at_the_limit_and_goes_on_behind_it);

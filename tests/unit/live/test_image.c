@@ -836,9 +836,8 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("live/image");
-        TCase *tcase = tcase_create("image");
+        TCase *tcase = check_case("image");
         tcase_add_checked_fixture(tcase, open_image, close_image);
-        tcase_set_timeout(tcase, 120);
         tcase_add_test(tcase, block_is_found_by_any_address_inside);
         tcase_add_test(tcase, block_in_realloc_stays_counted_until_the_outcome_is_known);
         tcase_add_test(tcase, realloc_makes_no_peak_of_old_and_new_together);

@@ -513,7 +513,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("live/image_kept");
-        TCase *tcase = tcase_create("image_kept");
+        TCase *tcase = check_case("image_kept");
         tcase_add_checked_fixture(tcase, open_images, close_images);
         tcase_set_timeout(tcase, 200);
         tcase_add_test(tcase, a_daemon_may_die_at_every_instruction);

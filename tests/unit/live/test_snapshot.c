@@ -128,7 +128,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("live/snapshot");
-        TCase *tcase = tcase_create("snapshot");
+        TCase *tcase = check_case("snapshot");
         tcase_add_checked_fixture(tcase, open_builder, close_builder);
         tcase_add_test(tcase, empty_snapshot_has_the_root_and_empty_strings);
         tcase_add_test(tcase, equal_things_are_stored_once);

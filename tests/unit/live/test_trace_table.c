@@ -301,9 +301,8 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("live/trace_table");
-        TCase *tcase = tcase_create("trace_table");
+        TCase *tcase = check_case("trace_table");
         tcase_add_checked_fixture(tcase, open_table, close_table);
-        tcase_set_timeout(tcase, 120);
         tcase_add_test(tcase, block_is_found_with_what_it_was_inserted_with);
         tcase_add_test(tcase, malloc_and_python_share_addresses_and_others_do_not);
         tcase_add_test(tcase, address_zero_and_the_largest_address_are_keys);

@@ -170,7 +170,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("filter");
-        TCase *cases = tcase_create("filter");
+        TCase *cases = check_case("filter");
 
         tcase_add_test(cases, without_filters_all_pass);
         tcase_add_test(cases, the_most_recent_frame_decides);

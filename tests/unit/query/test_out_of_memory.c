@@ -168,9 +168,8 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("out_of_memory");
-        TCase *cases = tcase_create("out_of_memory");
+        TCase *cases = check_case("out_of_memory");
 
-        tcase_set_timeout(cases, 120);
         tcase_add_checked_fixture(cases, setup, teardown);
         tcase_add_test(cases, every_allocation_of_a_query_may_fail);
         tcase_add_test(cases, a_reference_may_find_no_memory);

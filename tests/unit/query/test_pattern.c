@@ -149,7 +149,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("pattern");
-        TCase *cases = tcase_create("pattern");
+        TCase *cases = check_case("pattern");
 
         tcase_add_test(cases, a_literal_matches_itself_only);
         tcase_add_test(cases, star_crosses_slashes_dots_and_newlines);

@@ -395,9 +395,8 @@ int main(void) {
                                       sums_without_sizes_cannot_be_written,
                                       what_comes_back_is_equal};
         Suite *suite = suite_create("pickle_writer");
-        TCase *tcase = tcase_create("pickle_writer");
+        TCase *tcase = check_case("pickle_writer");
 
-        tcase_set_timeout(tcase, 120);
         tcase_add_checked_fixture(tcase, setup, teardown);
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
                 tcase_add_test(tcase, cases[i]);

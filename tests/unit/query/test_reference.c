@@ -131,7 +131,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("reference");
-        TCase *cases = tcase_create("reference");
+        TCase *cases = check_case("reference");
 
         tcase_add_test(cases, ids_sets_and_pids_are_numbers);
         tcase_add_test(cases, last_has_a_kind_and_a_distance);

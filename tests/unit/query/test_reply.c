@@ -246,7 +246,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("reply");
-        TCase *cases = tcase_create("reply");
+        TCase *cases = check_case("reply");
 
         tcase_add_test(cases, long_answers_come_in_chunks);
         tcase_add_test(cases, limit_cuts_rows_but_not_what_is_announced);

@@ -73,7 +73,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("text");
-        TCase *cases = tcase_create("text");
+        TCase *cases = check_case("text");
 
         tcase_add_checked_fixture(cases, setup, teardown);
         tcase_add_test(cases, equal_texts_have_one_number);

@@ -119,8 +119,7 @@ int main(void) {
         const TTest *const cases[] = {finds_what_is_there_wherever_it_stood, finds_rows_in_any_order,
                                       neighbours_cost_a_step, an_error_goes_up};
         Suite *suite = suite_create("row_cursor");
-        TCase *tcase = tcase_create("row_cursor");
-        tcase_set_timeout(tcase, 120);
+        TCase *tcase = check_case("row_cursor");
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
                 tcase_add_loop_test(tcase, cases[i], 0, 2);
         suite_add_tcase(suite, tcase);

@@ -306,7 +306,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("module_files");
-        TCase *tcase = tcase_create("module_files");
+        TCase *tcase = check_case("module_files");
 
         tcase_add_test(tcase, a_file_is_found_by_its_build_id_whatever_its_path);
         tcase_add_test(tcase, a_file_without_build_id_is_found_by_its_path);

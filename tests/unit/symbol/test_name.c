@@ -112,7 +112,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("name");
-        TCase *tcase = tcase_create("name");
+        TCase *tcase = check_case("name");
 
         tcase_add_test(tcase, cxx_names_show_their_arguments);
         tcase_add_test(tcase, legacy_rust_names_lose_their_hash);

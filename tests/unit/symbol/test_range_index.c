@@ -135,7 +135,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("range_index");
-        TCase *tcase = tcase_create("range_index");
+        TCase *tcase = check_case("range_index");
 
         tcase_add_test(tcase, nothing_is_found_in_an_empty_index);
         tcase_add_test(tcase, the_higher_rank_answers_inside_and_the_lower_around);

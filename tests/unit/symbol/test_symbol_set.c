@@ -169,7 +169,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("symbol_set");
-        TCase *tcase = tcase_create("symbol_set");
+        TCase *tcase = check_case("symbol_set");
         tcase_add_test(tcase, a_location_comes_back_with_all_its_frames);
         tcase_add_test(tcase, nothing_known_is_not_the_same_as_never_looked_up);
         tcase_add_test(tcase, modules_are_told_apart_by_path_and_build_id);

@@ -484,10 +484,9 @@ static void add_tests(TCase *tcase) {
 
 int main(void) {
         Suite *suite = suite_create("symbolizer");
-        TCase *tcase = tcase_create("symbolizer");
+        TCase *tcase = check_case("symbolizer");
 
         tcase_add_checked_fixture(tcase, set_up, tear_down);
-        tcase_set_timeout(tcase, 60);
         add_tests(tcase);
         suite_add_tcase(suite, tcase);
         return check_run(suite);
