@@ -12,7 +12,6 @@
 #include "daemon/base/credentials.h"
 #include "daemon/base/listener.h"
 #include "daemon/base/log.h"
-#include "daemon/base/refusals.h"
 #include "daemon/base/uid_count.h"
 #include "daemon/daemon.h"
 #include "daemon/ingest/agent_peer.h"
@@ -28,7 +27,6 @@ struct agents {
         struct agent_handler handler;
         struct uid_count connections;
         unsigned n_peers;
-        struct refusals refusals;
         bool closing;
 };
 
@@ -189,7 +187,8 @@ static void on_accept(void *user, int fd) {
                 return;
         }
         if (uid_count_charge(&a->connections, who.uid, a->daemon->config.connections_per_user) != 0) {
-                refusals_add(&a->refusals, uv_now(a->daemon->loop), "agents", &who);
+                drops_add(a->handler.drops, uv_now(a->daemon->loop), "agent", &who,
+                          "too many connections of this user (connections_per_user)");
                 close(fd);
                 return;
         }
@@ -203,6 +202,7 @@ int agents_open(struct daemon *d, int fd, struct agents **agentsp) {
                 return -ENOMEM;
         a->daemon = d;
         a->handler = (struct agent_handler){.user = a,
+                                            .drops = &d->drops,
                                             .hello = on_hello,
                                             .module_files = on_module_files,
                                             .definitions = on_definitions,

@@ -41,6 +41,8 @@ static const struct key keys[] = {
         {"limits", "connections_per_user", VALUE_UINT, offsetof(struct config, connections_per_user), 1, 1000000},
         {"limits", "table_memory_per_process", VALUE_BYTES, offsetof(struct config, table_bytes_per_process), MIB,
          1024 * GIB},
+        {"limits", "table_memory_per_user", VALUE_BYTES, offsetof(struct config, table_bytes_per_user), MIB,
+         1024 * 1024 * GIB},
         /* below the watchdog of the service (30 s): a stopped daemon is restarted before programs give up twice */
         {"agent", "stall_limit_ms", VALUE_UINT, offsetof(struct config, stall_limit_ms), 0, 20000},
         {"snapshots", "exit_min_age", VALUE_UINT, offsetof(struct config, exit_min_age_s), 0, UINT32_MAX},
@@ -58,6 +60,13 @@ struct read_state {
         bool failed;
 };
 
+/* Of four users none can take what the others need, and one who is alone seldom has programs with so many blocks. */
+static uint64_t quarter_of_memory(void) {
+        long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+        uint64_t quarter = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes / 4 : 0;
+        return quarter < 64 * MIB ? 64 * MIB : quarter;
+}
+
 int config_init(struct config *config) {
         long cpus = sysconf(_SC_NPROCESSORS_ONLN);
         *config = (struct config){
@@ -69,6 +78,7 @@ int config_init(struct config *config) {
                 .processes_per_user = 4096,
                 .connections_per_user = 256,
                 .table_bytes_per_process = 4 * GIB,
+                .table_bytes_per_user = quarter_of_memory(),
                 .stall_limit_ms = 2000,
                 .exit_min_age_s = 10,
                 .retention = {.exit_count = 2000, .exit_age_s = 30 * DAY_S, .bytes = 4 * GIB},

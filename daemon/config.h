@@ -24,7 +24,7 @@ struct config {
         /* [limits], each for one user id; root has none of them */
         uint32_t processes_per_user;   /* traced images at one time */
         uint32_t connections_per_user; /* on each of the two sockets */
-        uint64_t table_bytes_per_process;
+        uint64_t table_bytes_per_process, table_bytes_per_user;
         /* [agent] */
         uint32_t stall_limit_ms; /* longest wait of one allocation for room in the ring */
         /* [snapshots] */

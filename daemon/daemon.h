@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "daemon/base/drops.h"
 #include "daemon/config.h"
 #include "daemon/places.h"
 
@@ -31,6 +32,7 @@ struct daemon {
         struct agents *agents;          /* agent.sock */
         struct control_server *control; /* control.sock */
         struct late_symbols *late_symbols;
+        struct drops drops; /* of both sockets, and rings that are not read any more */
         bool stopping;
         bool for_good; /* the service is stopped, not restarted: nobody will want what is kept */
 };

@@ -179,7 +179,12 @@ static int open_process(struct process *p, struct feed_fds *fds, const char **re
         if (r == 0)
                 feed_adopt_worker(p->feed, d->workers[m->worker < d->n_workers ? m->worker : 0]);
         tracemallocd__kept__process__free_unpacked(m, NULL);
-        return r == 0 ? process_identify(p) : r;
+        if (r == 0)
+                r = process_share_memory(p);
+        if (r)
+                return r;
+        feed_adopt_pool(p->feed, p->pool);
+        return process_identify(p);
 }
 
 static void adopt_one(struct daemon *d, uint64_t id) {

@@ -52,8 +52,17 @@ static void on_stop_for_good(uv_signal_t *handle, int number) {
         ((struct lifetime *)handle->data)->daemon->for_good = true;
 }
 
+/* What `systemctl status` shows. */
+static void say_status(struct daemon *d) {
+        sd_notifyf(0, "STATUS=%zu processes traced, %llu peers dropped since the start", process_count(d),
+                   (unsigned long long)d->drops.n);
+}
+
 static void on_sweep(uv_timer_t *timer) {
-        process_sweep(((struct lifetime *)timer->data)->daemon);
+        struct daemon *d = ((struct lifetime *)timer->data)->daemon;
+        process_sweep(d);
+        drops_tell(&d->drops, uv_now(d->loop));
+        say_status(d);
 }
 
 static void on_idle_check(uv_timer_t *timer) {
@@ -136,6 +145,8 @@ static void stop(struct lifetime *l) {
                 return;
         d->stopping = true;
         sd_notify(0, "STOPPING=1");
+        if (d->drops.n > 0)
+                log_info("%llu peers were dropped since the start", (unsigned long long)d->drops.n);
         agents_close(d->agents);
         control_server_close(d->control);
         for (struct process *p = d->processes, *next; p; p = next) {

@@ -151,6 +151,7 @@ static void on_feed_closed(void *data) {
         free(p->label);
         free(p->phase);
         free(p->ended_by);
+        charge_pool_unref(p->pool);
         free(p);
 }
 
@@ -348,14 +349,28 @@ void process_sweep(struct daemon *d) {
 
 /* ---- birth ---- */
 
+int process_share_memory(struct process *p) {
+        if (p->uid == 0)
+                return 0;
+        for (const struct process *other = p->daemon->processes; other; other = other->next) {
+                if (other->uid == p->uid && other->pool) {
+                        p->pool = charge_pool_ref(other->pool);
+                        return 0;
+                }
+        }
+        p->pool = charge_pool_new(p->daemon->config.table_bytes_per_user);
+        return p->pool ? 0 : -ENOMEM;
+}
+
 void process_on_notice(void *data, struct feed *feed, const struct feed_notice *notice) {
         struct process *p = data;
         switch (notice->kind) {
         case FEED_NOTICE_MALFORMED:
-                log_warning("process %d (%s), uid %u: reading ended: %s", (int)p->proc.pid, p->name, (unsigned)p->uid,
-                            notice->reason);
+                if (drops_count(&p->daemon->drops, uv_now(p->daemon->loop), "process", p->uid, notice->reason))
+                        log_warning("process %d (%s), uid %u: reading ended: %s", (int)p->proc.pid, p->name,
+                                    (unsigned)p->uid, notice->reason);
                 if (p->peer)
-                        agent_peer_drop(p->peer, notice->reason);
+                        agent_peer_drop(p->peer, NULL);
                 break;
         case FEED_NOTICE_APPLIED:
                 if (p->peer)
@@ -468,6 +483,7 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
                 .domains = p->domains,
                 .stall_limit_us = d->config.stall_limit_ms * 1000,
                 .memory_limit = d->config.table_bytes_per_process,
+                .pool = p->pool,
                 .kept = p->kept,
                 .id = p->id,
                 .inexact = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT || (child && !parent),
@@ -486,7 +502,7 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
                         worker = d->workers[i];
         }
         if (fds[0] < 0)
-                return feed_new_socket(worker, &options, &p->feed);
+                return feed_new_socket(worker, &options, &p->feed, reasonp);
         int r = feed_new_ring(worker, fds[0], fds[1], &options, &p->feed, reasonp);
         fds[0] = fds[1] = -1;
         return r;
@@ -544,7 +560,9 @@ int process_new(struct daemon *d, const struct credentials *who, const Tracemall
                 return -ENOMEM;
         *p = (struct process){.daemon = d, .uid = who->uid, .pidfd = -1, .proc.pid = who->pid};
         p->run = run_find(d, who->uid, hello->run.data, hello->run.len);
-        int r = build(p, hello, fds, reasonp);
+        int r = process_share_memory(p);
+        if (r == 0)
+                r = build(p, hello, fds, reasonp);
         if (r == 0)
                 r = watch(p);
         if (r == -ESRCH)

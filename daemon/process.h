@@ -55,7 +55,8 @@ struct process {
         uint8_t secret[PROCESS_SECRET_BYTES];
         struct run *run; /* NULL: not below tmctl run */
         struct feed *feed;
-        struct agent_peer *peer; /* socket way while connected; borrowed */
+        struct charge_pool *pool; /* of its user's processes; NULL: root's */
+        struct agent_peer *peer;  /* socket way while connected; borrowed */
         int pidfd;
         uv_poll_t pidfd_poll;
         struct process_fork *forks;
@@ -95,6 +96,10 @@ void process_notice_end(struct process *p);
 
 /** process_discard() - the daemon leaves: stop reading at once, keep nothing */
 void process_discard(struct process *p);
+
+/** process_share_memory() - set the pool of its user, which all processes of that user draw from. Return: 0; -ENOMEM.
+ */
+int process_share_memory(struct process *p);
 
 /** process_identify() - tell the feed whose snapshots it makes. Return: 0; -ENOMEM. */
 int process_identify(struct process *p);

@@ -104,7 +104,7 @@ void control_peer_close_all(struct control_handler *handler) {
 
 static void drop(struct control_peer *p, const char *reason) {
         if (!p->closing)
-                log_warning("client with pid %d, uid %u dropped: %s", (int)p->who.pid, (unsigned)p->who.uid, reason);
+                drops_add(p->handler->drops, uv_now(p->pipe.loop), "client", &p->who, reason);
         control_peer_close(p);
 }
 

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "daemon/base/credentials.h"
+#include "daemon/base/drops.h"
 #include "proto/control.pb-c.h"
 
 struct control_peer;
@@ -33,6 +34,7 @@ struct control_handler {
         /* the peer has left memory: releases what admitted it (quota) */
         void (*freed)(void *user, const struct credentials *who);
         struct control_peer *peers; /* all that are open; the peers keep it */
+        struct drops *drops;        /* borrowed */
 };
 
 /** control_peer_open() - take a connection

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "daemon/base/listener.h"
-#include "daemon/base/refusals.h"
 #include "daemon/base/uid_count.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/uploads.h"
@@ -22,7 +21,6 @@ struct control_server {
         struct control_handler handler;
         struct control_identity identity;
         struct uid_count connections, uploads;
-        struct refusals refusals;
         unsigned n_peers;
         bool closing;
 };
@@ -104,7 +102,8 @@ static void on_accept(void *user, int fd) {
                 return;
         }
         if (uid_count_charge(&s->connections, who.uid, s->daemon->config.connections_per_user) != 0) {
-                refusals_add(&s->refusals, uv_now(s->daemon->loop), "clients", &who);
+                drops_add(s->handler.drops, uv_now(s->daemon->loop), "client", &who,
+                          "too many connections of this user (connections_per_user)");
                 close(fd);
                 return;
         }
@@ -119,8 +118,8 @@ int control_server_open(struct daemon *d, int fd, struct control_server **server
         s->daemon = d;
         s->identity = (struct control_identity){
                 .daemon = "tracemallocd " VERSION, .agent_path = d->places.agent_path, .system = d->places.system};
-        s->handler =
-                (struct control_handler){.user = s, .identity = &s->identity, .request = on_request, .freed = on_freed};
+        s->handler = (struct control_handler){
+                .user = s, .drops = &d->drops, .identity = &s->identity, .request = on_request, .freed = on_freed};
         uid_count_init(&s->connections);
         uid_count_init(&s->uploads);
         int r = listener_open(d->loop, fd, on_accept, s, &s->listener);

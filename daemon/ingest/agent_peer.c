@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "daemon/base/frame.h"
-#include "daemon/base/log.h"
 #include "proto/record.h"
 
 #define FDS_MAX          253   /* Linux: SCM_MAX_FD, the most that one recvmsg() gives */
@@ -75,7 +74,7 @@ void agent_peer_drop(struct agent_peer *p, const char *reason) {
         p->closing = true;
         unlink_peer(p);
         if (reason)
-                log_warning("agent of pid %d, uid %u dropped: %s", (int)p->who.pid, (unsigned)p->who.uid, reason);
+                drops_add(p->handler->drops, uv_now(p->poll.loop), "agent", &p->who, reason);
         uv_poll_stop(&p->poll);
         void *associate = p->associate;
         p->associate = NULL;

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "daemon/base/credentials.h"
+#include "daemon/base/drops.h"
 #include "proto/agent.pb-c.h"
 
 struct agent_peer;
@@ -43,6 +44,7 @@ struct agent_handler {
         /* the peer has left memory: releases what admitted it (quota) */
         void (*freed)(void *user, const struct credentials *who);
         struct agent_peer *peers; /* all that are open; the peers keep it */
+        struct drops *drops;      /* borrowed */
 };
 
 /** agent_peer_open() - take a connection
@@ -61,7 +63,8 @@ void agent_peer_set_mode(struct agent_peer *p, uint32_t mode, uint32_t traceback
  * (which drops the peer) or a bound on what a process may have under way */
 void agent_peer_drain(struct agent_peer *p);
 
-/** agent_peer_drop() - close, with a log line that gives @reason unless it is NULL; may be called from within a handler
+/** agent_peer_drop() - close, with a log line that gives @reason, which is static, unless it is NULL; may be called
+ * from within a handler
  */
 void agent_peer_drop(struct agent_peer *p, const char *reason);
 

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define POOL_IS_USED_UP "its user's share of memory is used up (table_memory_per_user)"
+
 static void close_fd(int *fdp) {
         if (*fdp >= 0)
                 close(*fdp);
@@ -32,6 +34,8 @@ static void destroy(struct feed *feed) {
         ring_reader_close(&feed->ring);
         snapshot_identity_deinit(&feed->info);
         free(feed->broken_notice);
+        charge_pool_give(feed->pool, feed->definitions_charged);
+        charge_pool_unref(feed->pool);
         free(feed);
 }
 
@@ -80,6 +84,7 @@ static int new_handle(struct worker *worker, const struct feed_options *options,
         feed->ops_end = &feed->ops;
         feed->pushes_end = &feed->pushes;
         feed->notify = options->notify;
+        feed->pool = options->pool ? charge_pool_ref(options->pool) : NULL;
         feed->data = options->data;
         feed->mode = options->mode;
         feed->memory_limit = options->memory_limit ? options->memory_limit : UINT64_MAX;
@@ -116,6 +121,11 @@ static int new_feed(struct worker *worker, const struct feed_options *options, b
                 return r < 0 ? r : -ENOMEM;
         }
         feed->keep = keep;
+        if (options->pool && !charge_join(feed->image.charge, options->pool)) {
+                discard_image(feed);
+                destroy(feed);
+                return FEED_E_FULL;
+        }
         feed->image.begun_inexact = options->inexact;
         feed->image.lost = options->lost_before;
         feed->image.tracing = options->mode != TRACE_OFF;
@@ -147,6 +157,8 @@ int feed_new_ring(struct worker *worker, int ring_fd, int definitions_fd, const 
         AUTO_CLOSE int definitions = definitions_fd;
         struct feed *feed;
         int r = new_feed(worker, options, options->kept, &feed);
+        if (r == FEED_E_FULL)
+                *reasonp = POOL_IS_USED_UP;
         if (r)
                 return r;
         feed->by_ring = true;
@@ -252,6 +264,13 @@ int feed_adopt(struct worker *worker, const struct feed_fds *fds, const struct f
         return 0;
 }
 
+void feed_adopt_pool(struct feed *feed, struct charge_pool *pool) {
+        if (!pool)
+                return;
+        feed->pool = charge_pool_ref(pool);
+        charge_join_forced(feed->image.charge, pool);
+}
+
 uint64_t feed_adopt_parent(const struct feed *feed) {
         return feed->parent_id;
 }
@@ -305,9 +324,12 @@ void feed_dismiss(const struct feed_fds *fds) {
         ring_reader_dismiss(fds->control);
 }
 
-int feed_new_socket(struct worker *worker, const struct feed_options *options, struct feed **feedp) {
+int feed_new_socket(struct worker *worker, const struct feed_options *options, struct feed **feedp,
+                    const char **reasonp) {
         struct feed *feed;
         int r = new_feed(worker, options, false, &feed);
+        if (r == FEED_E_FULL)
+                *reasonp = POOL_IS_USED_UP;
         if (r)
                 return r;
         definitions_open_socket(&feed->definitions);
@@ -364,6 +386,11 @@ int feed_push_definitions(struct feed *feed, uint32_t first_node, const void *no
                 *reasonp = "too many definitions";
                 return FEED_E_FULL;
         }
+        if (!charge_pool_take(feed->pool, nodes_length + items_length)) {
+                *reasonp = POOL_IS_USED_UP;
+                return FEED_E_FULL;
+        }
+        feed->definitions_charged += nodes_length + items_length;
         struct feed_push *push = calloc(1, sizeof *push + nodes_length + items_length);
         if (!push)
                 return -ENOMEM;

@@ -67,6 +67,7 @@ struct feed_options {
         uint32_t domains;         /* DOMAIN_BIT_* */
         uint32_t stall_limit_us;
         uint64_t memory_limit;    /* bytes the live state may take; 0: no limit */
+        struct charge_pool *pool; /* what it takes together with others; NULL: none; referenced */
         uint64_t hole_timeout_ms; /* how long a hole of a living process may stay; 0: FEED_HOLE_TIMEOUT_MS */
         bool kept;                /* ring way: what it becomes lies in a memfd, for the next daemon (feed_fds()) */
         uint64_t id;              /* with kept: who this is to feeds of its children, also in the next daemon */
@@ -119,6 +120,10 @@ int feed_set_identity(struct feed *feed, const void *bytes, size_t length);
 int feed_adopt(struct worker *worker, const struct feed_fds *fds, const struct feed_options *options,
                struct feed **feedp, const void **identityp, size_t *identity_lengthp, const char **reasonp);
 
+/** feed_adopt_pool() - with whom it shares its memory; what it has is taken whatever the limit. Before
+ * feed_adopt_link(). @pool: referenced; NULL is fine */
+void feed_adopt_pool(struct feed *feed, struct charge_pool *pool);
+
 /** feed_adopt_parent() - whose fork it is. Return: options.id of the parent; 0: nobody's. */
 uint64_t feed_adopt_parent(const struct feed *feed);
 
@@ -149,7 +154,8 @@ void feed_abandon(struct feed *feed);
 void feed_dismiss(const struct feed_fds *fds);
 
 /** feed_new_socket() - begin a feed by pushes; else as feed_new_ring() */
-int feed_new_socket(struct worker *worker, const struct feed_options *options, struct feed **feedp);
+int feed_new_socket(struct worker *worker, const struct feed_options *options, struct feed **feedp,
+                    const char **reasonp);
 
 /** feed_worker() - whose doorbell HelloReply brings */
 struct worker *feed_worker(const struct feed *feed);

@@ -85,6 +85,8 @@ struct feed {
         uint32_t nodes_pushed;
         uint64_t items_pushed, records_pushed;
         uint64_t memory_limit;
+        struct charge_pool *pool;     /* NULL: none */
+        uint64_t definitions_charged; /* socket way: of the pool; main loop */
         bool finishing, freed, detached;
         unsigned n_ops; /* that have not called back */
         void (*closed)(void *data);

@@ -52,7 +52,7 @@ int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut 
         table->cuts = cut;
         table->newest_cut = cut->number;
         cut->side_capacity = cut->n_side;
-        table->charge->used += cut->n_side * sizeof *cut->side;
+        charge_force(table->charge, cut->n_side * sizeof *cut->side);
         int r = region_adopt(&cut->side_region, table->keep, kept->side_offset, kept->side_max * sizeof *cut->side,
                              cut->n_side * sizeof *cut->side);
         if (r)

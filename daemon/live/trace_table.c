@@ -132,7 +132,7 @@ static int array_adopt(struct trace_array *a, struct charge *charge, struct keep
         int r = region_adopt(&made.region, keep, kept->offset, array_bytes(&made), array_bytes(&made));
         if (r)
                 return r;
-        charge->used += array_bytes(&made);
+        charge_force(charge, array_bytes(&made));
         made.cells = (struct trace_cell *)(void *)made.region.memory;
         *a = made;
         return 0;

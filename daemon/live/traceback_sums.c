@@ -102,7 +102,7 @@ int traceback_sums_adopt(struct charge *charge, struct keep *keep, const struct 
                                      .refs = 1,
                                      .charge = charge_ref(charge)};
         memcpy(s->domains, domains, kept->n_domains * sizeof *domains);
-        charge->used += charged_bytes(s);
+        charge_force(charge, charged_bytes(s));
         int r = region_adopt(&s->index_region, keep, kept->index_offset, (size_t)SLOTS_MAX * sizeof *s->index,
                              s->index_capacity * sizeof *s->index);
         if (r == 0)

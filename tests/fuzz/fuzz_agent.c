@@ -95,7 +95,9 @@ static void send_piece(int fd, unsigned how, const uint8_t *bytes, size_t length
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct seen seen = {0};
+        struct drops drops = {0};
         struct agent_handler handler = {.user = &seen,
+                                        .drops = &drops,
                                         .hello = on_hello,
                                         .module_files = on_files,
                                         .definitions = on_definitions,

@@ -91,6 +91,7 @@ nobody_is_crowded_out() {
         wait_until 30 refusal_is_logged
         claim_match "what is too much for one user is refused, and the log says it" processes_per_user \
                 "$(journalctl -q -u tracemallocd --no-pager -o cat)"
+        claim "and counted in the service's status" wait_until 30 status_counts_dropped_peers
         as_user alice "${programs[0]}" run -- perl -e 'sleep 300' 2>"$scratch/alice.log" &
         background+=($!)
         claim "another user's process is traced all the same" wait_until 30 sees_one alice perl
@@ -101,6 +102,65 @@ bob = pwd.getpwnam("bob").pw_uid
 print(sum(p["uid"] == bob for p in json.load(sys.stdin)) <= 10)')"
         kill "$(pids_of alice perl)"
         pkill -u bob
+}
+
+# One user's tables take that user's share of memory and no more.
+# shellcheck disable=SC2016 # perl's variables
+nobody_takes_anothers_memory() {
+        printf '[limits]\ntable_memory_per_user = 2M\n[snapshots]\nexit_min_age = 0\n' >/etc/tracemallocd/tracemallocd.conf
+        systemctl restart tracemallocd || give_up "the service takes limits"
+        local agent
+        agent=$(find /usr/lib -name libtracemalloc-agent.so | head -n 1)
+        as_user alice env LD_PRELOAD="$agent" perl -e 'my @a = map { "x" x 20 . $_ } 1 .. 2000; sleep 300' &
+        background+=($!)
+        # each of these would take some 4 MB
+        for _ in 1 2 3; do
+                as_user bob env LD_PRELOAD="$agent" perl -e 'my @a = map { "x" x 20 . $_ } 1 .. 60000; sleep 300' &
+                background+=($!)
+        done
+        claim "who allocates more than fits into a user's share has inexact tables" wait_until 60 have_losses bob
+        claim "which together hold no more blocks than fit into it" holds_at_most bob $(((2 << 20) / 24))
+        claim "another user's table is exact" is_exact alice
+        claim "and answers" tmctl_of alice snapshot --pid "$(pids_of alice perl)"
+        claim_match "no more of that user's programs are traced then, or theirs are inexact, too" '^[0-9]+$' "$(
+                as_user bob env LD_PRELOAD="$agent" perl -e 'my @a = map { "x" x 20 . $_ } 1 .. 60000; print scalar @a' | tr -d '\n'
+        )"
+        claim "a new program of another user is traced" tmctl_of alice run -- perl -e 'my @a = (1 .. 1000)'
+        pkill -u bob
+        claim "what is given back is there again" wait_until 60 has_nothing bob
+        as_user bob env LD_PRELOAD="$agent" perl -e 'my @a = map { "x" x 20 . $_ } 1 .. 2000; sleep 300' &
+        background+=($!)
+        claim "and traces the next program exactly" wait_until 30 is_exact bob
+        pkill -u bob
+        pkill -u alice
+}
+
+# ask_of USER EXPRESSION: of the rows of perl that the user sees
+ask_of() {
+        tmctl_of "$1" ps --json | python3 -c "import json, sys
+rows = [p for p in json.load(sys.stdin) if p['name'] == 'perl']
+sys.exit(not ($2))"
+}
+
+have_losses() {
+        ask_of "$1" "any(p['lost'] > 0 and not p['exact'] for p in rows)"
+}
+
+# a block takes 24 bytes or more of a table
+holds_at_most() {
+        ask_of "$1" "0 < sum(p['live_count'] for p in rows) <= $2"
+}
+
+is_exact() {
+        ask_of "$1" "len(rows) == 1 and rows[0]['exact'] and rows[0]['live_count'] > 2000"
+}
+
+has_nothing() {
+        ask_of "$1" "not rows"
+}
+
+status_counts_dropped_peers() {
+        systemctl show -P StatusText tracemallocd.service | grep -q ', [1-9][0-9]* peers dropped'
 }
 
 refusal_is_logged() {
@@ -125,4 +185,5 @@ systemctl start tracemallocd || give_up "the service starts"
 make_users
 every_command
 nobody_is_crowded_out
+nobody_takes_anothers_memory
 exposure_is_argued

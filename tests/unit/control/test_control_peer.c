@@ -14,6 +14,7 @@ struct world {
         uv_loop_t loop;
         struct control_identity identity;
         struct control_handler handler;
+        struct drops drops;
         int client;
         struct control_peer *peer;
         struct control_peer *held; /* a request that is not answered at once */
@@ -54,8 +55,8 @@ static void world_init(struct world *w) {
         uv_loop_close(&first);
         *w = (struct world){.n_descriptors = count_descriptors()};
         w->identity = (struct control_identity){.daemon = "test", .agent_path = "/agent.so"};
-        w->handler =
-                (struct control_handler){.user = w, .identity = &w->identity, .request = on_request, .freed = on_freed};
+        w->handler = (struct control_handler){
+                .user = w, .drops = &w->drops, .identity = &w->identity, .request = on_request, .freed = on_freed};
         uv_loop_init(&w->loop);
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets), 0);
         struct credentials who = {.pid = getpid(), .uid = 1000};

@@ -39,7 +39,7 @@ START_TEST(every_key_is_read)
                 read_text(&config,
                           "[daemon]\nlog_level = debug\nworkers = 3\nkeep_tables = 0\nidle_exit = 7\n"
                           "[limits]\nprocesses_per_user = 5\nconnections_per_user = 6\n"
-                          "table_memory_per_process = 2G\n"
+                          "table_memory_per_process = 2G\ntable_memory_per_user = 3G\n"
                           "[agent]\nstall_limit_ms = 150\n[snapshots]\nexit_min_age = 0\n"
                           "keep_count = 8\nkeep_age = 36h\nkeep_exit_count = 9\nkeep_exit_age = 7d\nkeep_bytes = 3M\n"
                           "[symbols]\ndebuginfod_urls = https://debuginfod.debian.net\n",
@@ -52,6 +52,7 @@ START_TEST(every_key_is_read)
         ck_assert_uint_eq(config.processes_per_user, 5);
         ck_assert_uint_eq(config.connections_per_user, 6);
         ck_assert_uint_eq(config.table_bytes_per_process, UINT64_C(2) << 30);
+        ck_assert_uint_eq(config.table_bytes_per_user, UINT64_C(3) << 30);
         ck_assert_uint_eq(config.stall_limit_ms, 150);
         ck_assert_uint_eq(config.exit_min_age_s, 0);
         ck_assert_uint_eq(config.retention.count, 8);

@@ -16,6 +16,7 @@ typedef Tracemallocd__Agent__AgentMessage Message;
 struct world {
         uv_loop_t loop;
         struct agent_handler handler;
+        struct drops drops;
         int agent, n_descriptors;
         struct agent_peer *peer;
         unsigned n_hellos, n_files, n_batches, n_closed, n_freed;
@@ -83,6 +84,7 @@ static void world_init(struct world *w) {
         uv_loop_close(&first);
         *w = (struct world){.n_descriptors = count_descriptors()};
         w->handler = (struct agent_handler){.user = w,
+                                            .drops = &w->drops,
                                             .hello = on_hello,
                                             .module_files = on_files,
                                             .definitions = on_definitions,

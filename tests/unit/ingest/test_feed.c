@@ -604,7 +604,7 @@ static const char *refusal;
 static void open_socket(void) {
         open_worker();
         struct feed_options options = default_options();
-        ck_assert_int_eq(feed_new_socket(worker, &options, &socket_feed), 0);
+        ck_assert_int_eq(feed_new_socket(worker, &options, &socket_feed, &refusal), 0);
         socket_position = 0;
 }
 
@@ -689,10 +689,32 @@ START_TEST(definitions_beyond_the_memory_limit_are_refused_as_full)
         struct feed_options options = default_options();
         struct feed *small;
         options.memory_limit = 100000;
-        ck_assert_int_eq(feed_new_socket(worker, &options, &small), 0);
+        ck_assert_int_eq(feed_new_socket(worker, &options, &small, &refusal), 0);
         static const struct node_def nodes[8000];
         ck_assert_int_eq(feed_push_definitions(small, 1, nodes, sizeof nodes, 0, NULL, 0, &refusal), FEED_E_FULL);
         free_feed(small);
+}
+END_TEST
+
+START_TEST(feeds_beyond_the_share_of_their_user_are_refused_as_full)
+{
+        struct feed_options options = default_options();
+        struct feed *first;
+        options.pool = charge_pool_new(500000);
+        ck_assert_ptr_nonnull(options.pool);
+        static const struct node_def nodes[16000];
+        ck_assert_int_eq(feed_new_socket(worker, &options, &first, &refusal), 0);
+        uint64_t empty = atomic_load(&options.pool->used);
+        ck_assert_int_eq(feed_push_definitions(first, 1, nodes, sizeof nodes, 0, NULL, 0, &refusal), 0);
+        ck_assert_int_eq(feed_push_definitions(first, 16001, nodes, sizeof nodes, 0, NULL, 0, &refusal), FEED_E_FULL);
+        ck_assert_uint_eq(atomic_load(&options.pool->used), empty + sizeof nodes);
+        options.pool->limit = empty + sizeof nodes;
+        struct feed *more;
+        ck_assert_int_eq(feed_new_socket(worker, &options, &more, &refusal), FEED_E_FULL);
+        ck_assert_str_eq(refusal, "its user's share of memory is used up (table_memory_per_user)");
+        free_feed(first);
+        ck_assert_uint_eq(atomic_load(&options.pool->used), 0);
+        charge_pool_unref(options.pool);
 }
 END_TEST
 
@@ -740,6 +762,7 @@ int main(void) {
         tcase_add_test(socket, push_with_a_bad_record_breaks_the_feed);
         tcase_add_test(socket, finish_of_a_socket_feed_applies_what_was_pushed);
         tcase_add_test(socket, definitions_beyond_the_memory_limit_are_refused_as_full);
+        tcase_add_test(socket, feeds_beyond_the_share_of_their_user_are_refused_as_full);
         tcase_add_test(socket, idle_feed_takes_little_memory);
         suite_add_tcase(suite, alone);
         suite_add_tcase(suite, ring);

@@ -253,6 +253,33 @@ START_TEST(full_image_loses_events_and_says_so)
 }
 END_TEST
 
+START_TEST(images_draw_from_one_pool_and_give_back)
+{
+        struct charge_pool *pool = charge_pool_new(256 * 1024);
+        struct image other;
+        ck_assert_ptr_nonnull(pool);
+        ck_assert_int_eq(image_init(&other, NULL, 0), 0);
+        ck_assert(charge_join(image.charge, pool));
+        ck_assert(charge_join(other.charge, pool));
+        for (uint64_t i = 0; i < 100000; i++)
+                apply(RECORD_ALLOC, 0, 1, 16 * i, 1, 0);
+        ck_assert(!image_is_exact(&image)); /* nothing is left of the pool, of which there was enough for some */
+        ck_assert_uint_gt(image.table->count, 1000);
+        ck_assert_uint_le(atomic_load(&pool->used), 256 * 1024);
+        ck_assert_uint_eq(atomic_load(&pool->used), image.charge->used + other.charge->used);
+        image_check(&image);
+        image_deinit(&image);
+        ck_assert_uint_eq(atomic_load(&pool->used), other.charge->used);
+        image_deinit(&other);
+        ck_assert_uint_eq(atomic_load(&pool->used), 0);
+        ck_assert_int_eq(image_init(&image, NULL, 0), 0);
+        pool->limit = 100;
+        ck_assert(!charge_join(image.charge, pool));
+        ck_assert_uint_eq(atomic_load(&pool->used), 0);
+        charge_pool_unref(pool);
+}
+END_TEST
+
 START_TEST(too_small_a_limit_is_refused_at_once)
 {
         struct image small;
@@ -870,6 +897,7 @@ int main(void) {
         tcase_add_test(tcase, unmapping_the_middle_leaves_two_pieces_with_their_node);
         tcase_add_test(tcase, losses_make_it_inexact_until_cleared);
         tcase_add_test(tcase, full_image_loses_events_and_says_so);
+        tcase_add_test(tcase, images_draw_from_one_pool_and_give_back);
         tcase_add_test(tcase, too_small_a_limit_is_refused_at_once);
         tcase_add_test(tcase, stopped_image_ignores_blocks_until_started);
         tcase_add_test(tcase, forks_beyond_the_limit_drop_the_oldest);
