@@ -440,6 +440,12 @@ struct epoch *agent_epoch_any(void) {
         return epoch;
 }
 
+struct epoch *agent_epoch_to_fork(void) {
+        if (atomic_load(&process_page.gate) == GATE_NEW && agent.pid != 0)
+                agent_closed(DOMAIN_BIT_MALLOC);
+        return agent_epoch_any();
+}
+
 void agent_drain(struct epoch *epoch, bool flush) {
         socket_way_drain(epoch->socket, sys_clock_ns(false) + (flush ? UINT64_C(1000000000) : UINT64_C(100000000)));
         if (atomic_load(&epoch->socket->broken))

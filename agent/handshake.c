@@ -28,25 +28,27 @@ int handshake_connect(const struct config *config, uint64_t deadline_ns) {
         return fd;
 }
 
-/* @text: "" where the file cannot be read */
-static void read_text(const char *path, char *text, size_t size) {
+/* @text: "" where the file cannot be read
+ * Return: its length. */
+static size_t read_text(const char *path, char *text, size_t size) {
         int fd = sys_open(path, O_RDONLY | O_CLOEXEC);
         long length = fd >= 0 ? sys_read(fd, text, size - 1) : 0;
 
         if (fd >= 0)
                 sys_close(fd);
-        text[length > 0 ? length : 0] = '\0';
+        length = length > 0 ? length : 0;
+        text[length] = '\0';
+        return (size_t)length;
 }
 
 /* Return: its length. */
 static size_t own_name(char *name, size_t size) {
-        char comm[32] = "";
+        char comm[32];
+        size_t length = read_text("/proc/self/cmdline", name, size);
 
-        read_text("/proc/self/cmdline", name, size);
-        if (strchr(name, ' '))
-                read_text("/proc/self/comm", comm, sizeof(comm));
+        read_text("/proc/self/comm", comm, sizeof(comm));
         comm[strcspn(comm, "\n")] = '\0';
-        return process_name_of(name, comm);
+        return process_name_of(name, length, comm);
 }
 
 static ProtobufCBinaryData bytes_of(const void *data, size_t length) {

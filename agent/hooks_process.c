@@ -33,11 +33,11 @@ static _Atomic uint32_t last_fork_token;
 
 /* Return: the token of a FORK record; 0: nothing is recorded here. */
 static uint32_t about_to_fork(uintptr_t cfa) {
-        struct epoch *epoch = agent_epoch_any();
+        struct epoch *epoch = agent_epoch_to_fork();
         uint32_t token;
 
         if (!epoch)
-                return 0; /* an own token of before stays: nothing happened since the fork that it names */
+                return 0;
         token = atomic_fetch_add(&last_fork_token, 1) + 1;
         recorder_note(epoch, RECORD_FORK, token, 0, cfa);
         thread_state.fork_token = token;

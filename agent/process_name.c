@@ -20,9 +20,25 @@ static bool is_program(const char *word, const char *comm) {
         return comm[0] && strncmp(word, comm, COMM_MAX) == 0;
 }
 
-size_t process_name_of(char *title, const char *comm) {
+/* A script that names its interpreter in its first line: that, maybe an option, then the script, whose name comm is.
+ * Return: NULL where this is none. */
+static char *script(char *cmdline, size_t length, const char *comm) {
+        char *word = cmdline;
+
+        if (is_program(without_folders(cmdline), comm))
+                return NULL;
+        for (int i = 0; i < 2; i++) {
+                word += strlen(word) + 1;
+                if (word >= cmdline + length)
+                        return NULL;
+                if (is_program(without_folders(word), comm))
+                        return without_folders(word);
+        }
+        return NULL;
+}
+
+static char *without_title(char *title, const char *comm) {
         char *colon = strstr(title, ": "), *space;
-        char *name;
 
         if (colon && colon > title)
                 *colon = '\0';
@@ -33,7 +49,14 @@ size_t process_name_of(char *title, const char *comm) {
                 if (!is_program(without_folders(title), comm))
                         *space = ' ';
         }
-        name = without_folders(title);
-        memmove(title, name, strlen(name) + 1);
-        return strlen(title);
+        return without_folders(title);
+}
+
+size_t process_name_of(char *cmdline, size_t length, const char *comm) {
+        char *name = script(cmdline, length, comm);
+
+        if (!name)
+                name = without_title(cmdline, comm);
+        memmove(cmdline, name, strlen(name) + 1);
+        return strlen(cmdline);
 }

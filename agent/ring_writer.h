@@ -70,22 +70,35 @@ void ring_look(struct ring_writer *ring, uint64_t head);
 /** ring_populate() - have the pages that come next, in the first lap */
 void ring_populate(struct ring_writer *ring);
 
+/** ring_stand_back() - a microsecond or two, after another writer was faster */
+void ring_stand_back(void);
+
+/* To own a line before it is written to. On plain x86-64 __builtin_prefetch() for writing is one for reading; what a
+ * processor without this instruction makes of it is a no-op. */
+static inline void ring_fetch_for_write(const void *line) {
+        __asm__ volatile("prefetchw %0" ::"m"(*(const char *)line));
+}
+
 /** ring_try_reserve() - steps 1 and 2 of proto/ring.h; never waits */
 static inline bool ring_try_reserve(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
         const struct ring_control *control = atomic_load_explicit(&ring->control, memory_order_acquire);
         uint64_t limit = ring->size - (room & RING_KEEP_RESERVE ? RING_FREE_RESERVE(ring->size) : 0);
-        uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
 
-        do {
+        for (;;) {
+                uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
                 uint64_t tail = atomic_load_explicit(&control->tail, memory_order_acquire);
 
                 /* signed: a tail that overtook this stale head is no lack of room, the swap below will fail */
                 if (__builtin_expect((int64_t)(head + length - tail) > (int64_t)limit, 0))
                         return false;
-        } while (!atomic_compare_exchange_weak_explicit(&ring->header->head, &head, head + length, memory_order_acq_rel,
-                                                        memory_order_relaxed));
-        *positionp = head;
-        return true;
+                if (__builtin_expect(atomic_compare_exchange_weak_explicit(&ring->header->head, &head, head + length,
+                                                                           memory_order_acq_rel, memory_order_relaxed),
+                                     1)) {
+                        *positionp = head;
+                        return true;
+                }
+                ring_stand_back();
+        }
 }
 
 static inline void ring_store(struct ring_writer *ring, uint64_t position, uint64_t word, memory_order order) {
@@ -126,7 +139,7 @@ static inline uint64_t ring_put(struct ring_writer *ring, unsigned room, unsigne
         ring_store(ring, position, header | (position >> ring->log2_size & 255) << 50, memory_order_release);
         /* The reader has read these lines in the last lap. Writing to one that is still shared takes a few hundred
          * nanoseconds, for which the next reservation, a locked instruction, would wait. */
-        __builtin_prefetch(&ring->data[((position + RING_PREFETCH_BYTES) >> 3) & ring->word_mask], 1);
+        ring_fetch_for_write(&ring->data[((position + RING_PREFETCH_BYTES) >> 3) & ring->word_mask]);
 
         ring_tell_fill(ring, position, length);
         if (__builtin_expect(position >= atomic_load_explicit(&ring->populate_at, memory_order_relaxed), 0))

@@ -101,3 +101,8 @@ static inline struct epoch *agent_epoch(uint32_t domain_bit) {
 /** agent_epoch_any() - the same for events that belong to no domain (fork, exec, exit): in any mode but ENDED
  * Return: NULL where this process does not record, a vfork child included. */
 struct epoch *agent_epoch_any(void);
+
+/** agent_epoch_to_fork() - the same before a fork. A child of fork that had no event so far arms here: the daemon
+ * keeps one table for it, which one process can begin with, and the children that it forks may be many (a server's
+ * workers, behind a process that only made itself a daemon). */
+struct epoch *agent_epoch_to_fork(void);

@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <string.h>
 
 struct block {
@@ -40,11 +39,8 @@ static int address_parse(const char *text, uint64_t *addressp) {
 }
 
 static void print_json(const struct block *b, const Tracemallocd__Control__Block *m) {
-        struct json_object *object = json_trace(m->trace);
-        json_object_object_add(object, "address", json_object_new_uint64(m->address));
-        json_object_object_add(object, "offset", json_object_new_uint64(b->address - m->address));
-        json_print(stdout, object);
-        fputc('\n', stdout);
+        json_trace_open(stdout, m->trace);
+        printf(",\"address\":%" PRIu64 ",\"offset\":%" PRIu64 "}\n", m->address, b->address - m->address);
 }
 
 static void print_block(const struct block *b, const Tracemallocd__Control__Block *m) {

@@ -38,7 +38,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         case TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES:
                 e->inexact = reply->traces->inexact;
                 for (size_t i = 0; i < reply->traces->n_rows; i++) {
-                        json_print(e->file.stream, json_trace(reply->traces->rows[i]));
+                        json_trace(e->file.stream, reply->traces->rows[i]);
                         fputc('\n', e->file.stream);
                 }
                 break;

@@ -44,7 +44,7 @@ static void print_trace(struct traces *t, const Tracemallocd__Control__TraceRow 
 
 static void add_row(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
         if (t->options->json) {
-                json_print(stdout, json_trace(row));
+                json_trace(stdout, row);
                 fputc('\n', stdout);
         } else {
                 print_trace(t, row);

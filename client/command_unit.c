@@ -25,6 +25,7 @@ struct unit {
         char *name;  /* as systemd calls it, with its suffix */
         char *shown; /* its properties */
         bool active;
+        bool oneshot; /* started is, when it has ended */
 };
 
 static void unit_deinit(struct unit *u) {
@@ -35,7 +36,7 @@ static void unit_deinit(struct unit *u) {
 /* ---- asking systemd ---- */
 
 static int show(const char *name, char **shownp) {
-        static const char properties[] = "Id,LoadState,ActiveState," UNIT_CHECK_PROPERTIES;
+        static const char properties[] = "Id,LoadState,ActiveState,Type," UNIT_CHECK_PROPERTIES;
         const char *arguments[] = {"show", "-p", properties, "--", name, NULL};
         int r = systemctl_run(arguments, shownp);
         if (r == 0)
@@ -57,6 +58,11 @@ static int find_unit(struct unit *u, const char *name) {
                 message_error("this machine does not run under systemd; 'tmctl run' or 'tmctl env' trace a program");
                 return EXIT_CODE_FAILED;
         }
+        if (ends_with(name, "@") || ends_with(name, "@.service")) {
+                int length = (int)(strchr(name, '@') - name);
+                message_error("'%s' is a template; name an instance of it: %.*s@NAME", name, length, name);
+                return EXIT_CODE_USAGE;
+        }
         int code = name[0] && !strchr(name, '/') ? show(name, &u->shown) : EXIT_CODE_NOT_FOUND;
         if (code != EXIT_CODE_DONE) {
                 if (!u->shown)
@@ -66,6 +72,8 @@ static int find_unit(struct unit *u, const char *name) {
         u->name = systemctl_property(u->shown, "Id");
         AUTO_FREE char *load = systemctl_property(u->shown, "LoadState");
         AUTO_FREE char *state = systemctl_property(u->shown, "ActiveState");
+        AUTO_FREE char *type = systemctl_property(u->shown, "Type");
+        u->oneshot = strcmp(type, "oneshot") == 0;
         u->active = strcmp(state, "active") == 0 || strcmp(state, "reloading") == 0;
         if (strcmp(load, "loaded") == 0 && ends_with(u->name, ".service"))
                 return EXIT_CODE_DONE;
@@ -78,9 +86,11 @@ static int find_unit(struct unit *u, const char *name) {
         return EXIT_CODE_NOT_FOUND;
 }
 
-static int order(const char *verb, const char *unit) {
-        const char *arguments[] = {verb, unit ? "--" : NULL, unit, NULL};
-        int r = systemctl_run(arguments, NULL);
+/* @wait: until it is done */
+static int order(const char *verb, const char *unit, bool wait) {
+        const char *waiting[] = {verb, unit ? "--" : NULL, unit, NULL},
+                   *queueing[] = {verb, "--no-block", "--", unit, NULL};
+        int r = systemctl_run(wait ? waiting : queueing, NULL);
         if (r == 0)
                 return EXIT_CODE_DONE;
         message_error("'systemctl %s%s%s' failed; 'journalctl -u %s' may say why", verb, unit ? " " : "",
@@ -130,23 +140,52 @@ static int look(struct connection *connection, struct watch *w) {
         return connection_call(connection, &request, take_process, w);
 }
 
-static int wait_until_traced(struct connection *connection, const char *unit) {
-        struct watch w = {.unit = unit};
+/* A oneshot's start is under way while its commands run. */
+static bool has_ended(const struct unit *u) {
+        const char *arguments[] = {"show", "-p", "Job", "--", u->name, NULL};
+        AUTO_FREE char *shown = NULL;
+        if (!u->oneshot || systemctl_run(arguments, &shown) != 0)
+                return false;
+        AUTO_FREE char *job = systemctl_property(shown, "Job");
+        return !job[0] || strcmp(job, "0") == 0;
+}
+
+static int say_ended(const struct unit *u) {
+        const char *arguments[] = {"is-failed", "--quiet", "--", u->name, NULL};
+        if (systemctl_run(arguments, NULL) == 0) {
+                message_error("%s failed; 'journalctl -u %s' may say why", u->name, u->name);
+                return EXIT_CODE_FAILED;
+        }
+        printf("%s has run to its end. Of processes that lived for exit_min_age, see tracemallocd.conf(5),\n"
+               "there are exit and peak snapshots.\n",
+               u->name);
+        return EXIT_CODE_DONE;
+}
+
+static int say_not_reached(const struct unit *u) {
+        message_error("%s was restarted, but none of its processes has reached the daemon; 'journalctl -u %s' may say "
+                      "why",
+                      u->name, u->name);
+        return EXIT_CODE_FAILED;
+}
+
+static int wait_until_traced(struct connection *connection, const struct unit *u) {
+        struct watch w = {.unit = u->name};
         const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
         int code = EXIT_CODE_DONE;
-        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && code == EXIT_CODE_DONE; i++) {
+        bool ended = false;
+        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && !ended && code == EXIT_CODE_DONE; i++) {
                 if (i > 0)
                         nanosleep(&pause, NULL);
+                ended = has_ended(u); /* before the look, which then is one after the end */
                 code = look(connection, &w);
         }
         if (w.pid)
                 printf("%s (pid %u) is traced now.\n", w.name, w.pid);
         else if (code == EXIT_CODE_DONE)
-                message_error("%s was restarted, but none of its processes has reached the daemon; 'journalctl -u %s' "
-                              "may say why",
-                              unit, unit);
+                code = ended ? say_ended(u) : say_not_reached(u);
         free(w.name);
-        return w.pid ? EXIT_CODE_DONE : code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code;
+        return code;
 }
 
 /* ---- trace ---- */
@@ -181,12 +220,12 @@ static int check(const struct unit *u, const struct connection *c) {
 }
 
 /* The service is somebody's: where something went wrong, the way back is named. */
-static int restart_traced(struct connection *connection, const char *unit) {
-        int code = order("restart", unit);
+static int restart_traced(struct connection *connection, const struct unit *u) {
+        int code = order("restart", u->name, !u->oneshot); /* such a one may take hours */
         if (code == EXIT_CODE_DONE)
-                code = wait_until_traced(connection, unit);
+                code = wait_until_traced(connection, u);
         if (code != EXIT_CODE_DONE)
-                message_note("'tmctl unit untrace %s --restart' takes the drop-in away again", unit);
+                message_note("'tmctl unit untrace %s --restart' takes the drop-in away again", u->name);
         return code;
 }
 
@@ -218,6 +257,16 @@ static int write_drop_in(const struct unit *u, const struct options *o, const st
         return EXIT_CODE_DONE;
 }
 
+static void say_next(const struct unit *u, const struct options *o, const char *name) {
+        printf("Next: ");
+        if (!o->restart)
+                printf("systemctl %s %s, then ", u->active ? "restart" : "start", u->name);
+        printf("tmctl snapshot --unit %s", name);
+        if (u->oneshot)
+                printf(" while it runs, tmctl list --unit %s when it has ended", name);
+        printf("\n");
+}
+
 static int trace(const struct options *o, const char *name) {
         struct unit unit = {0};
         AUTO_CONNECTION struct connection *connection = NULL;
@@ -231,15 +280,11 @@ static int trace(const struct options *o, const char *name) {
         if (code == EXIT_CODE_DONE)
                 code = write_drop_in(&unit, o, connection);
         if (code == EXIT_CODE_DONE)
-                code = order("daemon-reload", NULL);
+                code = order("daemon-reload", NULL, true);
         if (code == EXIT_CODE_DONE && o->restart)
-                code = restart_traced(connection, unit.name);
+                code = restart_traced(connection, &unit);
         if (code == EXIT_CODE_DONE)
-                printf("Next: %s%s%stmctl snapshot --unit %s\n",
-                       o->restart    ? ""
-                       : unit.active ? "systemctl restart "
-                                     : "systemctl start ",
-                       o->restart ? "" : unit.name, o->restart ? "" : ", then ", name);
+                say_next(&unit, o, name);
         unit_deinit(&unit);
         return code;
 }
@@ -262,9 +307,9 @@ static int untrace(const struct options *o, const char *name) {
                 }
         }
         if (code == EXIT_CODE_DONE)
-                code = order("daemon-reload", NULL);
+                code = order("daemon-reload", NULL, true);
         if (code == EXIT_CODE_DONE && o->restart)
-                code = order("restart", unit.name);
+                code = order("restart", unit.name, !unit.oneshot);
         if (code == EXIT_CODE_DONE && !o->restart && unit.active)
                 printf("%s runs on as it is; 'systemctl restart %s' lets it start without the agent.\n", unit.name,
                        unit.name);

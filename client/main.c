@@ -16,7 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GLOBAL_SETS (OPTION_SET_COMMON | OPTION_SET_VERSION)
+#define OUTPUT_BUFFER_BYTES (64 << 10) /* what a pipe takes at once, pipe(7) */
+#define GLOBAL_SETS         (OPTION_SET_COMMON | OPTION_SET_VERSION)
 
 /* With 0, 1 or 2 closed, a socket would get that number and be printed into. Opened the wrong way round, so
  * that writing to a closed stdout is an error still. */
@@ -25,6 +26,13 @@ static void fill_standard_descriptors(void) {
                 if (fcntl(fd, F_GETFD) < 0)
                         (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
         }
+}
+
+/* A file or a pipe gets its answer in few pieces. */
+static void buffer_output(void) {
+        static char buffer[OUTPUT_BUFFER_BYTES];
+        if (!isatty(STDOUT_FILENO))
+                setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
 }
 
 /* One screen: 23 lines of 80, so that the prompt has one too. tests/lint/man holds that, and that every command is
@@ -109,6 +117,7 @@ static int run(struct options *o, int argc, char **argv) {
 
 int main(int argc, char **argv) {
         fill_standard_descriptors();
+        buffer_output();
         setlocale(LC_CTYPE, "");
         struct options options;
         options_init(&options);

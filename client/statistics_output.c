@@ -46,7 +46,7 @@ static void print_header(struct statistics_output *s) {
 static void print_row(struct statistics_output *s, const Tracemallocd__Control__StatisticRow *row) {
         if (s->options->json) {
                 fputs(s->n_rows > 0 ? ",\n" : "\n", stdout);
-                json_print(stdout, json_statistic(row, s->old != NULL));
+                json_statistic(stdout, row, s->old != NULL);
         } else {
                 render_statistic(&s->render, row, s->old != NULL);
                 wrapper_hint_add(&s->hint, row, s->options, s->old != NULL);

@@ -48,56 +48,84 @@ static size_t utf8_length(const unsigned char *s, size_t left) {
         return n;
 }
 
-static void json_put(struct printbuf *pb, const void *bytes, size_t length) {
-        printbuf_memappend(pb, bytes, (int)length);
+/* Where escaped text goes: a printbuf of json-c's, or a stream. */
+typedef void text_sink(void *to, const void *bytes, size_t length);
+
+static void put_printbuf(void *to, const void *bytes, size_t length) {
+        printbuf_memappend(to, bytes, (int)length);
 }
 
-static void json_put_control(struct printbuf *pb, unsigned char c) {
+static void put_stream(void *to, const void *bytes, size_t length) {
+        fwrite_unlocked(bytes, 1, length, to);
+}
+
+static void json_put_control(text_sink *put, void *to, unsigned char c) {
         static const char shorts[][3] = {
                 ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"};
         char code[8];
         if (c < sizeof shorts / sizeof shorts[0] && shorts[c][0]) {
-                json_put(pb, shorts[c], 2);
+                put(to, shorts[c], 2);
                 return;
         }
         snprintf(code, sizeof code, "\\u%04x", c);
-        json_put(pb, code, 6);
+        put(to, code, 6);
 }
 
 /* What is no UTF-8, as Python has it in a str: the three bytes that a pickle has for a surrogate are that surrogate,
  * any other byte is escaped to one. Return: bytes taken. */
-static size_t json_put_surrogate(struct printbuf *pb, const unsigned char *s, size_t left) {
+static size_t json_put_surrogate(text_sink *put, void *to, const unsigned char *s, size_t left) {
         char code[8];
         bool whole = left >= 3 && s[0] == 0xed && (s[1] & 0xe0) == 0xa0 && is_continuation(s[2]);
         unsigned surrogate = whole ? 0xd000u | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu) : 0xdc00u + s[0];
         snprintf(code, sizeof code, "\\u%04x", surrogate);
-        json_put(pb, code, 6);
+        put(to, code, 6);
         return whole ? 3 : 1;
 }
 
+/* Length of what begins @s and stands in JSON as it is */
+static size_t json_plain_length(const unsigned char *s, size_t left) {
+        size_t at = 0;
+        while (at < left && s[at] >= 0x20 && s[at] != '"' && s[at] != '\\') {
+                size_t n = s[at] < 0x80 ? 1 : utf8_length(s + at, left - at);
+                if (n == 0)
+                        break;
+                at += n;
+        }
+        return at;
+}
+
 /* json-c's own serialiser passes bytes through, which is not JSON when they are not UTF-8. */
-static int json_serialize_text(struct json_object *object, struct printbuf *pb, int level, int flags) {
-        (void)level, (void)flags;
-        const unsigned char *s = (const unsigned char *)json_object_get_string(object);
-        size_t left = (size_t)json_object_get_string_len(object);
-        json_put(pb, "\"", 1);
+static void json_put_text(text_sink *put, void *to, const unsigned char *s, size_t left) {
+        put(to, "\"", 1);
         while (left > 0) {
-                size_t n = utf8_length(s, left);
-                if (n == 0) {
-                        n = json_put_surrogate(pb, s, left);
+                size_t n = json_plain_length(s, left);
+                if (n > 0) {
+                        put(to, s, n);
                 } else if (s[0] == '"' || s[0] == '\\') {
                         char pair[2] = {'\\', (char)s[0]};
-                        json_put(pb, pair, 2);
+                        put(to, pair, 2);
+                        n = 1;
                 } else if (s[0] < 0x20) {
-                        json_put_control(pb, s[0]);
+                        json_put_control(put, to, s[0]);
+                        n = 1;
                 } else {
-                        json_put(pb, s, n);
+                        n = json_put_surrogate(put, to, s, left);
                 }
                 s += n;
                 left -= n;
         }
-        json_put(pb, "\"", 1);
+        put(to, "\"", 1);
+}
+
+static int json_serialize_text(struct json_object *object, struct printbuf *pb, int level, int flags) {
+        (void)level, (void)flags;
+        json_put_text(put_printbuf, pb, (const unsigned char *)json_object_get_string(object),
+                      (size_t)json_object_get_string_len(object));
         return 0;
+}
+
+void text_json_write(FILE *out, const void *bytes, size_t length) {
+        json_put_text(put_stream, out, bytes, length);
 }
 
 struct json_object *text_json(const void *bytes, size_t length) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdio.h>
 
 /*
  * Bytes from traced processes as text. They are usually UTF-8; what is not, is
@@ -13,6 +14,9 @@ struct json_object;
 /** text_json() - a json-c string of these bytes that serialises with "\udcNN" for what is not UTF-8
  * Return: a new reference. */
 struct json_object *text_json(const void *bytes, size_t length);
+
+/** text_json_write() - the same, serialised at once: with its quotes, onto a stream that no other thread uses */
+void text_json_write(FILE *out, const void *bytes, size_t length);
 
 /** text_display() - for eyes: control characters and what is not UTF-8 become \xNN, so that no
  * name drives the terminal

@@ -10,6 +10,7 @@
 #include "client/systemctl.h"
 #include "daemon/base/cleanup.h"
 
+#include <glob.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -207,10 +208,9 @@ static const char *const ours[] = {"LD_PRELOAD", "TRACEMALLOCD_RUNTIME_DIR"};
 #define N_OURS (sizeof ours / sizeof ours[0])
 
 /* What is in a file wins over Environment=. An empty LD_PRELOAD does so too. */
-static void check_environment_file(const struct unit *u, const char *entry) {
-        char path[PATH_MAX], line[PATH_MAX];
-        snprintf(path, sizeof path, "%.*s", (int)strcspn(entry, " \n"), entry);
-        FILE *file = path[0] ? fopen(path, "re") : NULL;
+static void check_environment_file(const struct unit *u, const char *path) {
+        char line[PATH_MAX];
+        FILE *file = fopen(path, "re");
         while (file && fgets(line, sizeof line, file)) {
                 const char *name = line + strspn(line, " \t");
                 for (size_t i = 0; i < N_OURS; i++) {
@@ -222,6 +222,22 @@ static void check_environment_file(const struct unit *u, const char *entry) {
         }
         if (file)
                 fclose(file);
+}
+
+/* @entry: "/etc/default/redis (ignore_errors=yes)", the path a pattern as systemd.exec(5) allows, up to the line's end
+ */
+static void check_environment_files(const struct unit *u, const char *entry) {
+        size_t length = strcspn(entry, "\n");
+        AUTO_FREE char *pattern = memory_copy(entry, length);
+        char *options = strstr(pattern, " (ignore_errors=");
+        glob_t files;
+        if (options)
+                *options = '\0';
+        if (glob(pattern, 0, NULL, &files) != 0)
+                return;
+        for (size_t i = 0; i < files.gl_pathc; i++)
+                check_environment_file(u, files.gl_pathv[i]);
+        globfree(&files);
 }
 
 static void check_environment(const struct unit *u) {
@@ -236,7 +252,7 @@ static void check_environment(const struct unit *u) {
         for (const char *at = u->shown; at; at = strchr(at, '\n'), at += at != NULL) {
                 static const char key[] = "EnvironmentFiles=";
                 if (strncmp(at, key, strlen(key)) == 0)
-                        check_environment_file(u, at + strlen(key));
+                        check_environment_files(u, at + strlen(key));
         }
 }
 

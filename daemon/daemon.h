@@ -22,6 +22,7 @@ struct daemon {
         struct config config;
         struct places places;
         struct store *store;           /* its path: any thread */
+        struct store_reader *reader;   /* that no job uses at the moment, for the next one; or NULL */
         struct module_files *files;    /* any thread */
         struct symbolizer *symbolizer; /* pool threads */
         struct worker *workers[WORKERS_MAX];

@@ -23,7 +23,7 @@
 #include "daemon/ingest/worker.h"
 #include "daemon/late_symbols.h"
 #include "daemon/process.h"
-#include "daemon/store/store.h"
+#include "daemon/store/store_reader.h"
 #include "daemon/symbol/module_files.h"
 #include "daemon/symbol/symbolizer.h"
 
@@ -127,6 +127,7 @@ static void on_store_closed(void *data) {
 
 static void on_late_symbols_done(void *data) {
         struct lifetime *l = data;
+        l->daemon->reader = store_reader_close(l->daemon->reader); /* the last connection to go is to be the writer's */
         store_close(l->daemon->store, on_store_closed, l);
 }
 

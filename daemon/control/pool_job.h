@@ -23,8 +23,9 @@ struct pool_job {
         struct control_peer *peer; /* referenced */
         struct credentials who;    /* the peer's */
         struct reply_buffer replies;
-        int error_code; /* CONTROL_*; 0: done */
-        char *error;    /* malloc'd */
+        struct store_reader *reader; /* pool_job_reader() */
+        int error_code;              /* CONTROL_*; 0: done */
+        char *error;                 /* malloc'd */
         /* pool thread: the work */
         void (*run)(struct pool_job *job);
         /* main loop, when run() did not fail: goes on with what run() found, and answers job->peer, whose reference
@@ -44,6 +45,6 @@ void pool_job_fail(struct pool_job *job, int code, const char *format, ...) __at
  * @what: the object that was asked for, for STORE_E_NOT_FOUND */
 void pool_job_fail_store(struct pool_job *job, int code, const char *message, const char *what);
 
-/** pool_job_reader() - connect to the store
+/** pool_job_reader() - pool thread: a connection to the store, the job's until it ends
  * Return: a reader, or NULL: the job has failed. */
 struct store_reader *pool_job_reader(struct pool_job *job);

@@ -107,7 +107,6 @@ static void run_list(struct pool_job *job) {
         struct store_reader *reader = pool_job_reader(job);
         if (reader)
                 run_filter(job, reader, c->request->list);
-        store_reader_close(reader);
 }
 
 void request_list(const struct request *r) {
@@ -124,7 +123,6 @@ static void run_show(struct pool_job *job) {
                                 pool_job_fail_store(job, r, store_reader_message(reader), "it was deleted just now");
                 }
         }
-        store_reader_close(reader);
 }
 
 void request_show(const struct request *r) {
@@ -151,7 +149,6 @@ static void resolve_references(struct pool_job *job, char **texts, size_t n) {
                 if (resolve_text(job, reader, texts[i], &c->ids) < 0)
                         break;
         }
-        store_reader_close(reader);
 }
 
 static void run_label(struct pool_job *job) {

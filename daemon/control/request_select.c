@@ -72,7 +72,6 @@ static void look_up(struct pool_job *job) {
                               "no traced process fits; the last that did has ended and left exit snapshot %" PRId64
                               ": 'tmctl stats %" PRId64 "'",
                               o->snapshot, o->snapshot);
-        store_reader_close(reader);
 }
 
 static void free_obituary(struct pool_job *job) {

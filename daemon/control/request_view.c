@@ -183,7 +183,6 @@ static void run_view(struct pool_job *job) {
         int r = 0;
         for (size_t i = 0; r == 0 && i < v->n_sides; i++)
                 r = load_side(v, reader, &v->sides[i]);
-        store_reader_close(reader);
         if (r != 0)
                 return pool_job_fail(job, CONTROL_FAILED, "out of memory");
         for (size_t i = 0; i < v->n_sides; i++)

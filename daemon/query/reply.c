@@ -20,6 +20,10 @@ typedef Tracemallocd__Control__Frame frame_message;
 
 #define ROW_BYTES_MAX (FRAME_MAX_CONTROL - 64) /* what wraps a single row in a Reply is less than that */
 #define ROW_WRAP      6                        /* its tag and length in the message of rows, at most */
+#define NUMBER_MAX    11                       /* a tag and a varint */
+#define LENGTH_MAX    6                        /* a tag and the length of what follows */
+#define FRAME_FIELDS  (LENGTH_MAX + 6)         /* of the frame itself, and three flags */
+#define ROW_FIELDS    (8 * NUMBER_MAX)         /* of a StatisticRow or TraceRow, all but frames and text */
 #define ROWS_MIN      64
 
 /* Rows of one message: StatisticRow or TraceRow. */
@@ -176,6 +180,25 @@ static int make_traceback(const struct model *m, uint32_t node, frame_message **
         return 0;
 }
 
+static size_t number_bytes(uint64_t number) {
+        return number ? 1 + (size_t)(70 - __builtin_clzll(number)) / 7 : 0; /* 7 bits a byte, rounded up */
+}
+
+static size_t text_bytes_max(size_t length) {
+        return length ? LENGTH_MAX + length : 0;
+}
+
+/* Packed size at most. To ask protobuf-c costs nearly as much as packing, and it asks itself again when it packs. */
+static size_t frames_bytes_max(frame_message *const *frames, size_t n) {
+        size_t bytes = n * FRAME_FIELDS;
+
+        for (size_t i = 0; i < n; i++)
+                bytes += text_bytes_max(frames[i]->filename.len) + text_bytes_max(frames[i]->function.len) +
+                         text_bytes_max(frames[i]->module.len) + number_bytes(frames[i]->lineno) +
+                         number_bytes(frames[i]->offset);
+        return bytes;
+}
+
 static int make_single(const struct model *m, const struct traceback_frame *frame, frame_message ***framesp,
                        size_t *np) {
         frame_message **frames = frames_new(1);
@@ -268,7 +291,9 @@ static int send_statistic_row(struct chunk *c, const struct model *m, const stru
                 r = make_statistic_row(m, s, &row);
         if (r < 0)
                 return r;
-        bytes = tracemallocd__control__statistic_row__get_packed_size(row) + ROW_WRAP;
+        bytes = frames_bytes_max(row->traceback, row->n_traceback) + ROW_FIELDS + ROW_WRAP;
+        if (bytes > ROW_BYTES_MAX)
+                bytes = tracemallocd__control__statistic_row__get_packed_size(row) + ROW_WRAP;
         if (c->bytes + bytes > REPLY_CHUNK_BYTES)
                 r = statistic_rows_send(c);
         if (bytes > ROW_BYTES_MAX)
@@ -401,7 +426,9 @@ static int send_trace_row(struct chunk *c, const struct model *m, const struct t
                 r = make_trace_row(m, trace, domain, &row);
         if (r < 0)
                 return r;
-        bytes = tracemallocd__control__trace_row__get_packed_size(row) + ROW_WRAP;
+        bytes = frames_bytes_max(row->traceback, row->n_traceback) + domain.length + ROW_FIELDS + ROW_WRAP;
+        if (bytes > ROW_BYTES_MAX)
+                bytes = tracemallocd__control__trace_row__get_packed_size(row) + ROW_WRAP;
         if (c->bytes + bytes > REPLY_CHUNK_BYTES)
                 r = trace_rows_send(c);
         if (bytes > ROW_BYTES_MAX)

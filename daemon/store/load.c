@@ -5,6 +5,7 @@
 
 #include "daemon/store/id_list.h"
 #include "daemon/store/id_map.h"
+#include "daemon/store/row_cursor.h"
 #include "daemon/store/sizes.h"
 #include "daemon/store/store_reader_private.h"
 
@@ -19,6 +20,7 @@ struct load {
         uint32_t n_groups;
         struct snapshot_size *sizes; /* of one group */
         uint32_t sizes_room;
+        struct row_cursor tracebacks, frames;
         struct id_map nodes, locations, modules, strings; /* rows to indexes */
         struct id_list path;                              /* tracebacks and frames on the way up, in turn */
 };
@@ -32,6 +34,13 @@ static int get_row(struct load *load, enum reader_statement which, int64_t id, c
         if (r == 0 && !row)
                 r = reader_damaged(load->reader, what);
         return r;
+}
+
+/* The same for rows that are wanted in about the order in which they lie there. */
+static int find_row(struct load *load, struct row_cursor *cursor, int64_t id, const char *what) {
+        bool found;
+        int r = row_cursor_find(cursor, id, &found, &load->reader->error);
+        return r == 0 && !found ? reader_damaged(load->reader, what) : r;
 }
 
 static int load_string(struct load *load, int64_t id, uint32_t *indexp) {
@@ -90,21 +99,21 @@ static int name_location(struct load *load, const int64_t *row, struct snapshot_
 static int load_location(struct load *load, int64_t id, uint32_t *indexp) {
         if (id_map_find(&load->locations, id, indexp))
                 return 0;
-        int r = get_row(load, GET_FRAME, id, "frame");
+        int r = find_row(load, &load->frames, id, "frame");
         if (r)
                 return r;
-        sqlite3_stmt *statement = load->reader->statements[GET_FRAME];
-        const int64_t row[] = {sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 2),
-                               sqlite3_column_int64(statement, 3)};
+        sqlite3_stmt *statement = load->frames.statement;
+        /* NULL reads as 0 */
+        const int64_t row[] = {sqlite3_column_int64(statement, 1), sqlite3_column_int64(statement, 3),
+                               sqlite3_column_int64(statement, 4)};
         struct snapshot_location location = {.kind = row[1] ? LOCATION_SOURCE : LOCATION_NATIVE,
                                              .module = SNAPSHOT_NONE,
                                              .filename = SNAPSHOT_NONE,
                                              .function = SNAPSHOT_NONE};
         if (location.kind == LOCATION_NATIVE)
-                location.offset = (uint64_t)sqlite3_column_int64(statement, 1);
-        else if (!statement_column_u32(statement, 4, &location.lineno))
+                location.offset = (uint64_t)sqlite3_column_int64(statement, 2);
+        else if (!statement_column_u32(statement, 5, &location.lineno))
                 r = reader_damaged(load->reader, "frame");
-        sqlite3_reset(statement);
         if (r == 0)
                 r = name_location(load, row, &location);
         if (r == 0)
@@ -114,15 +123,14 @@ static int load_location(struct load *load, int64_t id, uint32_t *indexp) {
 
 /* Note the tracebacks from @id upwards that are not built yet. @parentp: the node below which they belong */
 static int climb(struct load *load, int64_t id, uint32_t *parentp) {
-        sqlite3_stmt *statement = load->reader->statements[GET_TRACEBACK];
+        sqlite3_stmt *statement = load->tracebacks.statement;
         load->path.n = 0;
         *parentp = 0;
         while (id != 0 && !id_map_find(&load->nodes, id, parentp)) {
-                int r = get_row(load, GET_TRACEBACK, id, "traceback");
+                int r = find_row(load, &load->tracebacks, id, "traceback");
                 if (r)
                         return r;
-                int64_t parent = sqlite3_column_int64(statement, 0), frame = sqlite3_column_int64(statement, 1);
-                sqlite3_reset(statement);
+                int64_t parent = sqlite3_column_int64(statement, 1), frame = sqlite3_column_int64(statement, 2);
                 /* ids that only go down cannot go round in a circle */
                 if (parent < 0 || parent >= id || frame <= 0)
                         return reader_damaged(load->reader, "traceback");
@@ -297,10 +305,15 @@ static int load_all(struct load *load, int64_t id, struct snapshot **snapshotp) 
 }
 
 int store_reader_load(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp) {
-        struct load load = {.reader = reader, .list_groups = what == STORE_LOAD_SUMS ? LIST_GROUP_SUMS : LIST_GROUPS};
+        struct load load = {.reader = reader,
+                            .list_groups = what == STORE_LOAD_SUMS ? LIST_GROUP_SUMS : LIST_GROUPS,
+                            .tracebacks = {.statement = reader->statements[TRACEBACKS_DOWN], .down = true},
+                            .frames = {.statement = reader->statements[FRAMES_UP]}};
         int r = reader_begin(reader);
         if (r == 0)
                 r = load_all(&load, id, snapshotp);
+        row_cursor_deinit(&load.tracebacks);
+        row_cursor_deinit(&load.frames);
         reader_end(reader);
         if (r == -ENOMEM)
                 store_error_set(&reader->error, r, "out of memory");

@@ -32,9 +32,8 @@ static const char *const statement_sql[N_READER_STATEMENTS] = {
                 "SELECT traceback, domain, total_nframe, size, count, allocated_size, allocated_count, NULL "
                 "FROM snapshot_group WHERE snapshot = ?",
         [LIST_DOMAINS] = "SELECT number, name FROM snapshot_domain WHERE snapshot = ?",
-        [GET_TRACEBACK] = "SELECT parent, frame FROM traceback WHERE id = ?",
-        [GET_FRAME] = "SELECT ifnull(module, 0), offset, ifnull(filename, 0), ifnull(function, 0), lineno FROM frame "
-                      "WHERE id = ?",
+        [TRACEBACKS_DOWN] = "SELECT id, parent, frame FROM traceback WHERE id <= ? ORDER BY id DESC",
+        [FRAMES_UP] = "SELECT id, module, offset, filename, function, lineno FROM frame WHERE id >= ? ORDER BY id",
         [GET_MODULE] = "SELECT path, build_id FROM module WHERE id = ?",
         [GET_STRING] = "SELECT bytes FROM string WHERE id = ?",
         [READER_FIND_MODULE] =
@@ -73,6 +72,10 @@ struct store_reader *store_reader_close(struct store_reader *reader) {
         sqlite3_close(reader->db);
         free(reader);
         return NULL;
+}
+
+void store_reader_rest(struct store_reader *reader) {
+        sqlite3_db_release_memory(reader->db);
 }
 
 const char *store_reader_message(const struct store_reader *reader) {

@@ -45,6 +45,9 @@ int store_reader_open(const char *path, struct store_reader **readerp, char *mes
 /** store_reader_close() - NULL is fine. Return: NULL. */
 struct store_reader *store_reader_close(struct store_reader *reader);
 
+/** store_reader_rest() - give back what it has read of the file: for a reader that is not used for a while */
+void store_reader_rest(struct store_reader *reader);
+
 /** store_reader_message() - one line about the last failure; valid until the next call */
 const char *store_reader_message(const struct store_reader *reader);
 

@@ -147,14 +147,24 @@ def own_bytes(daemon):
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("RssAnon:"))
 
 
-def block_memory(bench, _rounds):
-    blocks = 1000000
+FULLEST = 2**20 * 25 // 32 - 1200  # some of what the program itself holds comes on top; live/trace_table.h
+DOUBLED = 1000000
+
+
+def memory_of_a_block(bench, holder, blocks):
     before = own_bytes(bench.daemon)
-    process = start_holder(bench, bench.compile("holder", HOLDER), blocks, 0)
+    process = start_holder(bench, holder, blocks, 0)
     found = held(bench, blocks)
     growth = own_bytes(bench.daemon) - before
     end_holder(process, found["pid"])
-    return f"private memory of the daemon for a live block, of {blocks}: {growth / blocks:.0f} bytes"
+    return growth / blocks
+
+
+def block_memory(bench, _rounds):
+    holder = bench.compile("holder", HOLDER)
+    fullest, doubled = (memory_of_a_block(bench, holder, blocks) for blocks in (FULLEST, DOUBLED))
+    return (f"private memory of the daemon for a live block, of {FULLEST}, when its table is fullest: {fullest:.1f} bytes; "
+            f"of {DOUBLED}, after the table has doubled: {doubled:.1f}")
 
 
 IDLE = """
@@ -245,7 +255,7 @@ def longest_pause(process):
 
 def snapshots(bench, rounds):
     """Hold-up and time to the committed id, beside tracemalloc with as many traces."""
-    n = 200000 if bench.quick else 1000000
+    n = bench.blocks
     python = ["/usr/bin/python3", "-S", "-X", "tracemalloc=1", "-c", TAKE_SNAPSHOT, str(n),
               os.path.join(bench.folder, "pickle")]
     process = subprocess.Popen([TMCTL, "run", "--no-exit-snapshot", "--", bench.compile("pauses", PAUSES), str(n)],

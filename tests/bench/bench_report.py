@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as Markdown tables, printed as they come, and as an SVG picture."""
-import html
+"""Results as Markdown tables, printed as they come."""
 import math
 import os
 import statistics
+
+from bench_picture import picture
 
 REAL = ("sqlite3", "clang++", "cppcheck", "perl", "git")
 
@@ -35,30 +36,6 @@ def share(result, field, of="peer"):
 
 def text_of(value):
     return "-" if value is None else f"{value:.2f}"
-
-
-def picture(results):
-    """Bars: run time of each program as a ratio to plain, traced and under its peer."""
-    height, left, width = 40 * len(results) + 60, 110, 600
-    largest = max(max(median(ratios(r.peer or r.traced, r.plain)), median(ratios(r.traced, r.plain))) for r in results)
-    scale = width / largest
-    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 120}" height="{height}" font-family="sans-serif" '
-             'font-size="12">', '<text x="10" y="20">Run time as a ratio to the untraced run, median: traced (dark), peer '
-             '(light)</text>']
-    for i, result in enumerate(results):
-        y = 40 + 40 * i
-        lines.append(f'<text x="10" y="{y + 17}">{html.escape(result.name)}</text>')
-        bars = [("#1f4e79", result.traced, "traced"), ("#b0c4de", result.peer, result.peer_name)]
-        for k, (colour, runs, name) in enumerate(bars):
-            if not runs:
-                continue
-            value = median(ratios(runs, result.plain))
-            lines.append(f'<rect x="{left}" y="{y + 13 * k}" width="{value * scale:.1f}" height="12" fill="{colour}"/>')
-            lines.append(f'<text x="{left + value * scale + 4:.1f}" y="{y + 13 * k + 10}">{value:.2f} {html.escape(name)}'
-                         '</text>')
-    x = left + scale
-    lines.append(f'<line x1="{x:.1f}" y1="32" x2="{x:.1f}" y2="{height - 15}" stroke="black" stroke-dasharray="3"/></svg>')
-    return "\n".join(lines) + "\n"
 
 
 class Report:

@@ -494,6 +494,34 @@ static int daemonizes(void) {
         return 0;
 }
 
+/* As nginx does: what is a daemon by now allocates nothing before it forks its workers. */
+static int pre_fork_daemon(void) {
+        pid_t pid;
+
+        some_work();
+        pid = fork();
+        if (pid == 0) {
+                pid_t workers[3];
+
+                EXPECT(setsid() > 0);
+                for (size_t i = 0; i < 3; i++) {
+                        workers[i] = fork();
+                        if (workers[i] == 0) {
+                                ledger_fork();
+                                some_work();
+                                _exit((int)(20 + i));
+                        }
+                }
+                for (size_t i = 0; i < 3; i++)
+                        EXPECT(wait_for(workers[i]) == (int)(20 + i));
+                ledger_fork();
+                some_work();
+                _exit(17);
+        }
+        EXPECT(wait_for(pid) == 17);
+        return 0;
+}
+
 /* ---- libraries, threads, signals ---- */
 
 static int dlcloses(void) {
@@ -748,6 +776,7 @@ int main(int argc, char **argv) {
                 {"raw_clone", raw_clone},
                 {"clone_vm", clone_vm},
                 {"daemonize", daemonizes},
+                {"pre_fork_daemon", pre_fork_daemon},
                 {"dlclose", dlcloses},
                 {"tls_destructors", tls_destructors},
                 {"signal_handlers", signal_handlers},

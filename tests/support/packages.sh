@@ -29,7 +29,7 @@ test_packages=(
         # completions
         zsh
         # programs that are traced, and those that cannot be
-        "${demo_packages[@]}" sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck stress-ng
+        "${demo_packages[@]}" nginx sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck stress-ng
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed
@@ -40,16 +40,18 @@ missing_packages() { # PACKAGE...: prints those that are not installed
         done | sort -u
 }
 
-# A test machine wants the redis-server program, not a database server that starts by itself.
-apt_install() { # PACKAGE...
-        local masked=0 r=0
-        if [ -d /run/systemd/system ] && [[ " $* " == *" redis-server "* ]]; then
-                systemctl --quiet --runtime mask redis-server.service && masked=1
+# What is wanted are programs, not servers that start by themselves: invoke-rc.d asks this file. nginx's installation
+# even fails where its server cannot start (port 80 in use, no IPv6).
+apt_install() ( # PACKAGE...
+        readonly policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+                trap 'rm -f $policy' EXIT
+                trap 'exit 130' INT
+                trap 'exit 143' TERM
+                printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
         fi
-        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" || r=$?
-        [ $masked = 0 ] || systemctl --quiet --runtime unmask redis-server.service
-        return $r
-}
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+)
 
 install_packages() { # PACKAGE...: installs what is missing; needs root only if something is
         local missing

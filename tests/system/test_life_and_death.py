@@ -145,6 +145,7 @@ def children(life):
     life.case("raw_clone", inexact=True)  # nothing tells where in the parent's account its child began
     life.case("clone_vm")
     life.case("daemonize")
+    life.case("pre_fork_daemon")
 
 
 def insides(life):

@@ -160,6 +160,9 @@ settings_files() {
         refused files 'the second EnvironmentFile=' 'EnvironmentFile=/etc/default/second sets LD_PRELOAD, which wins .*put there: /'
         printf 'TRACEMALLOCD_RUNTIME_DIR=/elsewhere\n' >/etc/default/second
         refused files 'EnvironmentFile= with the runtime directory' 'sets TRACEMALLOCD_RUNTIME_DIR'
+        unit_with files 'EnvironmentFile=-/etc/default/sec*'
+        systemctl daemon-reload
+        refused files 'EnvironmentFile= with a pattern' 'EnvironmentFile=/etc/default/second sets TRACEMALLOCD_RUNTIME_DIR'
         chmod o-r "$agent"
         unit_with others 'User=nobody'
         unit_with roots
@@ -186,6 +189,9 @@ kinds_of_services() {
         unit_with hardened 'NoNewPrivileges=yes' 'PrivateNetwork=yes' 'PrivateTmp=yes' 'PrivateDevices=yes' 'ProtectProc=invisible' \
                 'RestrictNamespaces=yes' 'LockPersonality=yes' 'CapabilityBoundingSet=' 'User=nobody' 'LimitFSIZE=1M' 'UMask=0777'
         unit_with preloads 'Environment="MY_LD_PRELOAD=no" "LD_PRELOAD=libm.so.6"'
+        unit_with job 'Type=oneshot'
+        printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/true' >$unit/done.service
+        printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/false' >$unit/failed.service
         ln -s /dev/null /etc/systemd/system/gone.service
         systemctl daemon-reload
         traces "a forking service is traced" forks
@@ -193,6 +199,13 @@ kinds_of_services() {
         systemctl start by-socket.socket
         traces "a service of a socket is traced" by-socket
         traces "one with much hardening is traced" hardened
+        traces "a job that runs for long (Type=oneshot) is traced, and not waited for" job
+        claim_match "one that is done at once is no failure" '^done.service has run to its end|^true .* is traced now' \
+                "$(tmctl unit trace "done" --restart 2>&1)"
+        claim_status "one that fails is" 1 tmctl unit trace failed --restart
+        claim_status "a template without an instance" 2 tmctl unit trace many@
+        claim_equal "is named in one line" "tmctl: 'many@' is a template; name an instance of it: many@NAME" \
+                "$(tmctl unit trace many@ 2>&1)"
         claim "one that preloads is traced" tmctl unit trace preloads
         claim "twice is as once" tmctl unit trace preloads
         claim_match "and goes on to preload" "LD_PRELOAD=$agent:libm.so.6( |\$)" "$(systemctl show -p Environment preloads)"

@@ -151,20 +151,24 @@ static int raw_clone(void) {
         return 0;
 }
 
-/* The grandchild's parent recorded nothing between the two forks. */
+/* The grandchildren's parent recorded nothing before it forked them, as a server that made itself a daemon. */
 static int fork_twice(void) {
         void *before = malloc(1000);
         pid_t pid = fork();
 
         if (pid == 0) {
-                pid = fork();
-                if (pid == 0) {
-                        free(before);
-                        _exit(14);
+                for (int i = 0; i < 2; i++) {
+                        pid = fork();
+                        if (pid == 0) {
+                                free(before);
+                                _exit(14);
+                        }
+                        EXPECT(wait_for(pid) == 14);
                 }
-                _exit(wait_for(pid));
+                free(before);
+                _exit(15);
         }
-        EXPECT(wait_for(pid) == 14);
+        EXPECT(wait_for(pid) == 15);
         free(before);
         return 0;
 }

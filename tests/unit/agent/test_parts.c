@@ -416,11 +416,14 @@ START_TEST(a_child_has_its_parents_nodes_and_modules)
 }
 END_TEST
 
-static void expect_name(const char *title, const char *comm, const char *name) {
+/* @cmdline: with '|' for the NULs between its words */
+static void expect_name(const char *cmdline, const char *comm, const char *name) {
         char text[128];
 
-        strcpy(text, title);
-        ck_assert_uint_eq(process_name_of(text, comm), strlen(name));
+        strcpy(text, cmdline);
+        for (char *at = text; (at = strchr(at, '|'));)
+                *at++ = '\0';
+        ck_assert_uint_eq(process_name_of(text, strlen(cmdline) + 1, comm), strlen(name));
         ck_assert_str_eq(text, name);
 }
 
@@ -437,6 +440,22 @@ START_TEST(a_process_is_called_by_its_program_whatever_its_title_says)
         expect_name("dir/", "dir", "dir/");
         expect_name(": odd", "odd", ": odd");
         expect_name("", "true", "");
+        expect_name("", "", "");
+        expect_name("nginx|-t", "nginx", "nginx");
+}
+END_TEST
+
+START_TEST(a_script_is_called_by_its_own_name_and_not_its_interpreters)
+{
+        expect_name("/usr/bin/python3|/usr/bin/gunicorn|app:app", "gunicorn", "gunicorn");
+        expect_name("/usr/bin/python3|-I|/usr/bin/gunicorn", "gunicorn", "gunicorn");
+        expect_name("/bin/bash|./a-script-of-a-long-name.sh", "a-script-of-a-l", "a-script-of-a-long-name.sh");
+        expect_name("python3|gunicorn", "python3", "python3");
+        expect_name("python3|-m|tool|gunicorn", "gunicorn", "python3"); /* a title, and no script */
+        expect_name("gunicorn: worker [app]", "gunicorn", "gunicorn");
+        expect_name("/usr/bin/python3", "gunicorn", "python3");
+        expect_name("/usr/bin/python3|", "gunicorn", "python3");
+        expect_name("/usr/bin/python3|gunicorn", "", "python3");
 }
 END_TEST
 
@@ -445,6 +464,7 @@ int main(void) {
         TCase *tcase = tcase_create("parts");
 
         tcase_add_test(tcase, a_process_is_called_by_its_program_whatever_its_title_says);
+        tcase_add_test(tcase, a_script_is_called_by_its_own_name_and_not_its_interpreters);
         tcase_add_test(tcase, an_empty_environment_gives_the_defaults);
         tcase_add_test(tcase, variables_are_read);
         tcase_add_test(tcase, nonsense_counts_as_absent);

@@ -12,6 +12,14 @@ static void expect_json(const char *bytes, size_t length, const char *json) {
         struct json_object *object = text_json(bytes, length);
         ck_assert_str_eq(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), json);
         json_object_put(object);
+
+        char *written;
+        size_t written_length;
+        FILE *out = open_memstream(&written, &written_length);
+        text_json_write(out, bytes, length);
+        ck_assert_int_eq(fclose(out), 0);
+        ck_assert_str_eq(written, json);
+        free(written);
 }
 #define EXPECT_JSON(bytes, json) expect_json(bytes, sizeof(bytes) - 1, json)
 
