@@ -203,6 +203,7 @@ static void take_reply(struct epoch *epoch, const struct handshake *handshake, i
         memcpy(agent.secret, handshake->secret, sizeof(agent.secret));
         agent.secret_length = handshake->secret_length;
         agent.traced = true;
+        atomic_store(&epoch->takes_relabel, handshake->minor >= 1);
         if (epoch->socket) {
                 atomic_store(&epoch->own_control->traceback_limit, handshake->traceback_limit);
                 atomic_store(&epoch->own_control->domains, handshake->domains);

@@ -33,6 +33,7 @@ struct epoch {
         _Atomic uint64_t files_sent_at_ns;
         struct epoch *previous;
         struct python_codes *_Atomic python_codes; /* NULL until there are some */
+        _Atomic uint32_t takes_relabel;            /* its daemon knows that record */
         struct modules modules;
 };
 

@@ -11,12 +11,12 @@
 #include "agent/socket_way.h"
 #include "agent/sys.h"
 #include "agent/wire.h"
+#include "proto/record.h"
 
 #ifndef AGENT_VERSION
 #define AGENT_VERSION "unknown"
 #endif
 
-#define PROTOCOL_MINOR    0
 /* of which each takes up to 1.3 KiB of half the scratch, packed or unpacked */
 #define FILES_PER_MESSAGE 16
 
@@ -138,6 +138,7 @@ static int read_reply(struct handshake *handshake, int fd, uint8_t *scratch, int
         if (reply->secret.len > 0) /* else its data is NULL */
                 memcpy(handshake->secret, reply->secret.data, reply->secret.len);
         handshake->secret_length = (uint32_t)reply->secret.len;
+        handshake->minor = reply->minor;
         handshake->mode = reply->mode;
         handshake->traceback_limit = reply->traceback_limit;
         handshake->domains = reply->domains;

@@ -29,7 +29,7 @@ struct handshake {
         unsigned n_layers;
         const char *layer_note; /* what is not, and why; borrowed; NULL: nothing to say */
         /* from the reply */
-        uint32_t mode, traceback_limit, domains;
+        uint32_t minor, mode, traceback_limit, domains;
         uint64_t window;
 };
 

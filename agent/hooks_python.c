@@ -97,6 +97,8 @@ static __attribute__((noinline, flatten)) void record_free(struct epoch *epoch, 
 
 INLINE void *allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size, uintptr_t cfa) {
         leave();
+        if (kind == PYTHON_OBJ)
+                thread_state.python_new = (uintptr_t)block;
         if (likely(block != NULL))
                 record_alloc(epoch, kind, block, size, cfa);
         return block;

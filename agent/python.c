@@ -111,6 +111,7 @@ static const char *find_api(const struct object *object, unsigned minor, struct 
         FIND(untrack, "PyTraceMalloc_Untrack");
         if (FIND(set_tracer, "PyRefTracer_SetTracer"))
                 FIND(get_tracer, "PyRefTracer_GetTracer");
+        FIND(type_flags, "PyType_GetFlags");
         api->code_type = EITHER(&PyCode_Type, object_symbol(object, "PyCode_Type"));
         api->text_type = EITHER(&PyUnicode_Type, object_symbol(object, "PyUnicode_Type"));
         api->bytes_type = EITHER(&PyBytes_Type, object_symbol(object, "PyBytes_Type"));
@@ -230,6 +231,15 @@ void python_raw_free(void) {
         atomic_store(&python_watch, 1);
 }
 
+/* Objects that are made of memory which the interpreter had kept come through no allocator. There is one tracer: one
+ * that is there already stays, and one that comes later may replace ours. */
+static void trace_objects(void) {
+        void *data;
+
+        if (python.api.set_tracer && python.api.get_tracer && python.api.type_flags && !python.api.get_tracer(&data))
+                python.api.set_tracer(hooks_python_object, NULL);
+}
+
 /* A thread that is attached to it: then this waits for nobody. */
 static void look_again(uintptr_t cfa) {
         if (!python.api.is_initialized() || !python.api.thread_current() || thread_state.python || !begin_change())
@@ -237,6 +247,7 @@ static void look_again(uintptr_t cfa) {
         thread_state.python = cfa;
         if (!raw_comes_to_us())
                 install();
+        trace_objects();
         thread_state.python = 0;
         atomic_store(&python_watch, 0);
         atomic_store(&python.ended, 0);
@@ -280,6 +291,7 @@ void python_check_now(void) {
         if (result == PYTHON_CHECK_GOOD) {
                 atomic_store(&python.untold, 1);
                 atomic_store_explicit(&python.state, PYTHON_ON, memory_order_release);
+                trace_objects();
         } else if (result == PYTHON_CHECK_BAD) {
                 note_add(" is built unlike others of its version: ");
                 note_add(what);
@@ -347,6 +359,16 @@ uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
             !rename_stack(stack, epoch, limit))
                 return 0;
         return python_stack_node(stack, &python.layout, top);
+}
+
+/* CPython's flags of a type */
+#define TYPE_HAS_PREHEADER (1UL << 3 | 1UL << 4) /* weak references, dict */
+#define TYPE_HAS_GC        (1UL << 14)
+
+uintptr_t python_object_block(uintptr_t object) {
+        unsigned long flags = python.api.type_flags(python_word(object, PYTHON_OBJECT_TYPE));
+
+        return object - (flags & TYPE_HAS_GC ? 16 : 0) - (flags & TYPE_HAS_PREHEADER ? 16 : 0);
 }
 
 void python_freeing(uintptr_t block) {

@@ -63,6 +63,7 @@ struct python_api {
         /* from 3.13 on */
         int (*set_tracer)(int (*tracer)(void *object, int event, void *data), void *data);
         void *(*get_tracer)(void **data);
+        unsigned long (*type_flags)(uintptr_t type);
 };
 
 enum python_state {
@@ -115,11 +116,18 @@ uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind);
 /** python_raw_free() - a wrapped raw allocator is about to free something; notices that the interpreter has ended */
 void python_raw_free(void);
 
+/** python_object_block() - where the block of an object begins, from 3.13 on */
+uintptr_t python_object_block(uintptr_t object);
+
 /** python_freeing() - a wrapped obj allocator is about to free a block that looks like a code object */
 void python_freeing(uintptr_t block);
 
 /** python_after_fork() - in a child of fork that begins its own epoch */
 void python_after_fork(struct epoch *epoch, const struct epoch *parent);
+
+/** hooks_python_object() - a PyRefTracer: the calling thread, which has the GIL, made an object or is about to drop it
+ * Return: 0. */
+int hooks_python_object(void *object, int event, void *data);
 
 /** hooks_python_wrap() - what wraps an allocator; @context: of the wrapped one */
 struct python_allocator hooks_python_wrap(enum python_allocator_kind kind, void *context);

@@ -136,6 +136,7 @@ static bool is_defined(uint64_t header, uint64_t payload, uint32_t nodes, uint64
         case RECORD_ALLOC:
         case RECORD_MOVE_IN:
         case RECORD_MAP:
+        case RECORD_RELABEL:
                 return record_argument(header) < nodes;
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:

@@ -49,6 +49,7 @@ struct thread_state {
          * frees or moves. What it calls on the way is not recorded once more. */
         uintptr_t python;
         void *python_block;
+        uintptr_t python_new;  /* the last block of the obj allocator, if no object was made of it yet */
         uint32_t python_probe; /* 1: asks whether a wrapper is called; 2: it was */
 
         uint32_t ticks;      /* calls since the last look at the clock while there is no daemon */

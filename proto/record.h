@@ -39,11 +39,13 @@
  *   MAP          3      node        address, length        (domain mmap)
  *   UNMAP        3      0           address, length        (domain mmap)
  *   PHASE        2      0           offset of its PhaseDef in the items area
+ *   RELABEL      2      node        address: the block that is alive there in this domain, if there is one, is
+ *                                   allocated anew where it lies (minor 1)
  *
  * An argument of 1 (RECORD_OTHERS_GO_ON) in EXIT and EXEC: in the socket way, what other threads do until the
  * process is gone may not be sent.
  *
- * Types from 18 to 31 are for later (samples with a weight); a reader that
+ * Types from 19 to 31 are for later (samples with a weight); a reader that
  * does not know a type can't know its length and gives the peer up.
  *
  * Order. FREE and MOVE_OUT are reserved before the real call, ALLOC and MOVE_IN
@@ -72,7 +74,8 @@ enum record_type {
         RECORD_MAP = 15,
         RECORD_UNMAP = 16,
         RECORD_PHASE = 17,
-        RECORD_TYPE_MAX = 17,
+        RECORD_RELABEL = 18,
+        RECORD_TYPE_MAX = 18,
 };
 
 /* Domains that need no DomainDef. python and malloc share one key space: a free
@@ -89,6 +92,9 @@ enum domain_index {
 #define DOMAIN_PYTHON UINT32_C(0)
 #define DOMAIN_MALLOC UINT32_C(4294967294)
 #define DOMAIN_MMAP   UINT32_C(4294967293)
+
+/* Hello.minor, HelloReply.minor: what this tree speaks. 1: RELABEL */
+#define PROTOCOL_MINOR 1
 
 #define RECORD_OTHERS_GO_ON  UINT32_C(1)
 #define RECORD_WORDS_MAX     4
@@ -124,6 +130,6 @@ static inline uint32_t record_argument(uint64_t header) {
 /** record_words() - length of a record in words
  * Return: 1..RECORD_WORDS_MAX, or 0 for a type that does not exist. */
 static inline unsigned record_words(unsigned type) {
-        static const uint8_t words[RECORD_TYPE_MAX + 1] = {0, 3, 2, 2, 4, 2, 2, 2, 1, 2, 1, 2, 2, 1, 1, 3, 3, 2};
+        static const uint8_t words[RECORD_TYPE_MAX + 1] = {0, 3, 2, 2, 4, 2, 2, 2, 1, 2, 1, 2, 2, 1, 1, 3, 3, 2, 2};
         return type <= RECORD_TYPE_MAX ? words[type] : 0;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/base/frame.h"
+#include "proto/record.h"
 
 #define FDS_MAX          253   /* Linux: SCM_MAX_FD, the most that one recvmsg() gives */
 #define HELLO_TIMEOUT_MS 10000 /* a process that is stopped between connect and Hello gets another chance later */
@@ -122,6 +123,7 @@ static void send_welcome(struct agent_peer *p, const struct agent_welcome *w) {
         Tracemallocd__Agent__HelloReply reply = TRACEMALLOCD__AGENT__HELLO_REPLY__INIT;
         reply.status = (Tracemallocd__Agent__HelloReply__Status)w->status;
         reply.major = TRACEMALLOCD__AGENT__VERSION__VERSION_MAJOR;
+        reply.minor = PROTOCOL_MINOR;
         reply.reason = (char *)(w->reason ? w->reason : "");
         reply.secret.data = (uint8_t *)w->secret;
         reply.secret.len = sizeof w->secret;

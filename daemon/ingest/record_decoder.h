@@ -13,7 +13,7 @@
 #include "daemon/live/event.h"
 #include "proto/record.h"
 
-#define RECORD_NAMES_NODE (1U << RECORD_ALLOC | 1U << RECORD_MOVE_IN | 1U << RECORD_MAP)
+#define RECORD_NAMES_NODE (1U << RECORD_ALLOC | 1U << RECORD_MOVE_IN | 1U << RECORD_MAP | 1U << RECORD_RELABEL)
 
 /** record_decode() - check and store one record
  * @definitions: whose nodes the record may name

@@ -146,6 +146,15 @@ static void apply_move_back(struct image *image, const struct event *event) {
         }
 }
 
+/* The interpreter made an object of a block that it had kept: size and address stay, whoever asked for it is
+ * another. It counts as allocated once more, as after a realloc. */
+static void apply_relabel(struct image *image, const struct event *event) {
+        const struct trace_cell *cell = trace_table_find(image->table, event->hash, event->domain, event->word[0]);
+        if (!cell || trace_cell_domain(cell) != event->domain)
+                return;
+        block_in(image, event->hash, event->domain, event->word[0], cell->size, event->argument, true);
+}
+
 static void map_piece(struct image *image, const struct interval *piece, bool allocated) {
         if (interval_map_insert(&image->mappings, piece)) {
                 image->lost++;
@@ -294,7 +303,7 @@ static bool apply_rare(struct image *image, const struct event *event) {
 
 static bool is_about_blocks(unsigned type) {
         const uint32_t types = 1U << RECORD_ALLOC | 1U << RECORD_FREE | 1U << RECORD_MOVE_OUT | 1U << RECORD_MOVE_IN |
-                               1U << RECORD_MOVE_BACK | 1U << RECORD_MAP | 1U << RECORD_UNMAP;
+                               1U << RECORD_MOVE_BACK | 1U << RECORD_MAP | 1U << RECORD_UNMAP | 1U << RECORD_RELABEL;
         return types >> type & 1;
 }
 
@@ -308,7 +317,7 @@ static void prefetch_cell(const struct image *image, struct event *event) {
 
 /* An allocation's node, or that of the block that lies at the home of a freed address (mostly the one). */
 static uint32_t likely_node(const struct image *image, const struct event *event) {
-        if (event->type == RECORD_ALLOC)
+        if (event->type == RECORD_ALLOC || event->type == RECORD_RELABEL)
                 return event->argument;
         return trace_cell_node(trace_table_home(image->table, event->hash));
 }
@@ -347,6 +356,9 @@ int image_apply(struct image *image, struct event *events, size_t n, size_t *don
                         break;
                 case RECORD_MOVE_BACK:
                         apply_move_back(image, event);
+                        break;
+                case RECORD_RELABEL:
+                        apply_relabel(image, event);
                         break;
                 case RECORD_MAP:
                 case RECORD_UNMAP:

@@ -99,6 +99,24 @@ def check_places(claims, daemon, name, interpreter, folder):
                  [pythons.frames(t, program.path) for t in grown] == [[program.line("grown")]], grown)
 
 
+FREE_LIST = """
+    numbers = [i + 0.5 for i in range(80)]  # first
+    numbers.clear()
+    again = [i + 0.25 for i in range(80)]  # again
+"""
+
+
+def check_free_lists(claims, daemon, name, interpreter, folder):
+    """From 3.13 on."""
+    program = pythons.Program(folder, "free_list.py", FREE_LIST)
+    result, traces = program.run(daemon, interpreter, "--domains", "python")
+
+    def floats(mark):
+        return sum(t["count"] for t in traces if t["size"] == 24 and program.line(mark) in pythons.frames(t, program.path)[-1:])
+    claims.check(f"{name}: floats made of dead ones stand at their own line",
+                 result.returncode == 0 and floats("again") >= 80 and floats("first") < 20, floats("again"), floats("first"))
+
+
 def check_limit(claims, daemon, name, interpreter, folder):
     program = pythons.Program(folder, "limit.py", """
         keep = []
@@ -181,6 +199,8 @@ def main():
             if version in pythons.SUPPORTED:
                 for check in (check_places, check_limit, check_fork, check_domains):
                     check(claims, daemon, name, interpreter, folder)
+                if version >= (3, 13):
+                    check_free_lists(claims, daemon, name, interpreter, folder)
             else:
                 check_unsupported(claims, daemon, name, interpreter, folder)
                 claims.check(f"{name}: the log says so", version[0] == 2 or f"CPython {version[0]}.{version[1]}" in daemon.log_text(),

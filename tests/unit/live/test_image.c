@@ -177,6 +177,37 @@ START_TEST(allocation_at_a_live_address_replaces_the_block)
 }
 END_TEST
 
+START_TEST(relabelled_block_stands_elsewhere_and_is_as_large)
+{
+        apply(RECORD_ALLOC, 1, 1, 0x1000, 100, 0);
+        apply(RECORD_ALLOC, 1, 2, 0x2000, 7, 0);
+        apply(RECORD_RELABEL, 1, 3, 0x1000, 0, 0);
+        ck_assert_uint_eq(slot_of(1)->live_size, 0);
+        ck_assert_uint_eq(slot_of(1)->live_count, 0);
+        ck_assert_uint_eq(slot_of(3)->live_size, 100);
+        ck_assert_uint_eq(slot_of(3)->live_count, 1);
+        ck_assert_uint_eq(slot_of(3)->allocated_size, 100);
+        ck_assert_uint_eq(slot_of(2)->live_size, 7);
+        ck_assert_uint_eq(image.sums->total.live_size, 107);
+        ck_assert_uint_eq(image.sums->total.peak_size, 107);
+        apply(RECORD_FREE, 0, 0, 0x1000, 0, 0);
+        ck_assert_uint_eq(slot_of(3)->live_count, 0);
+        traceback_sums_check(image.sums);
+}
+END_TEST
+
+START_TEST(relabel_where_no_block_of_that_domain_is_changes_nothing)
+{
+        apply(RECORD_ALLOC, 0, 1, 0x1000, 100, 0);
+        apply(RECORD_RELABEL, 1, 3, 0x1000, 0, 0);
+        apply(RECORD_RELABEL, 1, 3, 0x2000, 0, 0);
+        ck_assert_uint_eq(slot_of(1)->live_size, 100);
+        ck_assert_uint_eq(image.sums->total.live_count, 1);
+        ck_assert_uint_eq(image_lost(&image), 0);
+        traceback_sums_check(image.sums);
+}
+END_TEST
+
 START_TEST(unmapping_the_middle_leaves_two_pieces_with_their_node)
 {
         apply(RECORD_MAP, 2, 4, 0x10000, 0x5000, 0);
@@ -582,6 +613,19 @@ static void step_alloc_or_free(unsigned percent_allocs) {
         }
 }
 
+static void step_relabel(void) {
+        unsigned space = (unsigned)model_below(2), domain = (unsigned)model_below(3);
+        uint64_t i = model_below(N_ADDRESSES);
+        struct model_block *block = &model.blocks[space][i];
+        uint32_t node = (uint32_t)model_below(N_NODES);
+        unsigned told = space ? 9 : domain_of[domain % 2];
+        apply(RECORD_RELABEL, told, node, address_at(i), 0, 0);
+        if (!block->alive || domain_of[block->domain] != told)
+                return;
+        block->node = node;
+        model_allocated(block);
+}
+
 static void step_move(void) {
         unsigned m = (unsigned)model_below(N_MOVES);
         uint64_t i = model_below(N_ADDRESSES);
@@ -805,11 +849,13 @@ START_TEST(image_agrees_with_brute_force)
         for (unsigned step = 0; step < 8000; step++) {
                 if (step % 512 == 0)
                         percent_allocs = 20 + 60 * (unsigned)model_below(2);
-                unsigned choice = (unsigned)model_below(20);
+                unsigned choice = (unsigned)model_below(22);
                 if (choice < 14)
                         step_alloc_or_free(percent_allocs);
                 else if (choice < 17)
                         step_move();
+                else if (choice < 19)
+                        step_relabel();
                 else
                         step_map();
                 check_against_model();
@@ -845,6 +891,8 @@ int main(void) {
         tcase_add_test(tcase, realloc_of_an_unknown_block_is_an_allocation);
         tcase_add_test(tcase, free_of_unknown_address_is_counted_and_ignored);
         tcase_add_test(tcase, allocation_at_a_live_address_replaces_the_block);
+        tcase_add_test(tcase, relabelled_block_stands_elsewhere_and_is_as_large);
+        tcase_add_test(tcase, relabel_where_no_block_of_that_domain_is_changes_nothing);
         tcase_add_test(tcase, unmapping_the_middle_leaves_two_pieces_with_their_node);
         tcase_add_test(tcase, losses_make_it_inexact_until_cleared);
         tcase_add_test(tcase, full_image_loses_events_and_says_so);

@@ -105,6 +105,8 @@ static struct event random_event(bool growing) {
         if (dice < (growing ? 60 : 35))
                 return event_of(RECORD_ALLOC, random_below(5) == 0, 1 + random_below(3000), random_address(),
                                 random_below(9000), 0);
+        if (dice >= 80 && dice < 84)
+                return event_of(RECORD_RELABEL, random_below(2), 1 + random_below(3000), random_address(), 0, 0);
         if (dice < 84)
                 return event_of(RECORD_FREE, 0, 0, random_address(), 0, 0);
         if (dice < 92)
