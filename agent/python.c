@@ -225,8 +225,15 @@ static bool raw_comes_to_us(void) {
 /* From 3.12 on, an interpreter that begins once more in the same process begins with allocators as they were
  * compiled in. */
 void python_raw_free(void) {
-        if (python.layout.minor < 12 || likely(python.api.is_initialized()) || state_of() != PYTHON_ON ||
-            atomic_exchange(&python.ended, 1))
+        if (python.layout.minor < 12)
+                return;
+        if (likely(python.api.is_initialized())) {
+                if (unlikely(!atomic_load_explicit(&python.begun, memory_order_relaxed)))
+                        atomic_store(&python.begun, 1);
+                return;
+        }
+        /* one that is still at its beginning has not ended */
+        if (!atomic_load(&python.begun) || state_of() != PYTHON_ON || atomic_exchange(&python.ended, 1))
                 return;
         atomic_store(&python_watch, 1);
 }
@@ -240,13 +247,13 @@ static void trace_objects(void) {
                 python.api.set_tracer(hooks_python_object, NULL);
 }
 
-/* A thread that is attached to it: then this waits for nobody. */
+/* A thread that is attached to it: then this waits for nobody. Nothing is asked of the allocators, for this is within
+ * any malloc(), also one of tracemalloc's with its lock held: that they are not ours is seen by wrap(). */
 static void look_again(uintptr_t cfa) {
         if (!python.api.is_initialized() || !python.api.thread_current() || thread_state.python || !begin_change())
                 return;
         thread_state.python = cfa;
-        if (!raw_comes_to_us())
-                install();
+        install();
         trace_objects();
         thread_state.python = 0;
         atomic_store(&python_watch, 0);

@@ -81,6 +81,7 @@ struct python {
         _Atomic uint32_t obj_used; /* a wrapped allocator was called after install */
         _Atomic uint32_t untold;   /* the daemon has not been told of the state yet */
         _Atomic uintptr_t type_of_code;
+        _Atomic uint32_t begun; /* the interpreter was seen initialised */
         _Atomic uint32_t ended; /* the interpreter was finalised; it may begin once more */
         uint32_t version;
         char note[160]; /* why it is off; "" */
