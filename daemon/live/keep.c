@@ -201,12 +201,12 @@ static int count_death(struct keep_header *h) {
 
 static int take_over(struct keep *k) {
         struct keep_header *h = k->header;
-        if (h->magic != KEEP_MAGIC || h->record_bytes[h->committed & 1] > RECORD_BYTES ||
-            h->identity_bytes[h->identity & 1] > KEEP_IDENTITY_MAX)
+        if (h->magic != KEEP_MAGIC)
                 return KEEP_E_BROKEN;
-        if (h->layout != KEEP_LAYOUT)
+        if (h->layout != KEEP_LAYOUT) /* in which all that follows may mean something else */
                 return KEEP_E_LAYOUT;
-        if (h->failed || h->committed == 0)
+        if (h->record_bytes[h->committed & 1] > RECORD_BYTES ||
+            h->identity_bytes[h->identity & 1] > KEEP_IDENTITY_MAX || h->failed || h->committed == 0)
                 return KEEP_E_BROKEN;
         k->sequence = h->committed;
         int r = count_death(h);

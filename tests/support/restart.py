@@ -7,12 +7,14 @@ private systemd."""
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 
 AGENT = "/usr/lib/tracemallocd/libtracemalloc-agent.so"
 KILLS = 10
+OTHER_LAYOUT = "another version of tracemallocd made its table"
 n_claims = n_failed = 0
 
 
@@ -125,6 +127,44 @@ def kill(number):
     return wait_for_next_daemon(old)
 
 
+def write_layout(pid, layout):
+    """Into all tables that a daemon keeps, as if another version had made them. Return: how many there are."""
+    folder, n = f"/proc/{pid}/fd", 0
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        try:
+            if not os.readlink(path).startswith("/memfd:tracemallocd-table"):
+                continue
+            with open(path, "r+b", buffering=0) as table:
+                os.pwrite(table.fileno(), struct.pack("=I", layout), 8)  # struct keep_header: behind the magic
+        except FileNotFoundError:
+            continue  # a forked child's that has just ended
+        n += 1
+    return n
+
+
+def log_says(text):
+    return text in subprocess.run(["journalctl", "-q", "-u", "tracemallocd", "--no-pager", "-o", "cat"], capture_output=True,
+                                  text=True, check=True).stdout
+
+
+def upgrade(loads):
+    """The next daemon has another layout of tables: a new epoch, which says so, and programs that run on."""
+    for load in loads:
+        load.pause()
+    claim("another version's tables lie in the store", write_layout(service("MainPID"), 12345) >= len(loads))
+    claim("a daemon comes that cannot read them", kill(signal.SIGKILL))
+    claim("the log says that they are another version's, and what follows",
+          wait_until(30, lambda: log_says("greets anew, its earlier blocks are unknown: ") and log_says(OTHER_LAYOUT)))
+    for load in loads:
+        load.say(b"g")
+    for i, load in enumerate(loads):
+        found = wait_until(60, lambda: processes().get(load.pid))
+        claim(f"program {i} is traced again, and its table says that it is not all", found and not found["exact"], found)
+    before = progress(loads)
+    claim("its events go on being read", wait_until(60, lambda: all(n > before[pid] for pid, n in progress(loads).items())))
+
+
 def progress(loads):
     return {load.pid: processes().get(load.pid, {}).get("events", 0) for load in loads}
 
@@ -165,7 +205,7 @@ def main():
         claim("with the blocks that it held", abs(found[0]["count"] - count - last.overhead[0]) <= 4,
               found[0], count, last.overhead)
 
-    # another layout: as if a new version had been installed
+    upgrade(loads)
     for load in loads:
         load.pause()
     claim("a stop ends tracing, a start takes it up as a new epoch",

@@ -18,7 +18,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from life import accounted, compile_subject, read_ledgers, snapshots_of  # noqa: E402
+from life import accounted, compile_subject, read_ledgers  # noqa: E402
 from restart import AGENT, claim, exit_status, service, wait_for_next_daemon, wait_until  # noqa: E402
 
 # exact: whatever happens to the daemon; the others may say that something is missing
@@ -56,7 +56,8 @@ class Program:
                                         stderr=subprocess.STDOUT)
 
     def is_over(self):
-        if self.signal and time.monotonic() > self.ends_at and self.process.poll() is None:
+        # not before it has begun to keep its ledger, which may take a while on a busy machine
+        if self.signal and time.monotonic() > self.ends_at and os.listdir(self.folder) and self.process.poll() is None:
             self.process.send_signal(self.signal)
             self.process.wait()
         return self.process.poll() is not None
@@ -129,10 +130,19 @@ class Soak:
                 n_killed += bool(wait_for_next_daemon(old))
         return n_killed
 
-    def hold(self, program):
+    def last_snapshots(self, ledgers):
+        """The exit snapshots of all programs, asked for at once: there are thousands."""
+        def found():
+            rows = self.system.json("list", "--kind", "exit")
+            index.update({(row["pid"], row["image"]): row for row in rows})
+            return all((ledger.pid, ledger.image) in index for ledger in ledgers)
+
+        index = {}
+        wait_until(60, found)
+        return index
+
+    def hold(self, program, ledgers, snapshots):
         """Return: what is wrong with the tables of a program; how many of its tables say that they are not all."""
-        ledgers = read_ledgers(program.folder)
-        snapshots = snapshots_of(self.system, ledgers, seconds=10)
         wrong, n_inexact = [] if ledgers else [f"{program.case}: no ledger"], 0
         for ledger in ledgers:
             snapshot = snapshots.get((ledger.pid, ledger.image))
@@ -176,8 +186,10 @@ def main():
     claim("snapshots, queries and deletes were answered", all(soak.answered.values()), soak.answered)
     print(f"# {soak.answered}", flush=True)
     wrong, n_inexact = [], 0
+    ledgers = {program: read_ledgers(program.folder) for program in soak.over}
+    snapshots = soak.last_snapshots(sum(ledgers.values(), []))
     for program in soak.over:
-        problems, n = soak.hold(program)
+        problems, n = soak.hold(program, ledgers[program], snapshots)
         wrong += problems
         n_inexact += n
     print(f"# {n_inexact} tables say that they are not all", flush=True)
