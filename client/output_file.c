@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,7 +34,7 @@ static int open_temporary(struct output_file *f, const struct stat *old) {
 
 int output_file_open(struct output_file *f, const char *path) {
         *f = (struct output_file){.path = path, .stream = stdout};
-        if (!path)
+        if (!path || strcmp(path, "-") == 0)
                 return 0;
         struct stat status;
         bool exists = stat(path, &status) == 0;

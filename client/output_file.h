@@ -6,13 +6,13 @@
 /* A file that is there when it is whole, or not at all: written beside its place and moved there. */
 
 struct output_file {
-        const char *path; /* borrowed; NULL: stdout */
+        const char *path; /* borrowed; NULL or "-": stdout */
         char *temporary;  /* NULL: written in place, for what is no regular file */
         FILE *stream;
 };
 
 /** output_file_open() - begin to write
- * @path: NULL is stdout
+ * @path: NULL or "-" is stdout
  * Return: 0; -errno. */
 int output_file_open(struct output_file *f, const char *path);
 

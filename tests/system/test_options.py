@@ -163,6 +163,8 @@ class Test:
         self.daemon.tmctl("export", self.file, "-o", out, "--format", "json", "--domain", "7")
         with open(out, encoding="utf-8") as f:
             self.check("--format", "json is lines of traces", [json.loads(line)["size"] for line in f], [1000])
+        written = self.daemon.tmctl("export", self.file, "-o", "-", "--format", "json", "--domain", "7").stdout
+        self.check("--output", "- is standard output", [json.loads(line)["size"] for line in written.splitlines()], [1000])
         number = self.daemon.tmctl("import", self.file, "--label", "mine").stdout.strip()
         self.check("--label", "of import", self.daemon.json("show", number)["label"], "mine")
         self.check("--kind", "import", [s["id"] for s in self.daemon.json("list", "--kind", "import")], [int(number)])
