@@ -13,20 +13,19 @@
 
 struct tables {
         const struct object *object;
-        const ElfW(Phdr) * phdrs;
-        unsigned n_phdrs;
         uintptr_t symbols, names, gnu_hash, sysv_hash; /* 0: none */
 };
 
 /* What lies at @address in the object's memory; NULL where that is not @bytes long, or is not to be read. */
 static const void *within(const struct tables *tables, uintptr_t address, size_t bytes, size_t alignment) {
         const struct object *object = tables->object;
+        const ElfW(Phdr) *segments = object->phdrs;
 
         if (address % alignment != 0 || address < object->start || address >= object->end ||
             bytes > object->end - address)
                 return NULL;
-        for (unsigned i = 0; i < tables->n_phdrs; i++) {
-                const ElfW(Phdr) *segment = &tables->phdrs[i];
+        for (unsigned i = 0; i < object->n_phdrs; i++) {
+                const ElfW(Phdr) *segment = &segments[i];
                 uintptr_t offset = address - object->bias - segment->p_vaddr;
 
                 if (segment->p_type == PT_LOAD && segment->p_flags & PF_R && offset < segment->p_memsz &&
@@ -38,23 +37,12 @@ static const void *within(const struct tables *tables, uintptr_t address, size_t
 
 #define READ(tables, type, address) ((const type *)within(tables, address, sizeof(type), _Alignof(type)))
 
-/* The first page of an object is always mapped. */
-static bool find_phdrs(struct tables *tables) {
-        const ElfW(Ehdr) *header = (const void *)tables->object->start;
+static uintptr_t find_dynamic(const struct object *object) {
+        const ElfW(Phdr) *phdrs = object->phdrs;
 
-        if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phentsize != sizeof(ElfW(Phdr)) ||
-            header->e_phoff % _Alignof(ElfW(Phdr)) != 0 || header->e_phoff > 4096 ||
-            header->e_phoff + (uint64_t)header->e_phnum * sizeof(ElfW(Phdr)) > 4096)
-                return false;
-        tables->phdrs = (const void *)((const char *)header + header->e_phoff);
-        tables->n_phdrs = header->e_phnum;
-        return true;
-}
-
-static uintptr_t find_dynamic(const struct tables *tables) {
-        for (unsigned i = 0; i < tables->n_phdrs; i++)
-                if (tables->phdrs[i].p_type == PT_DYNAMIC)
-                        return tables->object->bias + tables->phdrs[i].p_vaddr;
+        for (unsigned i = 0; i < object->n_phdrs; i++)
+                if (phdrs[i].p_type == PT_DYNAMIC)
+                        return object->bias + phdrs[i].p_vaddr;
         return 0;
 }
 
@@ -70,9 +58,7 @@ static bool find_tables(const struct object *object, struct tables *tables) {
         uintptr_t address;
 
         *tables = (struct tables){.object = object};
-        if (!find_phdrs(tables))
-                return false;
-        for (address = find_dynamic(tables); (entry = READ(tables, ElfW(Dyn), address)) && entry->d_tag != DT_NULL;
+        for (address = find_dynamic(object); (entry = READ(tables, ElfW(Dyn), address)) && entry->d_tag != DT_NULL;
              address += sizeof(*entry)) {
                 switch (entry->d_tag) {
                 case DT_SYMTAB:

@@ -4,6 +4,7 @@
 
 #include "client/render.h"
 
+#include "client/function_name.h"
 #include "client/memory.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"
@@ -23,7 +24,8 @@ static bool shows_function(const Tracemallocd__Control__Frame *f) {
 static char *function_text(const Tracemallocd__Control__Frame *f) {
         if (!f->has_function)
                 return memory_format("+0x%" PRIx64, f->offset);
-        return text_display(f->function.data, f->function.len);
+        AUTO_FREE char *whole = text_display(f->function.data, f->function.len);
+        return function_name_short(whole);
 }
 
 /* Replace *@textp by a shortened one. */
@@ -39,6 +41,16 @@ static void shorten_path(char **pathp, size_t width) {
         *pathp = shorter;
 }
 
+/* Its arguments go before its name does. */
+static void shorten_function(char **functionp, size_t width) {
+        if (text_width(*functionp) > width) {
+                char *brief = function_name_brief(*functionp);
+                free(*functionp);
+                *functionp = brief;
+        }
+        shorten(functionp, width);
+}
+
 static size_t room(size_t width, size_t taken, size_t least) {
         return width > taken + least ? width - taken : least;
 }
@@ -48,8 +60,9 @@ static char *place_with_function(const Tracemallocd__Control__Frame *f, char **p
         const size_t around = strlen(" ()");
         if (width > 0 && text_width(*pathp) + text_width(function) + around > width) {
                 /* a file name alone says nearly as much as its path; half a function says little */
+                shorten_function(&function, room(width, PATH_WIDTH_MIN + around, FUNCTION_WIDTH_MIN));
                 shorten_path(pathp, room(width, text_width(function) + around, PATH_WIDTH_MIN));
-                shorten(&function, room(width, text_width(*pathp) + around, FUNCTION_WIDTH_MIN));
+                shorten_function(&function, room(width, text_width(*pathp) + around, FUNCTION_WIDTH_MIN));
         }
         return memory_format("%s (%s)", *pathp, function);
 }
@@ -89,9 +102,9 @@ void render_source(const struct render *r, const Tracemallocd__Control__Frame *f
 static char *in_function(const Tracemallocd__Control__Frame *f, size_t width) {
         if (!f->has_function)
                 return memory_copy("", 0);
-        AUTO_FREE char *function = text_display(f->function.data, f->function.len);
+        AUTO_FREE char *function = function_text(f);
         if (width > 0)
-                shorten(&function, room(width, strlen(", in "), FUNCTION_WIDTH_MIN));
+                shorten_function(&function, room(width, strlen(", in "), FUNCTION_WIDTH_MIN));
         return memory_format(", in %s", function);
 }
 

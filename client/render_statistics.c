@@ -142,6 +142,9 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
                 fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
         else if (n_shown < h->n_rows)
                 fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
+        if (h->wrappers_skipped)
+                render_sentence(r, STYLE_FAINT,
+                                "Allocation wrappers and containers are left out; --no-skip shows them.", 2);
         if (!h->exact)
                 render_inexact(r, h);
         if (h->n_without_lines > 0)

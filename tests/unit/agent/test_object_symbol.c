@@ -47,6 +47,10 @@ static void copy_segments(struct image *image, int file) {
         }
 }
 
+static const ElfW(Ehdr) * header_of(const struct image *image) {
+        return (const void *)image->memory;
+}
+
 static void load(struct image *image) {
         int file = open(getenv("PLUGIN2"), O_RDONLY | O_CLOEXEC);
 
@@ -60,7 +64,9 @@ static void load(struct image *image) {
         image->object = (struct object){.start = (uintptr_t)image->memory,
                                         .end = (uintptr_t)image->memory + image->bytes,
                                         .bias = (uintptr_t)image->memory,
-                                        .name = "plugin"};
+                                        .name = "plugin",
+                                        .phdrs = (const void *)(image->memory + header_of(image)->e_phoff),
+                                        .n_phdrs = header_of(image)->e_phnum};
 }
 
 static void unload(struct image *image) {
@@ -68,11 +74,10 @@ static void unload(struct image *image) {
 }
 
 static ElfW(Dyn) * dynamic_entry(struct image *image, ElfW(Sxword) tag) {
-        const ElfW(Ehdr) *header = (const void *)image->memory;
-        const ElfW(Phdr) *phdrs = (const void *)(image->memory + header->e_phoff);
+        const ElfW(Phdr) *phdrs = image->object.phdrs;
         ElfW(Dyn) *entry = NULL;
 
-        for (unsigned i = 0; i < header->e_phnum; i++)
+        for (unsigned i = 0; i < image->object.n_phdrs; i++)
                 if (phdrs[i].p_type == PT_DYNAMIC)
                         entry = (void *)(image->memory + phdrs[i].p_vaddr);
         while (entry && entry->d_tag != tag && entry->d_tag != DT_NULL)

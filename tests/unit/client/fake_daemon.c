@@ -122,6 +122,8 @@ static void log_view(const Tracemallocd__Control__View *v) {
                 fprintf(requests, " skip=%.*s", (int)v->skip[i].len, v->skip[i].data);
         for (size_t i = 0; i < v->n_skip_functions; i++)
                 fprintf(requests, " skip_function=%.*s", (int)v->skip_functions[i].len, v->skip_functions[i].data);
+        if (v->skip_wrappers)
+                fprintf(requests, " skip_wrappers");
 }
 
 static void log_bytes(const char *what, const ProtobufCBinaryData *bytes) {
@@ -311,6 +313,7 @@ static void reply_statistics(int fd, bool diff, bool sum) {
         header.exact = !diff;
         new.lost = diff ? 512 : 0;
         header.n_rows = 345;
+        header.wrappers_skipped = diff;
         header.n_without_lines = 1;
         header.without_lines = without;
         reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS, &header);

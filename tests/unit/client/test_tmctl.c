@@ -188,7 +188,7 @@ START_TEST(stats_rows_are_pythons)
         has(out, "\n/usr/lib/libfoo.so.1 (foo): size=0 B, count=0\n");
         has(out, "\nTotal: size=10.0 KiB, count=2\n2 of 345 rows shown; --limit 0 shows all.\n");
         has(out, "No line information: /usr/lib/libfoo.so.1.\n");
-        asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
+        asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20 skip_wrappers\n");
 }
 END_TEST
 
@@ -275,6 +275,21 @@ START_TEST(views_reach_the_daemon)
         asked("stats last~1 group_by=1 cumulative=1 allocated=1 limit=5 filter(+a.py:3 all python) filter(-*/b.c all) "
               "filter(+domain all 0) filter(-domain all mmap) skip=*/zmalloc.c skip_function=x*\n");
         has(out, "Everything allocated until snapshot 17");
+}
+END_TEST
+
+START_TEST(wrappers_are_skipped_for_people_and_it_is_said)
+{
+        ck_assert_int_eq(sh("$T compare 17 18"), 0);
+        asked("compare 17 18 group_by=0 cumulative=0 allocated=0 limit=20 skip_wrappers\n");
+        has(out, "\nAllocation wrappers and containers are left out; --no-skip shows them.\n");
+        ck_assert_int_eq(sh("$T stats 17"), 0);
+        ck_assert_ptr_null(strstr(out, "--no-skip"));
+        ck_assert_int_eq(sh("$T stats 17 --no-skip && $T stats 17 --cumulative && $T stats 17 --group-by traceback"),
+                         0);
+        asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
+        asked("stats 17 group_by=0 cumulative=1 allocated=0 limit=20\n");
+        asked("stats 17 group_by=2 cumulative=0 allocated=0 limit=20\n");
 }
 END_TEST
 
@@ -638,6 +653,7 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, stats_json_has_the_fields_of_the_contract);
         tcase_add_test(tc, traces_json_is_lines);
         tcase_add_test(tc, views_reach_the_daemon);
+        tcase_add_test(tc, wrappers_are_skipped_for_people_and_it_is_said);
         tcase_add_test(tc, exit_codes_are_those_of_the_contract);
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);
