@@ -140,6 +140,7 @@ static bool is_defined(uint64_t header, uint64_t payload, uint32_t nodes, uint64
                 return record_argument(header) < nodes;
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:
+        case RECORD_PHASE:
                 return payload < items;
         default:
                 return true;

@@ -127,37 +127,54 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
         return r;
 }
 
-/* targets[]: what is left of each traceback. */
-static void skip_nodes(struct model *m, struct matcher *files, struct matcher *functions, uint32_t *targets) {
+/* @callers_target: what is left of the traceback up to node @i's parent. Return: what is left of the one up to @i. */
+static uint32_t target_of(const struct traceback_table *t, const uint8_t *marks, uint32_t i, uint32_t callers_target) {
+        uint32_t parent = t->nodes[i].parent, frame = t->nodes[i].frame, caller = t->nodes[parent].frame;
+        bool goes = marks[frame] == FILTER_GOES;
+
+        if (parent == TRACEBACK_ROOT || marks[caller] == FILTER_NO_ANSWER)
+                return i;
+        if (marks[frame] == FILTER_FOLLOWS)
+                goes = callers_target != parent && t->frames[caller].module == t->frames[frame].module;
+        return goes ? callers_target : i;
+}
+
+int filter_drop_recent(struct model *m, const uint8_t *marks, bool *anyp) {
         const struct traceback_table *t = &m->table;
+        uint32_t *targets = calloc(t->n_nodes, sizeof(*targets)); /* what is left of each traceback */
 
-        for (uint32_t i = 1; i < t->n_nodes; i++) {
-                const struct traceback_frame *frame = &t->frames[t->nodes[i].frame];
-                uint32_t parent = t->nodes[i].parent;
-
-                targets[i] = i;
-                if (parent != TRACEBACK_ROOT &&
-                    (matches(files, frame->filename) || matches(functions, frame->function)))
-                        targets[i] = targets[parent];
-        }
-        for (size_t i = 0; i < m->n_traces; i++)
+        if (!targets)
+                return -ENOMEM;
+        for (uint32_t i = 1; i < t->n_nodes; i++)
+                targets[i] = target_of(t, marks, i, targets[t->nodes[i].parent]);
+        *anyp = false;
+        for (size_t i = 0; i < m->n_traces; i++) {
+                *anyp |= targets[m->traces[i].node] != m->traces[i].node;
                 m->traces[i].node = targets[m->traces[i].node];
+        }
+        free(targets);
+        return 0;
 }
 
 int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
                 size_t n_functions) {
-        uint32_t *targets = calloc(m->table.n_nodes, sizeof(*targets));
+        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
         struct matcher file_matcher = {0}, function_matcher = {0};
-        int r = targets ? 0 : -ENOMEM;
+        int r = marks ? 0 : -ENOMEM;
+        bool any;
 
         if (r == 0)
                 r = matcher_init(&file_matcher, m, files, n_files);
         if (r == 0)
                 r = matcher_init(&function_matcher, m, functions, n_functions);
+        for (uint32_t i = 0; r == 0 && i < m->table.n_frames; i++)
+                if (matches(&file_matcher, m->table.frames[i].filename) ||
+                    matches(&function_matcher, m->table.frames[i].function))
+                        marks[i] = FILTER_GOES;
         if (r == 0)
-                skip_nodes(m, &file_matcher, &function_matcher, targets);
+                r = filter_drop_recent(m, marks, &any);
         matcher_deinit(&file_matcher);
         matcher_deinit(&function_matcher);
-        free(targets);
+        free(marks);
         return r;
 }
