@@ -13,13 +13,12 @@
 #include "client/text.h"
 #include "client/trace_environment.h"
 #include "client/unit_check.h"
+#include "client/unit_watch.h"
 #include "daemon/base/cleanup.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
-
-#define GREETING_SECONDS 10 /* a service that was started allocates at once, and its agent greets then */
+#include <unistd.h>
 
 struct unit {
         char *name;  /* as systemd calls it, with its suffix */
@@ -36,7 +35,7 @@ static void unit_deinit(struct unit *u) {
 /* ---- asking systemd ---- */
 
 static int show(const char *name, char **shownp) {
-        static const char properties[] = "Id,LoadState,ActiveState,Type," UNIT_CHECK_PROPERTIES;
+        static const char properties[] = "Id,LoadState,ActiveState,Type,ConsistsOf," UNIT_CHECK_PROPERTIES;
         const char *arguments[] = {"show", "-p", properties, "--", name, NULL};
         int r = systemctl_run(arguments, shownp);
         if (r == 0)
@@ -81,8 +80,9 @@ static int find_unit(struct unit *u, const char *name) {
                 message_error("%s is no service", u->name);
                 return EXIT_CODE_USAGE;
         }
-        message_error("%s is %s; 'systemctl list-unit-files --type service' shows the services", u->name,
-                      strcmp(load, "not-found") == 0 ? "not known to systemd" : load);
+        message_error("%s is %s; 'systemctl list-unit-files --type service' shows the services (those of a user's own "
+                      "systemd: see tmctl(1), unit trace)",
+                      u->name, strcmp(load, "not-found") == 0 ? "not known to systemd" : load);
         return EXIT_CODE_NOT_FOUND;
 }
 
@@ -107,85 +107,9 @@ static int cannot(const char *what, int error) {
 static int need_root(void) {
         if (geteuid() == 0)
                 return EXIT_CODE_DONE;
-        message_error("only root may change how a service is started; try 'sudo tmctl unit ...'");
+        message_error("only root may change how a service is started; try 'sudo tmctl unit ...' (of one's own systemd: "
+                      "see tmctl(1), unit trace)");
         return EXIT_CODE_DENIED;
-}
-
-/* ---- is it traced? ---- */
-
-struct watch {
-        const char *unit;
-        uint32_t pid; /* 0: not seen yet */
-        char *name;
-};
-
-static int take_process(void *context, const Tracemallocd__Control__Reply *reply) {
-        struct watch *w = context;
-        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS || w->pid)
-                return EXIT_CODE_DONE;
-        const Tracemallocd__Control__Process *p = reply->process;
-        if (p->unit.len == strlen(w->unit) && memcmp(p->unit.data, w->unit, p->unit.len) == 0) {
-                w->pid = p->pid;
-                w->name = text_display(p->name.data, p->name.len);
-        }
-        return EXIT_CODE_DONE;
-}
-
-static int look(struct connection *connection, struct watch *w) {
-        Tracemallocd__Control__Request request;
-        Tracemallocd__Control__PsRequest body = TRACEMALLOCD__CONTROL__PS_REQUEST__INIT;
-        request_init(&request);
-        request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_PS;
-        request.ps = &body;
-        return connection_call(connection, &request, take_process, w);
-}
-
-/* A oneshot's start is under way while its commands run. */
-static bool has_ended(const struct unit *u) {
-        const char *arguments[] = {"show", "-p", "Job", "--", u->name, NULL};
-        AUTO_FREE char *shown = NULL;
-        if (!u->oneshot || systemctl_run(arguments, &shown) != 0)
-                return false;
-        AUTO_FREE char *job = systemctl_property(shown, "Job");
-        return !job[0] || strcmp(job, "0") == 0;
-}
-
-static int say_ended(const struct unit *u) {
-        const char *arguments[] = {"is-failed", "--quiet", "--", u->name, NULL};
-        if (systemctl_run(arguments, NULL) == 0) {
-                message_error("%s failed; 'journalctl -u %s' may say why", u->name, u->name);
-                return EXIT_CODE_FAILED;
-        }
-        printf("%s has run to its end. Of processes that lived for exit_min_age, see tracemallocd.conf(5),\n"
-               "there are exit and peak snapshots.\n",
-               u->name);
-        return EXIT_CODE_DONE;
-}
-
-static int say_not_reached(const struct unit *u) {
-        message_error("%s was restarted, but none of its processes has reached the daemon; 'journalctl -u %s' may say "
-                      "why",
-                      u->name, u->name);
-        return EXIT_CODE_FAILED;
-}
-
-static int wait_until_traced(struct connection *connection, const struct unit *u) {
-        struct watch w = {.unit = u->name};
-        const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
-        int code = EXIT_CODE_DONE;
-        bool ended = false;
-        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && !ended && code == EXIT_CODE_DONE; i++) {
-                if (i > 0)
-                        nanosleep(&pause, NULL);
-                ended = has_ended(u); /* before the look, which then is one after the end */
-                code = look(connection, &w);
-        }
-        if (w.pid)
-                printf("%s (pid %u) is traced now.\n", w.name, w.pid);
-        else if (code == EXIT_CODE_DONE)
-                code = ended ? say_ended(u) : say_not_reached(u);
-        free(w.name);
-        return code;
 }
 
 /* ---- trace ---- */
@@ -223,7 +147,7 @@ static int check(const struct unit *u, const struct connection *c) {
 static int restart_traced(struct connection *connection, const struct unit *u) {
         int code = order("restart", u->name, !u->oneshot); /* such a one may take hours */
         if (code == EXIT_CODE_DONE)
-                code = wait_until_traced(connection, u);
+                code = unit_watch(connection, u->name, u->oneshot);
         if (code != EXIT_CODE_DONE)
                 message_note("'tmctl unit untrace %s --restart' takes the drop-in away again", u->name);
         return code;
@@ -268,12 +192,25 @@ static void say_next(const struct unit *u, const struct options *o, const char *
         printf("\n");
 }
 
+/* postgresql.service of Debian is there for its clusters alone. */
+static int check_parts(const struct unit *u) {
+        AUTO_FREE char *start = systemctl_property(u->shown, "ExecStart"),
+                       *parts = systemctl_property(u->shown, "ConsistsOf");
+        if (!parts[0] || !strstr(start, "path=/bin/true "))
+                return EXIT_CODE_DONE;
+        parts[strcspn(parts, " ")] = '\0';
+        message_error("%s starts nothing itself; one of its parts does: 'tmctl unit trace %s'", u->name, parts);
+        return EXIT_CODE_FAILED;
+}
+
 static int trace(const struct options *o, const char *name) {
         struct unit unit = {0};
         AUTO_CONNECTION struct connection *connection = NULL;
         int code = need_root(); /* before systemd is asked, whom another user may not even reach */
         if (code == EXIT_CODE_DONE)
                 code = find_unit(&unit, name);
+        if (code == EXIT_CODE_DONE)
+                code = check_parts(&unit);
         if (code == EXIT_CODE_DONE)
                 code = open_system(o, &connection);
         if (code == EXIT_CODE_DONE)

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
@@ -27,6 +26,7 @@
 
 #define LAYERS_MAX          16
 #define NOTE_MAX            256
+#define NOTES_TOLD_MAX      4     /* of an image: who has more to say would fill the log */
 #define TRACEBACK_LIMIT_MAX 65535 /* tracemalloc's */
 #define TEXT_MAX            4096  /* of a name or path that an agent gives: PATH_MAX */
 #define FORKS_MAX           1024  /* entries waiting for their children; beyond it the oldest table is let go */
@@ -205,15 +205,16 @@ static void on_stored(void *data, const struct store_result *result) {
                 process_stored(p);
 }
 
-/* @snapshot: taken, NULL is fine */
-static void store_last(struct process *p, struct snapshot *snapshot, int64_t *idp) {
+/* @snapshot: taken, NULL is fine; @again: it may have been stored by the daemon before this one */
+static void store_last(struct process *p, struct snapshot *snapshot, bool again, int64_t *idp) {
         if (!snapshot)
                 return;
         struct stored *s = malloc(sizeof *s);
         int r = -ENOMEM;
         if (s) {
                 *s = (struct stored){.process = p, .idp = idp};
-                r = store_put(p->daemon->store, snapshot, 0, on_stored, s);
+                r = again ? store_put_once(p->daemon->store, snapshot, on_stored, s)
+                          : store_put(p->daemon->store, snapshot, 0, on_stored, s);
         }
         if (r < 0) {
                 log_error("last snapshot of process %d (%s) not stored: out of memory", (int)p->proc.pid, p->name);
@@ -242,6 +243,23 @@ static void set_ended_by(struct snapshot *s, const char *ended_by) {
         s->info.ended_by = copy;
 }
 
+/* A daemon that dies before it hears that they are stored leaves to the next one when they were taken: that one takes
+ * them again, as of that time, and the store sees whether it has them. Return: whether this is that one. */
+static bool date_last(struct process *p, struct snapshot *exit_snapshot, struct snapshot *peak_snapshot) {
+        struct snapshot *const taken[] = {exit_snapshot, peak_snapshot};
+        bool again = p->last_taken_at_ns != 0;
+        for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+                if (!taken[i])
+                        continue;
+                if (p->last_taken_at_ns == 0)
+                        p->last_taken_at_ns = taken[i]->info.taken_at_ns;
+                taken[i]->info.taken_at_ns = p->last_taken_at_ns;
+        }
+        if (!again && p->last_taken_at_ns)
+                kept_process_update(p);
+        return again;
+}
+
 static char *describe_end(const struct process *p) {
         const struct feed_gauges *g = feed_gauges(p->feed);
         if (p->replaced_by)
@@ -261,22 +279,20 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
         set_ended_by(exit_snapshot, p->ended_by ? p->ended_by : "");
         set_ended_by(peak_snapshot, p->ended_by ? p->ended_by : "");
         sum_allocated(p, exit_snapshot);
+        bool again = date_last(p, exit_snapshot, peak_snapshot);
         /* the exit snapshot is the newer one, so that `last` is what was never freed */
-        store_last(p, peak_snapshot, &p->peak_snapshot);
-        store_last(p, exit_snapshot, &p->exit_snapshot);
+        store_last(p, peak_snapshot, again, &p->peak_snapshot);
+        store_last(p, exit_snapshot, again, &p->exit_snapshot);
         if (p->n_stores == 0)
                 process_stored(p);
 }
 
 static bool wants_last_snapshots(const struct process *p) {
-        struct timespec now;
         if (p->stored)
                 return false; /* by the daemon before this one */
         if (p->run)
                 return p->run->exit_snapshot;
-        clock_gettime(CLOCK_REALTIME, &now);
-        int64_t age_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec - p->proc.started_at_ns;
-        return !p->stopped && age_ns >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
+        return !p->stopped && proc_age_ns(&p->proc) >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
 }
 
 static void finish(struct process *p) {
@@ -405,7 +421,8 @@ static int note_layer(struct process *p, const char *note) {
                 return -ENOMEM;
         free(p->layer_note);
         p->layer_note = copy;
-        log_info("process %d (%s): %s", (int)p->proc.pid, p->name, copy);
+        if (p->n_notes++ < NOTES_TOLD_MAX)
+                log_info("process %d (%s): %s", (int)p->proc.pid, p->name, copy);
         return 0;
 }
 

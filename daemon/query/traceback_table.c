@@ -3,6 +3,7 @@
 /* Interned frames and the trie of tracebacks. Used by the model, in the thread of its query. */
 
 #include "daemon/query/traceback_table.h"
+#include "daemon/query/frame_name.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -51,7 +52,7 @@ int traceback_table_module(struct traceback_table *t, uint32_t path, const uint8
                 return 0;
         r = grow((void **)&t->modules, &t->modules_size, t->n_modules, sizeof(*t->modules));
         if (r == 0)
-                r = intern_reserve(&t->module_index);
+                r = intern_reserve(&t->module_index, 1);
         if (r < 0)
                 return r;
         *idp = t->n_modules;
@@ -109,7 +110,7 @@ int traceback_table_frame(struct traceback_table *t, const struct traceback_fram
         if (r == 0)
                 r = grow((void **)&t->frames, &t->frames_size, t->n_frames, sizeof(*t->frames));
         if (r == 0)
-                r = intern_reserve(&t->frame_index);
+                r = intern_reserve(&t->frame_index, 1);
         if (r < 0)
                 return r;
         *idp = t->n_frames;
@@ -150,14 +151,27 @@ static int compare_modules(const struct traceback_table *t, uint32_t a, uint32_t
         return r != 0 ? r : text_table_compare(&t->texts, x->path, y->path);
 }
 
+static int compare_names(const struct traceback_table *t, const struct traceback_frame *a,
+                         const struct traceback_frame *b) {
+        struct frame_name x, y;
+
+        if (!a->native && !b->native)
+                return text_table_compare(&t->texts, a->filename, b->filename);
+        frame_name_init(&x, &t->texts, a);
+        frame_name_init(&y, &t->texts, b);
+        return frame_name_compare(&x, &y);
+}
+
 int traceback_table_compare_frames(const struct traceback_table *t, const struct traceback_frame *a,
                                    const struct traceback_frame *b) {
         struct traceback_frame x = frame_identity(a), y = frame_identity(b);
         int r;
 
-        r = text_table_compare(&t->texts, x.filename, y.filename);
+        r = compare_names(t, &x, &y);
         if (r == 0)
                 r = compare_numbers(x.lineno, y.lineno);
+        if (r == 0) /* names may be equal by chance */
+                r = text_table_compare(&t->texts, x.filename, y.filename);
         if (r == 0)
                 r = text_table_compare(&t->texts, x.function, y.function);
         if (r == 0)
@@ -193,7 +207,7 @@ int traceback_table_node(struct traceback_table *t, uint32_t parent, uint32_t fr
         }
         r = grow((void **)&t->nodes, &t->nodes_size, t->n_nodes, sizeof(*t->nodes));
         if (r == 0)
-                r = intern_reserve(&t->node_index);
+                r = intern_reserve(&t->node_index, 1);
         if (r < 0)
                 return r;
         *idp = t->n_nodes;
@@ -252,6 +266,12 @@ int traceback_table_compare(const struct traceback_table *t, uint32_t a, uint32_
                 b = t->nodes[b].parent;
         }
         return traceback_table_compare_frames(t, &t->frames[t->nodes[a].frame], &t->frames[t->nodes[b].frame]);
+}
+
+int traceback_table_reserve(struct traceback_table *t, uint32_t n_frames, uint32_t n_nodes) {
+        int r = intern_reserve(&t->frame_index, n_frames);
+
+        return r < 0 ? r : intern_reserve(&t->node_index, n_nodes);
 }
 
 int traceback_table_init(struct traceback_table *t) {

@@ -64,6 +64,9 @@ struct traceback_table {
 int traceback_table_init(struct traceback_table *t);
 void traceback_table_deinit(struct traceback_table *t);
 
+/** traceback_table_reserve() - that about so many more are to come, so that the indexes need not grow step by step */
+int traceback_table_reserve(struct traceback_table *t, uint32_t n_frames, uint32_t n_nodes);
+
 /** traceback_table_module() - intern by (path, build id); @build_id is borrowed */
 int traceback_table_module(struct traceback_table *t, uint32_t path, const uint8_t *build_id, uint32_t build_id_length,
                            uint32_t *idp);
@@ -82,8 +85,8 @@ int traceback_table_merge(struct traceback_table *t, uint32_t a, uint32_t b, uin
 /** traceback_frame_merge() - the same for frames: @frame keeps what it shares with @other */
 void traceback_frame_merge(struct traceback_frame *frame, const struct traceback_frame *other);
 
-/** traceback_table_compare_frames() - Python's order of frames: filename, lineno; without a line then
- * function (unknown ones first), offset, build id
+/** traceback_table_compare_frames() - Python's order of frames: filename, lineno; without a line the filename is
+ * that of an export (frame_name.h), and build ids come last
  * Return: <0, >0; 0 for one identity. */
 int traceback_table_compare_frames(const struct traceback_table *t, const struct traceback_frame *a,
                                    const struct traceback_frame *b);

@@ -271,6 +271,10 @@ class Test:
             (2, "cumulative mode cannot by used with key type 'traceback'", "stats", self.file, "--cumulative", "--group-by",
              "traceback"),
             (2, "of which process.*tmctl ps", "snapshot"),
+            (2, "process is chosen by '--pid 1234'", "snapshot", "1234"),
+            (2, "process is chosen by '--name redis'", "ps", "redis"),
+            (2, "takes one SNAPSHOT; 'tmctl compare 1 2' shows", "stats", "1", "2"),
+            (3, "no traced process fits.*tmctl ps.*tmctl run", "snapshot", "--name", "absent"),
             (2, "--kind is request, exit, peak or import", "list", "--kind", "foo"),
             (3, "no such snapshot: 99999.*tmctl list", "stats", "99999"),
             (3, "no such snapshot: s99999.*tmctl list", "compare", self.file, "s99999"),
@@ -319,6 +323,8 @@ class Test:
         self.check("--since", "an hour ago", number in [s["id"] for s in d.json("list", "--since", "1h")], True)
         self.check("--since", "in an hour", d.json("list", "--since", before), [])
         self.check("--name", "of list", number in [s["id"] for s in d.json("list", "--name", "program")], True)
+        self.claims.check("list: says so where none fits", "No snapshot fits; 'tmctl list' shows all."
+                          in self.text("list", "--label", "absent"))
         self.check("--pid", "of list", {s["pid"] for s in d.json("list", "--pid", one.pid)}, {one.pid})
 
     def peaks(self, one):

@@ -64,3 +64,11 @@ claim_equal "a program with AddressSanitizer is traced" hello "$(tmctl run -- "$
 claim_match "and its blocks are seen" '"total_count": *[1-9]' "$(tmctl stats last:exit --allocated --json)"
 claim_equal "and runs as a child of another, with options of its own" "hello 0" "$(ASAN_OPTIONS=detect_leaks=1 \
         tmctl run -- sh -c "echo \$($scratch/asan)" 2>/dev/null) $?"
+
+# Another malloc in a shared library lies behind the agent, as libc's does. One is there with redis-tools.
+for library in libjemalloc.so.2 libtcmalloc_minimal.so.4; do
+        [ -n "$(find /usr/lib -name "$library")" ] || continue
+        LD_PRELOAD=$library tmctl run --label "$library" -- "$scratch/plain" >/dev/null 2>&1
+        claim_match "what $library gives out is traced" "\"label\": *\"$library\".*\"size\": *100, *\"count\": *1\b" \
+                "$( (tmctl show last:exit --json && tmctl stats last:exit --allocated --json --include '*/plain') | tr -d '\n')"
+done

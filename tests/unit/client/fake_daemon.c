@@ -300,7 +300,7 @@ static void reply_rows(int fd) {
 static void reply_statistics(int fd, bool diff, bool sum) {
         Tracemallocd__Control__StatisticsHeader header = TRACEMALLOCD__CONTROL__STATISTICS_HEADER__INIT;
         Tracemallocd__Control__SnapshotInfo old, new;
-        ProtobufCBinaryData without[] = {BYTES("/usr/lib/libfoo.so.1")};
+        ProtobufCBinaryData without[] = {BYTES("/usr/lib/libfoo.so.1"), BYTES("/srv/app/server")};
         fill_info(&old, 17);
         fill_info(&new, diff ? 18 : 17);
         if (sum)
@@ -314,8 +314,8 @@ static void reply_statistics(int fd, bool diff, bool sum) {
         new.lost = diff ? 512 : 0;
         header.n_rows = 345;
         header.wrappers_skipped = diff;
-        header.n_without_lines = 1;
-        header.without_lines = without;
+        header.n_without_lines = diff ? 2 : 1;
+        header.without_lines = without + (sum ? 1 : 0);
         reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS, &header);
         reply_rows(fd);
         reply_done(fd);
