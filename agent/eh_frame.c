@@ -532,15 +532,9 @@ uint32_t eh_frame_rule(const struct eh_frame *eh_frame, uint64_t pc) {
 }
 
 bool eh_frame_segment(const struct object *object, uint64_t address, const uint8_t **startp, const uint8_t **endp) {
-        const ElfW(Ehdr) *header = (const void *)object->start;
-        const ElfW(Phdr) * phdrs;
+        const ElfW(Phdr) *phdrs = object->phdrs;
 
-        /* the headers are in the object's first page; a file unlike any that a linker makes goes without */
-        if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phentsize != sizeof(ElfW(Phdr)) ||
-            header->e_phoff > 4096 || header->e_phoff + (uint64_t)header->e_phnum * sizeof(ElfW(Phdr)) > 4096)
-                return false;
-        phdrs = (const void *)((const char *)header + header->e_phoff);
-        for (unsigned i = 0; i < header->e_phnum; i++) {
+        for (unsigned i = 0; i < object->n_phdrs; i++) {
                 uint64_t start = object->bias + phdrs[i].p_vaddr;
 
                 if (phdrs[i].p_type != PT_LOAD || !(phdrs[i].p_flags & PF_R) || address < start ||

@@ -7,6 +7,7 @@
  * glibc 2.35 dl_iterate_phdr, which has neither virtue but is all there is.
  */
 
+#include <link.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,12 +18,14 @@ struct object {
         uintptr_t start, end;     /* of its mapping: first page of the first segment to the end of the last */
         uintptr_t bias;           /* load bias */
         const char *name;         /* as the loader has it, "" for the executable; valid while it is loaded */
+        const ElfW(Phdr) * phdrs; /* in the object's memory */
+        unsigned n_phdrs;         /* 0: they were not found */
         const void *eh_frame_hdr; /* NULL: none */
         const uint8_t *build_id;  /* in the object's memory; NULL: none */
         uint32_t build_id_length;
 };
 
-/** object_setup() - find the functions it needs; before any other call */
+/** object_setup() - find the functions it needs; before any other call, takes the loader's lock */
 void object_setup(void);
 
 /** object_find() - the object that holds @address

@@ -15,14 +15,9 @@ struct tables {
 };
 
 static const ElfW(Dyn) * find_dynamic(const struct object *object) {
-        const ElfW(Ehdr) *header = (const void *)object->start;
-        const ElfW(Phdr) * phdrs;
+        const ElfW(Phdr) *phdrs = object->phdrs;
 
-        if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phentsize != sizeof(*phdrs) ||
-            header->e_phoff + (uint64_t)header->e_phnum * sizeof(*phdrs) > 4096)
-                return NULL;
-        phdrs = (const void *)((const char *)header + header->e_phoff);
-        for (unsigned i = 0; i < header->e_phnum; i++)
+        for (unsigned i = 0; i < object->n_phdrs; i++)
                 if (phdrs[i].p_type == PT_DYNAMIC)
                         return (const void *)(object->bias + phdrs[i].p_vaddr);
         return NULL;

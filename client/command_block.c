@@ -39,7 +39,10 @@ static int address_parse(const char *text, uint64_t *addressp) {
 }
 
 static void print_json(const struct block *b, const Tracemallocd__Control__Block *m) {
-        json_trace_open(stdout, m->trace);
+        struct text_buffer trace = {0};
+        json_trace_open(&trace, m->trace);
+        text_buffer_write(&trace, stdout);
+        text_buffer_deinit(&trace);
         printf(",\"address\":%" PRIu64 ",\"offset\":%" PRIu64 "}\n", m->address, b->address - m->address);
 }
 

@@ -19,6 +19,7 @@
 
 struct export {
         struct output_file file;
+        struct text_buffer line; /* JSON */
         bool functions_left_out, modules_left_out, domain_names_left_out, total_nframe_left_out, inexact;
 };
 
@@ -38,8 +39,9 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         case TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES:
                 e->inexact = reply->traces->inexact;
                 for (size_t i = 0; i < reply->traces->n_rows; i++) {
-                        json_trace(e->file.stream, reply->traces->rows[i]);
-                        fputc('\n', e->file.stream);
+                        json_trace(&e->line, reply->traces->rows[i]);
+                        text_buffer_add(&e->line, "\n", 1);
+                        text_buffer_write(&e->line, e->file.stream);
                 }
                 break;
         default:
@@ -102,6 +104,7 @@ static int export_to_file(struct connection *connection, const struct options *o
         if (r < 0)
                 return cannot_write(o->output, -r);
         int code = call(connection, o, snapshot, &e);
+        text_buffer_deinit(&e.line);
         if (code != EXIT_CODE_DONE && !ferror(e.file.stream)) {
                 output_file_discard(&e.file);
                 return code;

@@ -101,7 +101,10 @@ static void finish(const struct list *list) {
                 return;
         }
         if (list->n == 0) {
-                puts("No snapshots. 'tmctl snapshot --pid PID' takes one.");
+                bool asked = options_selects(list->options) || list->options->label || list->options->kind ||
+                             list->options->since_unix_ns;
+                puts(asked ? "No snapshot fits; 'tmctl list' shows all."
+                           : "No snapshots. 'tmctl snapshot --pid PID' takes one.");
                 return;
         }
         table_print(list->table, stdout, &list->terminal);

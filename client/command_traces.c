@@ -22,6 +22,7 @@ struct traces {
         struct render render;
         uint64_t n, total_size, total_count;
         bool inexact;
+        struct text_buffer line; /* JSON */
 };
 
 static char *domain_text(const Tracemallocd__Control__TraceRow *row) {
@@ -44,8 +45,9 @@ static void print_trace(struct traces *t, const Tracemallocd__Control__TraceRow 
 
 static void add_row(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
         if (t->options->json) {
-                json_trace(stdout, row);
-                fputc('\n', stdout);
+                json_trace(&t->line, row);
+                text_buffer_add(&t->line, "\n", 1);
+                text_buffer_write(&t->line, stdout);
         } else {
                 print_trace(t, row);
         }
@@ -102,6 +104,7 @@ static int traces_run(const struct options *o) {
         if (code == EXIT_CODE_DONE)
                 finish(&traces);
         render_deinit(&traces.render);
+        text_buffer_deinit(&traces.line);
         request_view_deinit(&view);
         return code;
 }

@@ -4,6 +4,7 @@
 
 #include "client/command.h"
 #include "client/drop_in.h"
+#include "client/elf_check.h"
 #include "client/exit_code.h"
 #include "client/memory.h"
 #include "client/message.h"
@@ -16,10 +17,13 @@
 #include "daemon/base/cleanup.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define GREETING_SECONDS 10 /* a service that was started allocates at once, and its agent greets then */
+#define SHELL_SECONDS    1  /* a shell that will start another program in its place does so at once */
 
 struct unit {
         char *name;  /* as systemd calls it, with its suffix */
@@ -81,8 +85,9 @@ static int find_unit(struct unit *u, const char *name) {
                 message_error("%s is no service", u->name);
                 return EXIT_CODE_USAGE;
         }
-        message_error("%s is %s; 'systemctl list-unit-files --type service' shows the services", u->name,
-                      strcmp(load, "not-found") == 0 ? "not known to systemd" : load);
+        message_error("%s is %s; 'systemctl list-unit-files --type service' shows the services (those of a user's own "
+                      "systemd: see tmctl(1), unit trace)",
+                      u->name, strcmp(load, "not-found") == 0 ? "not known to systemd" : load);
         return EXIT_CODE_NOT_FOUND;
 }
 
@@ -107,7 +112,8 @@ static int cannot(const char *what, int error) {
 static int need_root(void) {
         if (geteuid() == 0)
                 return EXIT_CODE_DONE;
-        message_error("only root may change how a service is started; try 'sudo tmctl unit ...'");
+        message_error("only root may change how a service is started; try 'sudo tmctl unit ...' (of one's own systemd: "
+                      "see tmctl(1), unit trace)");
         return EXIT_CODE_DENIED;
 }
 
@@ -169,6 +175,35 @@ static int say_not_reached(const struct unit *u) {
         return EXIT_CODE_FAILED;
 }
 
+/* A shell is often there to start another program, in whose place it is then. Root may look. */
+static bool is_shell(const char *name) {
+        static const char *const shells[] = {"sh", "dash", "bash", "env"};
+        for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
+                if (strcmp(name, shells[i]) == 0)
+                        return true;
+        return false;
+}
+
+/* Is what was seen still what runs? An exec of a program that cannot be traced is seen by nobody else. */
+static int check_successor(const struct watch *w) {
+        const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+        AUTO_FREE char *exe = memory_format("/proc/%u/exe", w->pid);
+        enum elf_verdict verdict = ELF_OK;
+        for (int i = 0; is_shell(w->name) && i < SHELL_SECONDS * 10 && verdict == ELF_OK; i++) {
+                nanosleep(&pause, NULL);
+                if (access(exe, F_OK) < 0)
+                        break; /* it has ended */
+                verdict = elf_check(exe);
+        }
+        if (verdict == ELF_OK)
+                return EXIT_CODE_DONE;
+        char program[PATH_MAX];
+        ssize_t n = readlink(exe, program, sizeof program - 1);
+        message_error("%s (pid %u) was traced, and started in its place %.*s, which %s", w->name, w->pid,
+                      n < 0 ? 0 : (int)n, program, elf_verdict_text(verdict));
+        return EXIT_CODE_FAILED;
+}
+
 static int wait_until_traced(struct connection *connection, const struct unit *u) {
         struct watch w = {.unit = u->name};
         const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
@@ -181,8 +216,10 @@ static int wait_until_traced(struct connection *connection, const struct unit *u
                 code = look(connection, &w);
         }
         if (w.pid)
+                code = check_successor(&w);
+        if (w.pid && code == EXIT_CODE_DONE)
                 printf("%s (pid %u) is traced now.\n", w.name, w.pid);
-        else if (code == EXIT_CODE_DONE)
+        else if (!w.pid && code == EXIT_CODE_DONE)
                 code = ended ? say_ended(u) : say_not_reached(u);
         free(w.name);
         return code;

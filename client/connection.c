@@ -78,7 +78,8 @@ static int receive_message(struct connection *c, const ProtobufCMessageDescripto
         r = read_all(c->fd, c->buffer, length);
         if (r < 0)
                 return r;
-        *messagep = protobuf_c_message_unpack(type, NULL, length, c->buffer);
+        arena_reset(&c->arena);
+        *messagep = protobuf_c_message_unpack(type, &c->arena.allocator, length, c->buffer);
         return *messagep ? 0 : -EPROTO;
 }
 
@@ -140,13 +141,13 @@ static int greet(struct connection *c, char reason[CONNECTION_REASON_MAX]) {
                 c->daemon_pid = reply->pid;
                 set_timeout(c->fd, 0);
         }
-        protobuf_c_message_free_unpacked(message, NULL);
         return r;
 }
 
 int connection_open(const char *runtime_dir, struct connection **connectionp, char reason[CONNECTION_REASON_MAX]) {
         AUTO_CONNECTION struct connection *c = memory_zalloc(sizeof *c);
         c->fd = -1;
+        arena_init(&c->arena);
         c->runtime_dir = memory_copy(runtime_dir, strlen(runtime_dir));
         int r = connect_socket(c, reason);
         if (r == 0)
@@ -164,6 +165,7 @@ struct connection *connection_close(struct connection *c) {
                 free(c->runtime_dir);
                 free(c->agent_path);
                 free(c->buffer);
+                arena_deinit(&c->arena);
                 free(c);
         }
         return NULL;
@@ -236,10 +238,8 @@ int connection_call(struct connection *c, const Tracemallocd__Control__Request *
         while (r == 0 && code < 0) {
                 Tracemallocd__Control__Reply *reply;
                 r = connection_receive(c, &reply);
-                if (r == 0) {
+                if (r == 0)
                         code = take_reply(reply, &progress, handler, context);
-                        tracemallocd__control__reply__free_unpacked(reply, NULL);
-                }
         }
         progress_clear(&progress);
         return r < 0 ? connection_lost(r) : code;

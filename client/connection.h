@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "client/arena.h"
 #include "proto/control.pb-c.h"
 
 #include <stdbool.h>
@@ -16,6 +17,7 @@ struct connection {
         bool system;
         uint8_t *buffer; /* of connection_receive() */
         size_t buffer_size;
+        struct arena arena; /* the message that was received last */
 };
 
 /** connection_open() - connect to DIR/control.sock and greet
@@ -40,7 +42,7 @@ static inline void cleanup_connection(struct connection **connectionp) {
 int connection_send(struct connection *connection, const Tracemallocd__Control__Request *request);
 
 /** connection_receive() - read one reply; waits as long as it takes
- * @replyp: set on 0; the caller frees with tracemallocd__control__reply__free_unpacked()
+ * @replyp: set on 0; the connection's, until it receives the next one or is closed
  * Return: 0; -errno, -EPIPE when the daemon closed, -EPROTO for bytes that are no reply. */
 int connection_receive(struct connection *connection, Tracemallocd__Control__Reply **replyp);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "client/options.h"
+#include "client/text_buffer.h"
 #include "proto/control.pb-c.h"
 
 #include <stdbool.h>
@@ -26,8 +27,8 @@ struct json_object *json_process(const Tracemallocd__Control__Process *process);
 /** json_snapshot() - an element of list, and what show prints */
 struct json_object *json_snapshot(const Tracemallocd__Control__SnapshotInfo *info);
 
-/** json_statistic() - write a row of stats, or of compare with @diff */
-void json_statistic(FILE *out, const Tracemallocd__Control__StatisticRow *row, bool diff);
+/** json_statistic() - add a row of stats, or of compare with @diff */
+void json_statistic(struct text_buffer *out, const Tracemallocd__Control__StatisticRow *row, bool diff);
 
 /** json_statistics_header() - all of stats or compare but "statistics"
  * @old, @snapshot: references as the user wrote them, shown where the daemon has no id for what they stand for; @old
@@ -35,8 +36,8 @@ void json_statistic(FILE *out, const Tracemallocd__Control__StatisticRow *row, b
 struct json_object *json_statistics_header(const Tracemallocd__Control__StatisticsHeader *header,
                                            const struct options *options, const char *old, const char *snapshot);
 
-/** json_trace() - write a line of traces, without a newline */
-void json_trace(FILE *out, const Tracemallocd__Control__TraceRow *row);
+/** json_trace() - add a line of traces, without a newline */
+void json_trace(struct text_buffer *out, const Tracemallocd__Control__TraceRow *row);
 
 /** json_trace_open() - the same without the closing brace, for more members to come */
-void json_trace_open(FILE *out, const Tracemallocd__Control__TraceRow *row);
+void json_trace_open(struct text_buffer *out, const Tracemallocd__Control__TraceRow *row);

@@ -10,40 +10,22 @@
 #include <json-c/json.h>
 #include <string.h>
 
-/* Streams are tmctl's single thread's. */
-
-static void put(FILE *out, const char *text) {
-        fputs_unlocked(text, out);
+static inline void put(struct text_buffer *out, const char *text) {
+        text_buffer_text(out, text);
 }
 
-static void put_unsigned(FILE *out, uint64_t number) {
-        char digits[20]; /* of 2^64 - 1 */
-        size_t at = sizeof digits;
-        do {
-                digits[--at] = (char)('0' + number % 10);
-                number /= 10;
-        } while (number > 0);
-        fwrite_unlocked(digits + at, 1, sizeof digits - at, out);
-}
-
-static void put_signed(FILE *out, int64_t number) {
-        if (number < 0)
-                putc_unlocked('-', out);
-        put_unsigned(out, number < 0 ? -(uint64_t)number : (uint64_t)number);
-}
-
-static void put_text(FILE *out, bool present, const ProtobufCBinaryData *bytes) {
+static void put_text(struct text_buffer *out, bool present, const ProtobufCBinaryData *bytes) {
         if (present)
-                text_json_write(out, bytes->data, bytes->len);
+                text_json_append(out, bytes->data, bytes->len);
         else
                 put(out, "null");
 }
 
-static void put_frame(FILE *out, const Tracemallocd__Control__Frame *f) {
+static void put_frame(struct text_buffer *out, const Tracemallocd__Control__Frame *f) {
         put(out, "{\"filename\":");
         put_text(out, true, &f->filename);
         put(out, ",\"lineno\":");
-        put_unsigned(out, f->lineno);
+        text_buffer_unsigned(out, f->lineno);
         put(out, ",\"function\":");
         put_text(out, f->has_function, &f->function);
         put(out, ",\"module\":");
@@ -51,7 +33,7 @@ static void put_frame(FILE *out, const Tracemallocd__Control__Frame *f) {
         put(out, "}");
 }
 
-static void put_traceback(FILE *out, Tracemallocd__Control__Frame *const *frames, size_t n) {
+static void put_traceback(struct text_buffer *out, Tracemallocd__Control__Frame *const *frames, size_t n) {
         put(out, "\"traceback\":[");
         for (size_t i = 0; i < n; i++) {
                 if (i > 0)
@@ -61,48 +43,48 @@ static void put_traceback(FILE *out, Tracemallocd__Control__Frame *const *frames
         put(out, "]");
 }
 
-void json_statistic(FILE *out, const Tracemallocd__Control__StatisticRow *row, bool diff) {
+void json_statistic(struct text_buffer *out, const Tracemallocd__Control__StatisticRow *row, bool diff) {
         put(out, "{");
         put_traceback(out, row->traceback, row->n_traceback);
         put(out, ",\"size\":");
-        put_unsigned(out, row->size);
+        text_buffer_unsigned(out, row->size);
         if (diff) {
                 put(out, ",\"size_diff\":");
-                put_signed(out, row->size_diff);
+                text_buffer_signed(out, row->size_diff);
         }
         put(out, ",\"count\":");
-        put_unsigned(out, row->count);
+        text_buffer_unsigned(out, row->count);
         if (diff) {
                 put(out, ",\"count_diff\":");
-                put_signed(out, row->count_diff);
+                text_buffer_signed(out, row->count_diff);
         }
         put(out, "}");
 }
 
-void json_trace_open(FILE *out, const Tracemallocd__Control__TraceRow *row) {
+void json_trace_open(struct text_buffer *out, const Tracemallocd__Control__TraceRow *row) {
         put(out, "{\"domain\":");
-        put_unsigned(out, row->domain);
+        text_buffer_unsigned(out, row->domain);
         put(out, ",\"domain_name\":");
         put_text(out, row->domain_name.len > 0, &row->domain_name);
         put(out, ",\"size\":");
         if (row->has_size)
-                put_unsigned(out, row->size);
+                text_buffer_unsigned(out, row->size);
         else
                 put(out, "null");
         put(out, ",\"count\":");
-        put_unsigned(out, row->count);
+        text_buffer_unsigned(out, row->count);
         put(out, ",\"total_size\":");
-        put_unsigned(out, row->total_size);
+        text_buffer_unsigned(out, row->total_size);
         put(out, ",\"total_nframe\":");
         if (row->has_total_nframe)
-                put_unsigned(out, row->total_nframe);
+                text_buffer_unsigned(out, row->total_nframe);
         else
                 put(out, "null");
         put(out, ",");
         put_traceback(out, row->traceback, row->n_traceback);
 }
 
-void json_trace(FILE *out, const Tracemallocd__Control__TraceRow *row) {
+void json_trace(struct text_buffer *out, const Tracemallocd__Control__TraceRow *row) {
         json_trace_open(out, row);
         put(out, "}");
 }

@@ -70,6 +70,19 @@ static int flush_output(int code) {
         return code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code;
 }
 
+/* "tmctl snapshot 1234", "tmctl stats 1 2": what was meant is plain. */
+static void say_too_many(const struct command *c, const struct options *o) {
+        const char *first = o->arguments[0], *extra = o->arguments[c->max_arguments];
+        bool number = first[0] && strspn(first, "0123456789") == strlen(first);
+        if (c->max_arguments == 0 && c->sets & OPTION_SET_SELECT)
+                message_error("%s: '%s' is no option; a process is chosen by '%s %s'", c->name, first,
+                              number ? "--pid" : "--name", first);
+        else if (c == &command_stats && o->n_arguments == 2)
+                message_error("stats: takes one SNAPSHOT; 'tmctl compare %s %s' shows what changed", first, extra);
+        else
+                message_error("%s: one argument too many: '%s'; see 'tmctl %s --help'", c->name, extra, c->name);
+}
+
 static int check_arguments(const struct command *c, const struct options *o) {
         bool few = o->n_arguments < c->min_arguments;
         if (!few && (c->max_arguments < 0 || o->n_arguments <= c->max_arguments))
@@ -77,8 +90,7 @@ static int check_arguments(const struct command *c, const struct options *o) {
         if (few)
                 message_error("%s: takes %s; see 'tmctl %s --help'", c->name, c->arguments, c->name);
         else
-                message_error("%s: one argument too many: '%s'; see 'tmctl %s --help'", c->name,
-                              o->arguments[c->max_arguments], c->name);
+                say_too_many(c, o);
         return c->usage_code;
 }
 

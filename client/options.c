@@ -34,6 +34,7 @@ enum option_id {
         OPTION_ALLOCATED,
         OPTION_SKIP,
         OPTION_SKIP_FUNCTION,
+        OPTION_NO_SKIP,
         OPTION_LIMIT,
         OPTION_TRACEBACK_LIMIT,
         OPTION_MOST_RECENT_FIRST,
@@ -70,6 +71,8 @@ static const struct option_entry entries[] = {
         {OPTION_SET_GROUP, OPTION_SKIP, "skip", "PATTERN",
          "drop most recent frames in matching files, so that\nan allocation wrapper is not the answer; repeatable"},
         {OPTION_SET_GROUP, OPTION_SKIP_FUNCTION, "skip-function", "PATTERN", "the same by function; repeatable"},
+        {OPTION_SET_GROUP, OPTION_NO_SKIP, "no-skip", NULL,
+         "show well-known wrappers too, such as xmalloc and\nstd::string; --json always does"},
         {OPTION_SET_FILTER, OPTION_INCLUDE, "include", "FILTER",
          "keep matching traces, others go; repeatable. FILTER:\nPATTERN[:LINE][,all-frames][,domain=D]"},
         {OPTION_SET_FILTER, OPTION_EXCLUDE, "exclude", "FILTER", "drop matching traces; repeatable"},
@@ -261,6 +264,8 @@ static bool *flag_of(struct options *o, enum option_id id) {
                 return &o->cumulative;
         case OPTION_ALLOCATED:
                 return &o->allocated;
+        case OPTION_NO_SKIP:
+                return &o->no_skip;
         case OPTION_MOST_RECENT_FIRST:
                 return &o->most_recent_first;
         case OPTION_NO_EXIT_SNAPSHOT:

@@ -4,6 +4,7 @@
 
 #include "client/render.h"
 
+#include "client/memory.h"
 #include "client/paragraph.h"
 #include "daemon/base/cleanup.h"
 
@@ -11,7 +12,10 @@
 #include <unistd.h>
 
 void render_init(struct render *r, const struct options *options) {
-        *r = (struct render){.out = stdout, .options = options, .lines = source_lines_new()};
+        *r = (struct render){.out = stdout,
+                             .options = options,
+                             .lines = source_lines_new(),
+                             .text = memory_zalloc(sizeof(struct text_buffer))};
         terminal_init(&r->terminal, STDOUT_FILENO, options->color);
 }
 
@@ -22,4 +26,7 @@ void render_sentence(const struct render *r, enum style style, const char *text,
 
 void render_deinit(struct render *r) {
         r->lines = source_lines_free(r->lines);
+        text_buffer_deinit(r->text);
+        free(r->text);
+        r->text = NULL;
 }

@@ -4,6 +4,7 @@
 #include "client/options.h"
 #include "client/source_lines.h"
 #include "client/terminal.h"
+#include "client/text_buffer.h"
 #include "proto/control.pb-c.h"
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@ struct render {
         struct terminal terminal;
         const struct options *options;
         struct source_lines *lines;
+        struct text_buffer *text; /* on its way to out; empty between calls */
 };
 
 /** render_init() - for stdout; @options are borrowed until render_deinit() */

@@ -4,6 +4,7 @@
 
 #include "client/render.h"
 
+#include "client/function_name.h"
 #include "client/memory.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"
@@ -23,7 +24,8 @@ static bool shows_function(const Tracemallocd__Control__Frame *f) {
 static char *function_text(const Tracemallocd__Control__Frame *f) {
         if (!f->has_function)
                 return memory_format("+0x%" PRIx64, f->offset);
-        return text_display(f->function.data, f->function.len);
+        AUTO_FREE char *whole = text_display(f->function.data, f->function.len);
+        return function_name_short(whole);
 }
 
 /* Replace *@textp by a shortened one. */
@@ -39,6 +41,16 @@ static void shorten_path(char **pathp, size_t width) {
         *pathp = shorter;
 }
 
+/* Its arguments go before its name does. */
+static void shorten_function(char **functionp, size_t width) {
+        if (text_width(*functionp) > width) {
+                char *brief = function_name_brief(*functionp);
+                free(*functionp);
+                *functionp = brief;
+        }
+        shorten(functionp, width);
+}
+
 static size_t room(size_t width, size_t taken, size_t least) {
         return width > taken + least ? width - taken : least;
 }
@@ -48,8 +60,9 @@ static char *place_with_function(const Tracemallocd__Control__Frame *f, char **p
         const size_t around = strlen(" ()");
         if (width > 0 && text_width(*pathp) + text_width(function) + around > width) {
                 /* a file name alone says nearly as much as its path; half a function says little */
+                shorten_function(&function, room(width, PATH_WIDTH_MIN + around, FUNCTION_WIDTH_MIN));
                 shorten_path(pathp, room(width, text_width(function) + around, PATH_WIDTH_MIN));
-                shorten(&function, room(width, text_width(*pathp) + around, FUNCTION_WIDTH_MIN));
+                shorten_function(&function, room(width, text_width(*pathp) + around, FUNCTION_WIDTH_MIN));
         }
         return memory_format("%s (%s)", *pathp, function);
 }
@@ -73,26 +86,63 @@ size_t render_place_least(const Tracemallocd__Control__Frame *f) {
         return text_width(whole) - (folders > mark ? folders - mark : 0);
 }
 
-void render_source(const struct render *r, const Tracemallocd__Control__Frame *f, int indent) {
+static void add_source(const struct render *r, const Tracemallocd__Control__Frame *f, int indent) {
         const char *text;
         size_t length;
         if (source_lines_get(r->lines, f->filename.data, f->filename.len, f->lineno, &text, &length) != 0)
                 return;
-        AUTO_FREE char *safe = text_display(text, length);
-        if (r->terminal.width > 0)
+        for (int i = 0; i < indent; i++)
+                text_buffer_add(r->text, " ", 1);
+        text_buffer_text(r->text, terminal_begin(&r->terminal, STYLE_FAINT));
+        if (r->terminal.width > 0) {
+                AUTO_FREE char *safe = text_display(text, length);
                 text_cut(safe, r->terminal.width > (size_t)indent ? r->terminal.width - (size_t)indent : 0);
-        fprintf(r->out, "%*s%s%s%s\n", indent, "", terminal_begin(&r->terminal, STYLE_FAINT), safe,
-                terminal_end(&r->terminal, STYLE_FAINT));
+                text_buffer_text(r->text, safe);
+        } else {
+                text_display_append(r->text, text, length);
+        }
+        text_buffer_text(r->text, terminal_end(&r->terminal, STYLE_FAINT));
+        text_buffer_add(r->text, "\n", 1);
 }
 
-/* @width: columns for it; 0: no limit. Names of C++ and Rust have their types in them, and are longer than a line. */
+void render_source(const struct render *r, const Tracemallocd__Control__Frame *f, int indent) {
+        add_source(r, f, indent);
+        text_buffer_write(r->text, r->out);
+}
+
+/* Names of C++ and Rust have their types in them, and are longer than a line. */
 static char *in_function(const Tracemallocd__Control__Frame *f, size_t width) {
         if (!f->has_function)
                 return memory_copy("", 0);
-        AUTO_FREE char *function = text_display(f->function.data, f->function.len);
-        if (width > 0)
-                shorten(&function, room(width, strlen(", in "), FUNCTION_WIDTH_MIN));
+        AUTO_FREE char *function = function_text(f);
+        shorten_function(&function, room(width, strlen(", in "), FUNCTION_WIDTH_MIN));
         return memory_format(", in %s", function);
+}
+
+/* Cut to the columns of a terminal */
+static void add_line_short(const struct render *r, const Tracemallocd__Control__Frame *f) {
+        const size_t width = r->terminal.width;
+        AUTO_FREE char *path = text_display(f->filename.data, f->filename.len);
+        AUTO_FREE char *line = memory_format("\", line %" PRIu64, f->lineno);
+        size_t around = strlen("  File \"") + strlen(line);
+        size_t path_least = text_width(path) < TRACEBACK_PATH_MIN ? text_width(path) : TRACEBACK_PATH_MIN;
+        AUTO_FREE char *function = in_function(f, room(width, around + path_least, 1));
+        shorten_path(&path, room(width, around + text_width(function), PATH_WIDTH_MIN));
+        text_buffer_text(r->text, path);
+        text_buffer_text(r->text, line);
+        text_buffer_text(r->text, function);
+}
+
+/* For files and pipes, which get all rows: a traceback's frames are what an answer consists of. */
+static void add_line_whole(const struct render *r, const Tracemallocd__Control__Frame *f) {
+        text_display_append(r->text, f->filename.data, f->filename.len);
+        text_buffer_text(r->text, "\", line ");
+        text_buffer_unsigned(r->text, f->lineno);
+        if (f->has_function) {
+                AUTO_FREE char *function = function_text(f);
+                text_buffer_text(r->text, ", in ");
+                text_buffer_text(r->text, function);
+        }
 }
 
 static void render_frame(const struct render *r, const Tracemallocd__Control__Frame *f) {
@@ -102,14 +152,12 @@ static void render_frame(const struct render *r, const Tracemallocd__Control__Fr
                 fprintf(r->out, "  %s\n", place);
                 return;
         }
-        AUTO_FREE char *path = text_display(f->filename.data, f->filename.len);
-        AUTO_FREE char *line = memory_format("\", line %" PRIu64, f->lineno);
-        size_t around = strlen("  File \"") + strlen(line);
-        size_t path_least = text_width(path) < TRACEBACK_PATH_MIN ? text_width(path) : TRACEBACK_PATH_MIN;
-        AUTO_FREE char *function = in_function(f, width > 0 ? room(width, around + path_least, 1) : 0);
+        text_buffer_text(r->text, "  File \"");
         if (width > 0)
-                shorten_path(&path, room(width, around + text_width(function), PATH_WIDTH_MIN));
-        fprintf(r->out, "  File \"%s%s%s\n", path, line, function);
+                add_line_short(r, f);
+        else
+                add_line_whole(r, f);
+        text_buffer_add(r->text, "\n", 1);
         render_source(r, f, 4);
 }
 

@@ -114,6 +114,26 @@ static void render_inexact(const struct render *r, const Tracemallocd__Control__
         render_sentence(r, STYLE_WARNING, sentence, 2);
 }
 
+static bool is_distribution(const ProtobufCBinaryData *path) {
+        return (path->len > 5 && memcmp(path->data, "/usr/", 5) == 0 &&
+                !(path->len > 11 && memcmp(path->data, "/usr/local/", 11) == 0)) ||
+               (path->len > 4 && memcmp(path->data, "/lib", 4) == 0);
+}
+
+/* A package has its line information in another; what somebody has built needs a compiler's option. */
+static const char *lines_remedy(const Tracemallocd__Control__StatisticsHeader *h) {
+        size_t n_packaged = 0;
+        for (size_t i = 0; i < h->n_without_lines; i++)
+                n_packaged += is_distribution(&h->without_lines[i]);
+        if (n_packaged == 0)
+                return "Built with -g, and not stripped, programs have it.";
+        if (n_packaged < h->n_without_lines)
+                return "Install -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5);\n"
+                       "build one's own with -g.";
+        return n_packaged == 1 ? "Install its -dbgsym package or set debuginfod_urls in tracemallocd.conf(5)."
+                               : "Install their -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5).";
+}
+
 static void render_without_lines(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
         size_t n = h->n_without_lines < MODULES_NAMED_MAX ? h->n_without_lines : MODULES_NAMED_MAX;
         char *line = memory_copy("No line information:", strlen("No line information:"));
@@ -127,8 +147,7 @@ static void render_without_lines(const struct render *r, const Tracemallocd__Con
                 h->n_without_lines > n ? memory_format(" and %zu more", h->n_without_lines - n) : memory_copy("", 0);
         AUTO_FREE char *sentence = memory_format("%s%s.", list, more);
         render_sentence(r, STYLE_PLAIN, sentence, 2);
-        fprintf(r->out, "Install %s or set debuginfod_urls in tracemallocd.conf(5).\n",
-                h->n_without_lines == 1 ? "its -dbgsym package" : "their -dbgsym packages");
+        fprintf(r->out, "%s\n", lines_remedy(h));
 }
 
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
@@ -142,6 +161,9 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
                 fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
         else if (n_shown < h->n_rows)
                 fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
+        if (h->wrappers_skipped)
+                render_sentence(r, STYLE_FAINT,
+                                "Allocation wrappers and containers are left out; --no-skip shows them.", 2);
         if (!h->exact)
                 render_inexact(r, h);
         if (h->n_without_lines > 0)

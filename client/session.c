@@ -38,7 +38,9 @@ static int find_daemon(const struct places *places, uid_t uid, struct connection
                 int r = connection_open(dir, connectionp, reason);
                 bool next = r == CONNECTION_E_ABSENT || (r == CONNECTION_E_DENIED && i + 1 < places->n_runtime_dirs);
                 if (!next) {
-                        if (r != 0)
+                        if (r == CONNECTION_E_DENIED)
+                                message_error("%s; that daemon is another user's, '--user' talks to one's own", reason);
+                        else if (r != 0)
                                 message_error("%s", reason);
                         return r;
                 }

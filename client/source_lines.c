@@ -26,6 +26,7 @@
 
 struct source_file {
         char *name;
+        size_t name_length;
         char *text; /* NULL: cannot be read */
         size_t length;
         size_t *starts; /* [n_lines] offset of each line */
@@ -33,7 +34,8 @@ struct source_file {
 };
 
 struct source_lines {
-        void *files; /* tsearch(3) tree of struct source_file by name */
+        struct source_file *last; /* most frames lie in the file of the one before */
+        void *files;              /* tsearch(3) tree of struct source_file by name */
         size_t total_bytes;
         int64_t until_ns; /* 0: any time */
 };
@@ -114,7 +116,7 @@ static void source_file_load(struct source_lines *lines, struct source_file *fil
         source_file_index(file);
 }
 
-static struct source_file *source_lines_file(struct source_lines *lines, const void *filename, size_t length) {
+static struct source_file *find_file(struct source_lines *lines, const void *filename, size_t length) {
         AUTO_FREE char *name = memory_copy(filename, length);
         struct source_file key = {.name = name};
         struct source_file **found = tfind(&key, &lines->files, compare_files);
@@ -122,10 +124,18 @@ static struct source_file *source_lines_file(struct source_lines *lines, const v
                 return *found;
         struct source_file *file = memory_zalloc(sizeof *file);
         file->name = name;
+        file->name_length = length;
         name = NULL;
         source_file_load(lines, file);
         tsearch(file, &lines->files, compare_files);
         return file;
+}
+
+static struct source_file *source_lines_file(struct source_lines *lines, const void *filename, size_t length) {
+        const struct source_file *last = lines->last;
+        if (!last || last->name_length != length || memcmp(last->name, filename, length) != 0)
+                lines->last = find_file(lines, filename, length);
+        return lines->last;
 }
 
 static bool is_file_name(const char *name, size_t length) {

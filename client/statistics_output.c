@@ -20,6 +20,7 @@ struct statistics_output {
         Tracemallocd__Control__StatisticsHeader *header;
         uint64_t n_rows;
         struct wrapper_hint hint;
+        struct text_buffer line; /* JSON */
 };
 
 static Tracemallocd__Control__StatisticsHeader *copy_header(const Tracemallocd__Control__StatisticsHeader *header) {
@@ -45,8 +46,9 @@ static void print_header(struct statistics_output *s) {
 
 static void print_row(struct statistics_output *s, const Tracemallocd__Control__StatisticRow *row) {
         if (s->options->json) {
-                fputs(s->n_rows > 0 ? ",\n" : "\n", stdout);
-                json_statistic(stdout, row, s->old != NULL);
+                text_buffer_text(&s->line, s->n_rows > 0 ? ",\n" : "\n");
+                json_statistic(&s->line, row, s->old != NULL);
+                text_buffer_write(&s->line, stdout);
         } else {
                 render_statistic(&s->render, row, s->old != NULL);
                 wrapper_hint_add(&s->hint, row, s->options, s->old != NULL);
@@ -98,6 +100,7 @@ int statistics_output_call(struct connection *connection, const Tracemallocd__Co
         if (s.header)
                 tracemallocd__control__statistics_header__free_unpacked(s.header, NULL);
         wrapper_hint_deinit(&s.hint);
+        text_buffer_deinit(&s.line);
         render_deinit(&s.render);
         return code;
 }

@@ -48,43 +48,57 @@ static size_t utf8_length(const unsigned char *s, size_t left) {
         return n;
 }
 
-/* Where escaped text goes: a printbuf of json-c's, or a stream. */
-typedef void text_sink(void *to, const void *bytes, size_t length);
-
-static void put_printbuf(void *to, const void *bytes, size_t length) {
-        printbuf_memappend(to, bytes, (int)length);
-}
-
-static void put_stream(void *to, const void *bytes, size_t length) {
-        fwrite_unlocked(bytes, 1, length, to);
-}
-
-static void json_put_control(text_sink *put, void *to, unsigned char c) {
+static void json_put_control(struct text_buffer *out, unsigned char c) {
         static const char shorts[][3] = {
                 ['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"};
         char code[8];
         if (c < sizeof shorts / sizeof shorts[0] && shorts[c][0]) {
-                put(to, shorts[c], 2);
+                text_buffer_add(out, shorts[c], 2);
                 return;
         }
         snprintf(code, sizeof code, "\\u%04x", c);
-        put(to, code, 6);
+        text_buffer_add(out, code, 6);
 }
 
 /* What is no UTF-8, as Python has it in a str: the three bytes that a pickle has for a surrogate are that surrogate,
  * any other byte is escaped to one. Return: bytes taken. */
-static size_t json_put_surrogate(text_sink *put, void *to, const unsigned char *s, size_t left) {
+static size_t json_put_surrogate(struct text_buffer *out, const unsigned char *s, size_t left) {
         char code[8];
         bool whole = left >= 3 && s[0] == 0xed && (s[1] & 0xe0) == 0xa0 && is_continuation(s[2]);
         unsigned surrogate = whole ? 0xd000u | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu) : 0xdc00u + s[0];
         snprintf(code, sizeof code, "\\u%04x", surrogate);
-        put(to, code, 6);
+        text_buffer_add(out, code, 6);
         return whole ? 3 : 1;
+}
+
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Whether any of eight bytes is below @limit, 128 at most; what is above does not matter. Bit Twiddling Hacks
+ * (Anderson), "Determine if a word has a byte less than n" */
+static bool has_below(uint64_t word, unsigned char limit) {
+        return ((word - EACH_BYTE(limit)) & ~word & EACH_BYTE(0x80)) != 0;
+}
+
+static bool has_byte(uint64_t word, unsigned char byte) {
+        return has_below(word ^ EACH_BYTE(byte), 1);
+}
+
+/* Bytes at @s, a multiple of eight, that are ASCII, no control characters, and neither @one nor @other. Names are
+ * little else. */
+static size_t ascii_length(const unsigned char *s, size_t left, unsigned char one, unsigned char other) {
+        size_t at = 0;
+        for (uint64_t word; left - at >= sizeof word; at += sizeof word) {
+                memcpy(&word, s + at, sizeof word);
+                bool ascii = (word & EACH_BYTE(0x80)) == 0;
+                if (!ascii || has_below(word, 0x20) || has_byte(word, one) || has_byte(word, other))
+                        break;
+        }
+        return at;
 }
 
 /* Length of what begins @s and stands in JSON as it is */
 static size_t json_plain_length(const unsigned char *s, size_t left) {
-        size_t at = 0;
+        size_t at = ascii_length(s, left, '"', '\\');
         while (at < left && s[at] >= 0x20 && s[at] != '"' && s[at] != '\\') {
                 size_t n = s[at] < 0x80 ? 1 : utf8_length(s + at, left - at);
                 if (n == 0)
@@ -94,38 +108,37 @@ static size_t json_plain_length(const unsigned char *s, size_t left) {
         return at;
 }
 
-/* json-c's own serialiser passes bytes through, which is not JSON when they are not UTF-8. */
-static void json_put_text(text_sink *put, void *to, const unsigned char *s, size_t left) {
-        put(to, "\"", 1);
-        while (left > 0) {
-                size_t n = json_plain_length(s, left);
+void text_json_append(struct text_buffer *out, const void *bytes, size_t length) {
+        const unsigned char *s = bytes;
+        text_buffer_add(out, "\"", 1);
+        while (length > 0) {
+                size_t n = json_plain_length(s, length);
                 if (n > 0) {
-                        put(to, s, n);
+                        text_buffer_add(out, s, n);
                 } else if (s[0] == '"' || s[0] == '\\') {
                         char pair[2] = {'\\', (char)s[0]};
-                        put(to, pair, 2);
+                        text_buffer_add(out, pair, 2);
                         n = 1;
                 } else if (s[0] < 0x20) {
-                        json_put_control(put, to, s[0]);
+                        json_put_control(out, s[0]);
                         n = 1;
                 } else {
-                        n = json_put_surrogate(put, to, s, left);
+                        n = json_put_surrogate(out, s, length);
                 }
                 s += n;
-                left -= n;
+                length -= n;
         }
-        put(to, "\"", 1);
+        text_buffer_add(out, "\"", 1);
 }
 
+/* json-c's own serialiser passes bytes through, which is not JSON when they are not UTF-8. */
 static int json_serialize_text(struct json_object *object, struct printbuf *pb, int level, int flags) {
         (void)level, (void)flags;
-        json_put_text(put_printbuf, pb, (const unsigned char *)json_object_get_string(object),
-                      (size_t)json_object_get_string_len(object));
+        struct text_buffer text = {0};
+        text_json_append(&text, json_object_get_string(object), (size_t)json_object_get_string_len(object));
+        printbuf_memappend(pb, text.bytes, (int)text.n);
+        text_buffer_deinit(&text);
         return 0;
-}
-
-void text_json_write(FILE *out, const void *bytes, size_t length) {
-        json_put_text(put_stream, out, bytes, length);
 }
 
 struct json_object *text_json(const void *bytes, size_t length) {
@@ -135,26 +148,40 @@ struct json_object *text_json(const void *bytes, size_t length) {
         return object;
 }
 
-char *text_display(const void *bytes, size_t length) {
-        const unsigned char *s = bytes;
-        char *text = memory_grow(NULL, length * 4 + 1, 1);
-        char *out = text;
-        for (size_t i = 0; i < length;) {
-                size_t n = utf8_length(s + i, length - i);
-                bool c1 = n == 2 && s[i] == 0xc2 && s[i + 1] < 0xa0;
-                if (n == 0 || s[i] < 0x20 || s[i] == 0x7f || c1) {
-                        size_t bad = n ? n : 1;
-                        for (size_t k = 0; k < bad; k++)
-                                out += sprintf(out, "\\x%02x", s[i + k]);
-                        i += bad;
-                        continue;
-                }
-                memcpy(out, s + i, n);
-                out += n;
-                i += n;
+/* Length of what begins @s and stands on a terminal as it is */
+static size_t display_plain_length(const unsigned char *s, size_t left) {
+        size_t at = ascii_length(s, left, 0x7f, 0x7f);
+        while (at < left && s[at] >= 0x20 && s[at] != 0x7f) {
+                size_t n = utf8_length(s + at, left - at);
+                bool c1 = n == 2 && s[at] == 0xc2 && s[at + 1] < 0xa0;
+                if (n == 0 || c1)
+                        break;
+                at += n;
         }
-        *out = '\0';
-        return text;
+        return at;
+}
+
+void text_display_append(struct text_buffer *out, const void *bytes, size_t length) {
+        const unsigned char *s = bytes;
+        while (length > 0) {
+                size_t n = display_plain_length(s, length);
+                if (n > 0) {
+                        text_buffer_add(out, s, n);
+                } else {
+                        char code[8];
+                        n = 1; /* the second byte of a C1 character is no beginning of another, and is escaped next */
+                        text_buffer_add(out, code, (size_t)snprintf(code, sizeof code, "\\x%02x", s[0]));
+                }
+                s += n;
+                length -= n;
+        }
+}
+
+char *text_display(const void *bytes, size_t length) {
+        struct text_buffer text = {0};
+        text_display_append(&text, bytes, length);
+        text_buffer_add(&text, "", 1);
+        return text.bytes;
 }
 
 size_t text_width(const char *text) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "client/text_buffer.h"
+
 #include <stddef.h>
-#include <stdio.h>
 
 /*
  * Bytes from traced processes as text. They are usually UTF-8; what is not, is
@@ -15,13 +16,16 @@ struct json_object;
  * Return: a new reference. */
 struct json_object *text_json(const void *bytes, size_t length);
 
-/** text_json_write() - the same, serialised at once: with its quotes, onto a stream that no other thread uses */
-void text_json_write(FILE *out, const void *bytes, size_t length);
+/** text_json_append() - the same, serialised at once, with its quotes */
+void text_json_append(struct text_buffer *out, const void *bytes, size_t length);
 
 /** text_display() - for eyes: control characters and what is not UTF-8 become \xNN, so that no
  * name drives the terminal
  * Return: NUL-terminated, the caller frees. */
 char *text_display(const void *bytes, size_t length);
+
+/** text_display_append() - the same behind what is there */
+void text_display_append(struct text_buffer *out, const void *bytes, size_t length);
 
 /** text_width() - columns, taken as one for each code point of UTF-8 text */
 size_t text_width(const char *text);

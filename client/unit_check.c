@@ -10,6 +10,7 @@
 #include "client/systemctl.h"
 #include "daemon/base/cleanup.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ERROR_NUMBER_KILL "2147483646" /* how systemctl shows that a forbidden call ends the process */
 
@@ -266,6 +268,10 @@ static void check_program(const struct unit *u) {
         begin += strlen("path=");
         const char *end = strstr(begin, " ;");
         AUTO_FREE char *path = memory_copy(begin, end ? (size_t)(end - begin) : strlen(begin));
+        if (access(path, F_OK) < 0) {
+                problem(u, "its ExecStart=, %s: %s", path, strerror(errno));
+                return;
+        }
         AUTO_FREE char *culprit = NULL;
         enum elf_verdict verdict = program_check(path, NULL, &culprit);
         if (verdict != ELF_OK)

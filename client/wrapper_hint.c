@@ -11,17 +11,7 @@
 #include <fnmatch.h>
 #include <string.h>
 
-/* Libraries whose every function only allocates for others. */
-static const struct {
-        const char *pattern, *name;
-} files[] = {
-        {"*/include/c++/*", "A header of the C++ library"},
-        {"*/libstdc++.so*", "The C++ library"},
-        {"/rustc/*", "The Rust library"},
-};
-#define N_FILES (sizeof files / sizeof files[0])
-
-/* Of functions: zmalloc, g_malloc0, CRYPTO_zalloc, QArrayData::allocate, ngx_memalign; strdup and its like */
+/* Of functions that the daemon does not know (daemon/query/wrapper.h): pool_alloc, Arena::allocate, strdup_or_die */
 static const char *const functions[] = {"*alloc*", "*Alloc*", "*memalign*", "*str*dup*"};
 #define N_FUNCTIONS (sizeof functions / sizeof functions[0])
 
@@ -56,19 +46,6 @@ static void look_at_function(struct wrapper_hint *h, const Tracemallocd__Control
         }
 }
 
-/* Return: whether it is one of those. */
-static bool look_at_file(struct wrapper_hint *h, const Tracemallocd__Control__Frame *frame) {
-        AUTO_FREE char *file = text_display(frame->filename.data, frame->filename.len);
-        for (size_t i = 0; i < N_FILES; i++) {
-                if (fnmatch(files[i].pattern, file, 0) != 0)
-                        continue;
-                note(h, memory_format("--skip '%s'", files[i].pattern),
-                     memory_copy(files[i].name, strlen(files[i].name)));
-                return true;
-        }
-        return false;
-}
-
 /* What the rows are ordered by. */
 static uint64_t weight(const Tracemallocd__Control__StatisticRow *row, bool diff) {
         if (!diff)
@@ -87,7 +64,7 @@ void wrapper_hint_add(struct wrapper_hint *h, const Tracemallocd__Control__Stati
         if (weight(row, diff) < h->heaviest / 10) /* nobody looks at that row */
                 return;
         const Tracemallocd__Control__Frame *frame = row->traceback[row->n_traceback - 1];
-        if (!look_at_file(h, frame) && frame->has_function)
+        if (frame->has_function)
                 look_at_function(h, frame);
 }
 
@@ -116,7 +93,7 @@ static char *new_options(const struct wrapper_hint *h, const struct options *o) 
 
 void wrapper_hint_print(const struct wrapper_hint *h, const struct render *r) {
         const struct options *o = r->options;
-        if (h->n_options == 0 || o->cumulative || o->group_by == GROUP_BY_TRACEBACK)
+        if (h->n_options == 0 || o->no_skip || o->cumulative || o->group_by == GROUP_BY_TRACEBACK)
                 return;
         bool asked = o->skip.n + o->skip_functions.n > 0;
         AUTO_FREE char *options = new_options(h, o);

@@ -282,9 +282,10 @@ static bool may_read_live(const struct request *r, const struct reference_item *
                 process_notice_end(p);
                 p = p->state == PROCESS_ALIVE ? p : NULL;
         }
-        char message[96];
+        char message[128];
         if (!p) {
-                snprintf(message, sizeof message, "process %" PRId64 " is not traced; 'tmctl ps' shows those that are",
+                snprintf(message, sizeof message,
+                         "process %" PRId64 " is not traced; 'tmctl ps' shows those that are, 'tmctl run' starts one",
                          item->number);
                 request_unknown_pid(r, (uint32_t)item->number, message);
         } else if (!credentials_may(r->who, p->uid)) {

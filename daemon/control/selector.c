@@ -96,6 +96,14 @@ static int check_pids(struct daemon *d, const struct credentials *who,
         return 0;
 }
 
+/* And how what was asked for comes to be traced. */
+static const char *nothing_fits(const Tracemallocd__Control__ProcessSelector *selector) {
+        if (selector->n_units > 0 && selector->n_names == 0)
+                return "no process of that unit is traced; 'tmctl unit trace UNIT --restart' does that, 'tmctl ps' "
+                       "shows what is";
+        return "no traced process fits; 'tmctl ps' shows those that there are, 'tmctl run' starts one";
+}
+
 int selection_make(struct daemon *d, const struct credentials *who,
                    const Tracemallocd__Control__ProcessSelector *selector, bool everything, struct selection *s) {
         static const Tracemallocd__Control__ProcessSelector none = TRACEMALLOCD__CONTROL__PROCESS_SELECTOR__INIT;
@@ -119,8 +127,7 @@ int selection_make(struct daemon *d, const struct credentials *who,
                         s->processes[s->n_processes++] = p;
         }
         if (s->n_processes == 0 && !all)
-                return fail(s, SELECTOR_E_NOT_FOUND, "no traced process fits; 'tmctl ps' shows those that there are",
-                            0);
+                return fail(s, SELECTOR_E_NOT_FOUND, nothing_fits(selector), 0);
         return 0;
 }
 

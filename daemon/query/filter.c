@@ -127,37 +127,46 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
         return r;
 }
 
-/* targets[]: what is left of each traceback. */
-static void skip_nodes(struct model *m, struct matcher *files, struct matcher *functions, uint32_t *targets) {
+int filter_drop_recent(struct model *m, const uint8_t *marks, bool *anyp) {
         const struct traceback_table *t = &m->table;
+        uint32_t *targets = calloc(t->n_nodes, sizeof(*targets)); /* what is left of each traceback */
 
+        if (!targets)
+                return -ENOMEM;
         for (uint32_t i = 1; i < t->n_nodes; i++) {
-                const struct traceback_frame *frame = &t->frames[t->nodes[i].frame];
                 uint32_t parent = t->nodes[i].parent;
+                bool has_caller = parent != TRACEBACK_ROOT && marks[t->nodes[parent].frame] != FILTER_NO_ANSWER;
 
-                targets[i] = i;
-                if (parent != TRACEBACK_ROOT &&
-                    (matches(files, frame->filename) || matches(functions, frame->function)))
-                        targets[i] = targets[parent];
+                targets[i] = has_caller && marks[t->nodes[i].frame] == FILTER_GOES ? targets[parent] : i;
         }
-        for (size_t i = 0; i < m->n_traces; i++)
+        *anyp = false;
+        for (size_t i = 0; i < m->n_traces; i++) {
+                *anyp |= targets[m->traces[i].node] != m->traces[i].node;
                 m->traces[i].node = targets[m->traces[i].node];
+        }
+        free(targets);
+        return 0;
 }
 
 int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
                 size_t n_functions) {
-        uint32_t *targets = calloc(m->table.n_nodes, sizeof(*targets));
+        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
         struct matcher file_matcher = {0}, function_matcher = {0};
-        int r = targets ? 0 : -ENOMEM;
+        int r = marks ? 0 : -ENOMEM;
+        bool any;
 
         if (r == 0)
                 r = matcher_init(&file_matcher, m, files, n_files);
         if (r == 0)
                 r = matcher_init(&function_matcher, m, functions, n_functions);
+        for (uint32_t i = 0; r == 0 && i < m->table.n_frames; i++)
+                if (matches(&file_matcher, m->table.frames[i].filename) ||
+                    matches(&function_matcher, m->table.frames[i].function))
+                        marks[i] = FILTER_GOES;
         if (r == 0)
-                skip_nodes(m, &file_matcher, &function_matcher, targets);
+                r = filter_drop_recent(m, marks, &any);
         matcher_deinit(&file_matcher);
         matcher_deinit(&function_matcher);
-        free(targets);
+        free(marks);
         return r;
 }

@@ -31,3 +31,15 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
  * Return: 0; -ENOMEM (model unchanged). */
 int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
                 size_t n_functions);
+
+enum filter_mark {
+        FILTER_STAYS = 0,
+        FILTER_GOES,
+        FILTER_NO_ANSWER, /* stays; but what it called says more, so the oldest of that stays too */
+};
+
+/** filter_drop_recent() - drop most recent frames from every traceback, as long as they are marked so
+ * @marks: [n_frames of the model's table] enum filter_mark. Where all frames are to go the oldest is kept.
+ * @anyp: set on 0: whether a trace lost any
+ * O(nodes + traces). Return: 0; -ENOMEM (model unchanged). */
+int filter_drop_recent(struct model *m, const uint8_t *marks, bool *anyp);

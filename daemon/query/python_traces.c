@@ -3,10 +3,9 @@
 /* Makes of frames what Python has of them; see python_traces.h. Runs in the thread of its query, for an export. */
 
 #include "daemon/query/python_traces.h"
+#include "daemon/query/frame_name.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,39 +21,22 @@ struct reduction {
         bool *seen;                 /* [n_nodes] was looked at for what is left out */
 };
 
-/* "PATH (function)" or "PATH+0x10". Return: malloc'd, not terminated; NULL: no memory. */
-static char *native_name(const struct text_table *texts, const struct traceback_frame *frame, size_t *lengthp) {
-        const struct text *path = &texts->texts[frame->filename];
-        const struct text *function = frame->function != TEXT_NONE ? &texts->texts[frame->function] : NULL;
-        char offset[24], *name, *end;
-        int n = snprintf(offset, sizeof(offset), "+%#" PRIx64, frame->offset);
-
-        *lengthp = path->key_length + (function ? function->key_length + strlen(" ()") : (size_t)n);
-        name = malloc(*lengthp + 1);
-        if (!name)
-                return NULL;
-        end = mempcpy(name, path->key, path->key_length);
-        if (!function) {
-                memcpy(end, offset, (size_t)n);
-                return name;
-        }
-        end = mempcpy(end, " (", 2);
-        end = mempcpy(end, function->key, function->key_length);
-        *end = ')';
-        return name;
-}
-
 static int name_native(struct reduction *r, uint32_t frame, uint32_t *framep) {
         struct traceback_table *t = &r->m->table;
         struct traceback_frame named = {.function = TEXT_NONE, .module = MODULE_NONE};
+        struct frame_name name;
         size_t length;
-        char *name = native_name(&t->texts, &t->frames[frame], &length);
+        char *bytes;
         int result;
 
-        if (!name)
+        frame_name_init(&name, &t->texts, &t->frames[frame]);
+        length = frame_name_length(&name);
+        bytes = malloc(length + 1);
+        if (!bytes)
                 return -ENOMEM;
-        r->p->names[r->p->n_names++] = name;
-        result = text_table_intern(&t->texts, name, length, &named.filename);
+        frame_name_copy(&name, bytes);
+        r->p->names[r->p->n_names++] = bytes;
+        result = text_table_intern(&t->texts, bytes, length, &named.filename);
         return result < 0 ? result : traceback_table_frame(t, &named, framep);
 }
 

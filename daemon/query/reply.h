@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPLY_CHUNK_BYTES (UINT32_C(256) << 10) /* rows are sent when they have reached this */
+#define REPLY_CHUNK_BYTES (UINT32_C(32) << 10) /* rows are sent when they have reached this */
 
 struct reply_sink {
         /* @reply: valid during the call; pack it there. Return: 0; anything else ends the query. */

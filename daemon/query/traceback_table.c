@@ -3,6 +3,7 @@
 /* Interned frames and the trie of tracebacks. Used by the model, in the thread of its query. */
 
 #include "daemon/query/traceback_table.h"
+#include "daemon/query/frame_name.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -150,14 +151,27 @@ static int compare_modules(const struct traceback_table *t, uint32_t a, uint32_t
         return r != 0 ? r : text_table_compare(&t->texts, x->path, y->path);
 }
 
+static int compare_names(const struct traceback_table *t, const struct traceback_frame *a,
+                         const struct traceback_frame *b) {
+        struct frame_name x, y;
+
+        if (!a->native && !b->native)
+                return text_table_compare(&t->texts, a->filename, b->filename);
+        frame_name_init(&x, &t->texts, a);
+        frame_name_init(&y, &t->texts, b);
+        return frame_name_compare(&x, &y);
+}
+
 int traceback_table_compare_frames(const struct traceback_table *t, const struct traceback_frame *a,
                                    const struct traceback_frame *b) {
         struct traceback_frame x = frame_identity(a), y = frame_identity(b);
         int r;
 
-        r = text_table_compare(&t->texts, x.filename, y.filename);
+        r = compare_names(t, &x, &y);
         if (r == 0)
                 r = compare_numbers(x.lineno, y.lineno);
+        if (r == 0) /* names may be equal by chance */
+                r = text_table_compare(&t->texts, x.filename, y.filename);
         if (r == 0)
                 r = text_table_compare(&t->texts, x.function, y.function);
         if (r == 0)

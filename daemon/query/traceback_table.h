@@ -82,8 +82,8 @@ int traceback_table_merge(struct traceback_table *t, uint32_t a, uint32_t b, uin
 /** traceback_frame_merge() - the same for frames: @frame keeps what it shares with @other */
 void traceback_frame_merge(struct traceback_frame *frame, const struct traceback_frame *other);
 
-/** traceback_table_compare_frames() - Python's order of frames: filename, lineno; without a line then
- * function (unknown ones first), offset, build id
+/** traceback_table_compare_frames() - Python's order of frames: filename, lineno; without a line the filename is
+ * that of an export (frame_name.h), and build ids come last
  * Return: <0, >0; 0 for one identity. */
 int traceback_table_compare_frames(const struct traceback_table *t, const struct traceback_frame *a,
                                    const struct traceback_frame *b);

@@ -4,6 +4,7 @@
 
 #include "daemon/query/view.h"
 #include "daemon/query/domain.h"
+#include "daemon/query/wrapper.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,6 +94,7 @@ static int parse(const Tracemallocd__Control__View *message, const struct model_
         v->limit = message->limit;
         v->options.cumulative = message->cumulative;
         v->options.allocated = message->allocated;
+        v->skip_wrappers = message->skip_wrappers;
         r = parse_group_by(message->group_by, &v->options.group_by, messagep);
         if (r != 0)
                 return r;
@@ -145,12 +147,15 @@ struct view *view_free(struct view *v) {
         return NULL;
 }
 
-int view_apply(const struct view *v, struct model *m) {
+int view_apply(const struct view *v, struct model *m, bool *wrappersp) {
         int r = 0;
 
+        *wrappersp = false;
         if (v->n_skip > 0 || v->n_skip_functions > 0)
                 r = filter_skip(m, v->skip, v->n_skip, v->skip_functions, v->n_skip_functions);
         if (r == 0 && v->n_filters > 0)
                 r = filter_traces(m, v->filters, v->n_filters);
+        if (r == 0 && v->skip_wrappers)
+                r = wrapper_skip(m, wrappersp);
         return r;
 }

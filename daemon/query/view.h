@@ -7,6 +7,7 @@
 #include "daemon/query/statistics.h"
 #include "proto/control.pb-c.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct view {
         struct filter *filters;
         struct pattern **skip, **skip_functions;
         size_t n_filters, n_skip, n_skip_functions;
+        bool skip_wrappers;
         struct statistics_options options; /* diff is false */
         uint64_t limit;                    /* 0: all */
 };
@@ -38,6 +40,8 @@ int view_new(const Tracemallocd__Control__View *message, const struct model_sour
 /** view_free() - NULL is fine. Return: NULL. */
 struct view *view_free(struct view *v);
 
-/** view_apply() - skip, then filter (so a filter on the most recent frame sees what skipping left)
+/** view_apply() - skip, then filter (so a filter on the most recent frame sees what skipping left), then skip
+ * wrappers (which nobody asked for by name: filters find them)
+ * @wrappersp: set on 0: whether there were such
  * Return: 0; -ENOMEM (only model_deinit() is allowed then). */
-int view_apply(const struct view *v, struct model *m);
+int view_apply(const struct view *v, struct model *m, bool *wrappersp);

@@ -175,16 +175,13 @@ def ask_all_forms(daemon, pairs, key, cumulative, filters):
 
 
 def same_names(live, file, key):
-    """Native frames without a line have their function or offset in the name in a file, where a live table holds it apart: among
-    rows that are equal in all numbers, these may stand elsewhere."""
+    """Native frames without a line have their function or offset in the name in a file, where a live table holds it apart; order goes by
+    that name in each form."""
     native = any(re.search(NATIVE_NAME, f[0]) for row in file for f in row[-1])
     if native and key == "filename":
         return True  # one row of a module became several
     named = [numbers(row) + (tuple((exported_name(f), f["lineno"]) for f in row["traceback"]),) for row in live]
-    file = [row[:-1] + (tuple((re.sub(OFFSET, "", name), lineno) for name, lineno in row[-1]),) for row in file]
-    if not native:
-        return named == file
-    return [row[:-1] for row in named] == [row[:-1] for row in file] and sorted(named) == sorted(file)
+    return named == [row[:-1] + (tuple((re.sub(OFFSET, "", name), lineno) for name, lineno in row[-1]),) for row in file]
 
 
 def traces_of(daemon, reference, filters):

@@ -25,6 +25,8 @@ PROGRAM = r"""
 #include <string.h>
 #include <unistd.h>
 #include <sys/wait.h>
+__attribute__((noinline)) static void *xmalloc(size_t n) { void *p = malloc(n); __asm__ volatile("" ::: "memory"); return p; }
+__attribute__((noinline)) static void *pool_alloc(size_t n) { void *p = malloc(n); __asm__ volatile("" ::: "memory"); return p; }
 __attribute__((noinline)) static void *wrap(size_t n) { return malloc(n); }
 __attribute__((noinline)) static void *keep(size_t n) { void *p = wrap(n); __asm__ volatile("" ::: "memory"); return p; }
 __attribute__((noinline)) static void *deep(int n) { void *p = n ? deep(n - 1) : keep(77777); __asm__ volatile("" ::: "memory"); return p; }
@@ -38,6 +40,8 @@ int main(int argc, char **argv) {
                 case 'f': free(last); last = NULL; break;
                 case 'b': big = wrap((size_t)atol(line + 1)); free(big); break;
                 case 'd': last = deep(200); break;
+                case 'p': last = pool_alloc((size_t)atol(line + 1)); break;
+                case 'x': last = xmalloc((size_t)atol(line + 1)); break;
                 case 'C': if (fork() == 0) { free(wrap((size_t)atol(line + 1))); _exit(0); } wait(NULL); break;
                 case 'c': if (fork() == 0) { free(wrap(54321)); _exit(wrap(1) == NULL); } wait(NULL); break;
                 }
@@ -97,11 +101,11 @@ class Test:
         self.tested = set()
         self.file = os.path.join(daemon.scratch, "known.pickle")
         write_file(self.file)
-        source = os.path.join(daemon.scratch, "program.c")
+        self.source = os.path.join(daemon.scratch, "program.c")
         self.program = os.path.join(daemon.scratch, "program")
-        with open(source, "w", encoding="utf-8") as f:
+        with open(self.source, "w", encoding="utf-8") as f:
             f.write(PROGRAM)
-        subprocess.run(["gcc", "-g", "-O1", "-o", self.program, source], check=True)
+        subprocess.run(["gcc", "-g", "-O1", "-o", self.program, self.source], check=True)
 
     def check(self, option, text, got, wanted):
         self.tested.add(option)
@@ -267,6 +271,10 @@ class Test:
             (2, "cumulative mode cannot by used with key type 'traceback'", "stats", self.file, "--cumulative", "--group-by",
              "traceback"),
             (2, "of which process.*tmctl ps", "snapshot"),
+            (2, "process is chosen by '--pid 1234'", "snapshot", "1234"),
+            (2, "process is chosen by '--name redis'", "ps", "redis"),
+            (2, "takes one SNAPSHOT; 'tmctl compare 1 2' shows", "stats", "1", "2"),
+            (3, "no traced process fits.*tmctl ps.*tmctl run", "snapshot", "--name", "absent"),
             (2, "--kind is request, exit, peak or import", "list", "--kind", "foo"),
             (3, "no such snapshot: 99999.*tmctl list", "stats", "99999"),
             (3, "no such snapshot: s99999.*tmctl list", "compare", self.file, "s99999"),
@@ -315,6 +323,8 @@ class Test:
         self.check("--since", "an hour ago", number in [s["id"] for s in d.json("list", "--since", "1h")], True)
         self.check("--since", "in an hour", d.json("list", "--since", before), [])
         self.check("--name", "of list", number in [s["id"] for s in d.json("list", "--name", "program")], True)
+        self.claims.check("list: says so where none fits", "No snapshot fits; 'tmctl list' shows all."
+                          in self.text("list", "--label", "absent"))
         self.check("--pid", "of list", {s["pid"] for s in d.json("list", "--pid", one.pid)}, {one.pid})
 
     def peaks(self, one):
@@ -328,6 +338,22 @@ class Test:
         self.check("--allocated", "counts what is freed", (live < 1000000, allocated > 3000000), (True, True))
         top = d.json("stats", f"@{one.pid}", "--group-by", "function", "--skip-function", "wrap", "--limit", "1")
         self.check("--skip-function", "the wrapper's caller", top["statistics"][0]["traceback"][0]["function"], "keep")
+        one.tell("x 8888888")
+        one.tell("p 6666666")
+        first = re.compile(r"^.*program\.c:(\d+): size=8681 KiB", re.M)
+        with open(self.source, encoding="utf-8") as f:
+            lines = {text: str(number) for number, line in enumerate(f, 1) for text in ("*xmalloc(", "case 'x'") if text in line}
+        top = self.text("stats", f"@{one.pid}")
+        self.check("--no-skip", "without it, the caller of a well-known wrapper", first.findall(top), [lines["case 'x'"]])
+        self.check("--no-skip", "which is said", "--no-skip shows them" in top, True)
+        hint = "pool_alloc allocates for others. Its callers: --skip-function '*alloc*'"
+        self.check("--skip-function", "is proposed where another function's name says that it allocates", hint in top, True)
+        self.check("--skip-function", "but not again", "for others" in self.text(
+            "stats", f"@{one.pid}", "--skip-function", "*alloc*"), False)
+        self.check("--no-skip", "shows the wrapper", first.findall(self.text("stats", f"@{one.pid}", "--no-skip")),
+                   [lines["*xmalloc("]])
+        self.check("--no-skip", "JSON has all frames",
+                   d.json("stats", f"@{one.pid}", "--limit", "1")["statistics"][0]["traceback"][0]["function"], "xmalloc")
 
     def controls(self, one):
         d = self.daemon

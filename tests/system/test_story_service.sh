@@ -43,12 +43,14 @@ story() {
         claim_match "tmctl snapshot --unit prints an id" '^[0-9]+$' "$first"
         fill_redis second
         second=$(tmctl snapshot --unit redis-server.service)
-        rows=$(tmctl compare "$first" "$second" --group-by function)
+        rows=$(tmctl compare "$first" "$second")
         echo "$rows"
+        claim_match "in front of redis's wrappers, what makes the keys and values is the first row" \
+                ' \((dict|createEmbedded|createStringObject|dbAdd|tryObjectEncoding|setKey)' "$(sed -n 4p <<<"$rows")"
         claim_match "the first row of compare is a function of redis that grew" \
                 '^/usr/bin/redis-.* \(.*\): size=.* \(\+[0-9.]+ [KM]iB\)' "$(sed -n 4p <<<"$rows")"
-        rows=$(tmctl compare "$first" "$second" --group-by function --skip-function 'z*alloc*' --skip-function '*sds*' --json)
-        claim_equal "behind redis's wrappers, what makes the keys and values is the first row" True \
+        rows=$(tmctl compare "$first" "$second" --skip-function 'z*alloc*' --skip-function '*sds*' --json)
+        claim_equal "so it is with the wrappers skipped by name, what makes the keys and values is the first row" True \
                 "$(json 'any(f in d["statistics"][0]["traceback"][0]["function"] for f in ("dict", "createEmbedded", "createStringObject", "dbAdd", "tryObjectEncoding", "setKey"))' <<<"$rows")"
         claim_equal "it is exact" True "$(json 'd["exact"]' <<<"$rows")"
         claim_equal "ps knows the unit and the user" "redis-server.service $(id -u redis)" \
@@ -233,6 +235,15 @@ statics() {
         sed -i 's,/usr/bin/sleep,/bin/busybox sleep,' /run/systemd/system/t.service
         systemctl daemon-reload
         claim_match "a static program is refused" 'busybox is statically linked' "$(tmctl unit trace t 2>&1)"
+        printf '%s\n' '[Service]' 'ExecStart=/bin/bash -c "true; exec /bin/busybox sleep 1000"' >/run/systemd/system/shell.service
+        printf '%s\n' '[Service]' 'ExecStart=/usr/sbin/not-installed' >/run/systemd/system/absent.service
+        systemctl daemon-reload
+        claim_match "one that a shell starts in its place is named" 'bash .pid [0-9]+. was traced, and started in its place /.*/busybox, which is static' \
+                "$(tmctl unit trace shell --restart 2>&1)"
+        systemctl stop shell
+        claim_match "a program that is not there is named" 'ExecStart=, /usr/sbin/not-installed: No such file' "$(tmctl unit trace absent 2>&1)"
+        claim_match "of a service that is not traced, the command that traces it is named" "'tmctl unit trace UNIT --restart' does that" \
+                "$(tmctl snapshot --unit t 2>&1)"
         local private_users=PrivateUsers=yes
         unshare --user true 2>/dev/null || private_users=PrivateUsers=no # a chroot, see start_redis
         accepted 'DynamicUser=yes' "$private_users" 'ProtectHome=yes' 'MemoryDenyWriteExecute=yes' 'ProtectSystem=strict'

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "agent/config.h"
+#include "agent/eh_frame.h"
 #include "agent/epoch.h"
 #include "agent/object.h"
 #include "agent/process_name.h"
@@ -314,6 +315,30 @@ START_TEST(objects_are_found_by_address)
 }
 END_TEST
 
+/* glibc tells of each segment alone; tests/unit/agent/meson.build sees to the gaps. _i: as above */
+START_TEST(an_executable_with_gaps_between_its_segments_is_one_object)
+{
+        static const char constant[] = "in a segment of its own";
+        static volatile char variable = 1;
+        const uintptr_t addresses[] = {(uintptr_t)main_address(), (uintptr_t)constant, (uintptr_t)&variable};
+        const uint8_t *start, *end;
+
+        if (_i == 0)
+                object_setup();
+        for (unsigned i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+                struct eh_frame eh_frame;
+                struct object object;
+
+                ck_assert(object_find(addresses[i], &object));
+                ck_assert_uint_gt(object.build_id_length, 0);
+                ck_assert(eh_frame_of(&object, &eh_frame));
+                ck_assert(eh_frame_segment(&object, addresses[i], &start, &end));
+                for (unsigned j = 0; j < sizeof(addresses) / sizeof(*addresses); j++)
+                        ck_assert(addresses[j] >= object.start && addresses[j] < object.end);
+        }
+}
+END_TEST
+
 static uint64_t next_record(struct epoch *epoch, uint64_t *position) {
         uint64_t header = epoch->ring.data[*position / 8];
 
@@ -481,6 +506,7 @@ int main(void) {
         tcase_add_test(tcase, address_space_limits_make_an_epoch_smaller);
 #endif
         tcase_add_loop_test(tcase, objects_are_found_by_address, 0, 2);
+        tcase_add_loop_test(tcase, an_executable_with_gaps_between_its_segments_is_one_object, 0, 2);
         tcase_add_test(tcase, a_module_is_told_of_before_its_generation_is_known);
         tcase_add_test(tcase, an_unloaded_module_is_told_of_and_forgotten);
         tcase_add_test(tcase, files_are_opened_once);

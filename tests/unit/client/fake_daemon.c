@@ -122,6 +122,8 @@ static void log_view(const Tracemallocd__Control__View *v) {
                 fprintf(requests, " skip=%.*s", (int)v->skip[i].len, v->skip[i].data);
         for (size_t i = 0; i < v->n_skip_functions; i++)
                 fprintf(requests, " skip_function=%.*s", (int)v->skip_functions[i].len, v->skip_functions[i].data);
+        if (v->skip_wrappers)
+                fprintf(requests, " skip_wrappers");
 }
 
 static void log_bytes(const char *what, const ProtobufCBinaryData *bytes) {
@@ -298,7 +300,7 @@ static void reply_rows(int fd) {
 static void reply_statistics(int fd, bool diff, bool sum) {
         Tracemallocd__Control__StatisticsHeader header = TRACEMALLOCD__CONTROL__STATISTICS_HEADER__INIT;
         Tracemallocd__Control__SnapshotInfo old, new;
-        ProtobufCBinaryData without[] = {BYTES("/usr/lib/libfoo.so.1")};
+        ProtobufCBinaryData without[] = {BYTES("/usr/lib/libfoo.so.1"), BYTES("/srv/app/server")};
         fill_info(&old, 17);
         fill_info(&new, diff ? 18 : 17);
         if (sum)
@@ -311,8 +313,9 @@ static void reply_statistics(int fd, bool diff, bool sum) {
         header.exact = !diff;
         new.lost = diff ? 512 : 0;
         header.n_rows = 345;
-        header.n_without_lines = 1;
-        header.without_lines = without;
+        header.wrappers_skipped = diff;
+        header.n_without_lines = diff ? 2 : 1;
+        header.without_lines = without + (sum ? 1 : 0);
         reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS, &header);
         reply_rows(fd);
         reply_done(fd);

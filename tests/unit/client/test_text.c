@@ -13,13 +13,11 @@ static void expect_json(const char *bytes, size_t length, const char *json) {
         ck_assert_str_eq(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), json);
         json_object_put(object);
 
-        char *written;
-        size_t written_length;
-        FILE *out = open_memstream(&written, &written_length);
-        text_json_write(out, bytes, length);
-        ck_assert_int_eq(fclose(out), 0);
-        ck_assert_str_eq(written, json);
-        free(written);
+        struct text_buffer written = {0};
+        text_json_append(&written, bytes, length);
+        text_buffer_add(&written, "", 1);
+        ck_assert_str_eq(written.bytes, json);
+        text_buffer_deinit(&written);
 }
 #define EXPECT_JSON(bytes, json) expect_json(bytes, sizeof(bytes) - 1, json)
 
@@ -61,6 +59,36 @@ static void expect_display(const char *bytes, const char *text) {
         ck_assert_str_eq(display, text);
         free(display);
 }
+
+/* Eight bytes at a time are looked at where they are plain: what is not may stand at any place among them. */
+START_TEST(a_byte_is_found_wherever_it_stands)
+{
+        static const struct {
+                char byte;
+                const char *json, *display;
+        } special[] = {{'"', "\\\"", "\""},
+                       {'\\', "\\\\", "\\"},
+                       {'\x1f', "\\u001f", "\\x1f"},
+                       {'\x7f', "\x7f", "\\x7f"},
+                       {'\xe9', "\\udce9", "\\xe9"},
+                       {'\0', "\\u0000", "\\x00"},
+                       {' ', " ", " "},
+                       {'~', "~", "~"}};
+        for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {
+                for (size_t at = 0; at < 20; at++) {
+                        char bytes[] = "abcdefghijklmnopqrst", json[64], display[64];
+                        bytes[at] = special[i].byte;
+                        snprintf(json, sizeof json, "\"%.*s%s%s\"", (int)at, bytes, special[i].json, bytes + at + 1);
+                        snprintf(display, sizeof display, "%.*s%s%s", (int)at, bytes, special[i].display,
+                                 bytes + at + 1);
+                        expect_json(bytes, 20, json);
+                        char *text = text_display(bytes, 20);
+                        ck_assert_str_eq(text, display);
+                        free(text);
+                }
+        }
+}
+END_TEST
 
 START_TEST(display_never_drives_a_terminal)
 {
@@ -145,6 +173,7 @@ int main(void) {
         tcase_add_test(tc, utf8_passes_through);
         tcase_add_test(tc, other_bytes_become_low_surrogates);
         tcase_add_test(tc, json_escapes_what_json_must);
+        tcase_add_test(tc, a_byte_is_found_wherever_it_stands);
         tcase_add_test(tc, display_never_drives_a_terminal);
         tcase_add_test(tc, shortening_keeps_both_ends);
         tcase_add_test(tc, of_a_path_the_file_name_stays);

@@ -144,7 +144,7 @@ START_TEST(list_and_show)
         has(out, "ID  KIND     TAKEN                 PID  USER  NAME              SIZE  COUNT  LABEL   ENDED BY");
         has(out, "17  request  2026-11-22 10:30:00  1234  root  redis-server  10.0 KiB      2  before");
         ck_assert_int_eq(sh("$T list --kind import"), 0);
-        has(out, "No snapshots");
+        has(out, "No snapshot fits");
         ck_assert_int_eq(sh("$T list --kind import --json"), 0);
         ck_assert_str_eq(out, "[]\n");
         ck_assert_int_eq(sh("$T show 17 --json"), 0);
@@ -187,8 +187,8 @@ START_TEST(stats_rows_are_pythons)
         has(out, "\na\\xe9.py:3: size=10.0 KiB, count=2, average=5120 B\n");
         has(out, "\n/usr/lib/libfoo.so.1 (foo): size=0 B, count=0\n");
         has(out, "\nTotal: size=10.0 KiB, count=2\n2 of 345 rows shown; --limit 0 shows all.\n");
-        has(out, "No line information: /usr/lib/libfoo.so.1.\n");
-        asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
+        has(out, "No line information: /usr/lib/libfoo.so.1.\nInstall its -dbgsym package or set debuginfod_urls");
+        asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20 skip_wrappers\n");
 }
 END_TEST
 
@@ -275,6 +275,31 @@ START_TEST(views_reach_the_daemon)
         asked("stats last~1 group_by=1 cumulative=1 allocated=1 limit=5 filter(+a.py:3 all python) filter(-*/b.c all) "
               "filter(+domain all 0) filter(-domain all mmap) skip=*/zmalloc.c skip_function=x*\n");
         has(out, "Everything allocated until snapshot 17");
+}
+END_TEST
+
+START_TEST(wrappers_are_skipped_for_people_and_it_is_said)
+{
+        ck_assert_int_eq(sh("$T compare 17 18"), 0);
+        asked("compare 17 18 group_by=0 cumulative=0 allocated=0 limit=20 skip_wrappers\n");
+        has(out, "\nAllocation wrappers and containers are left out; --no-skip shows them.\n");
+        ck_assert_int_eq(sh("$T stats 17"), 0);
+        ck_assert_ptr_null(strstr(out, "--no-skip"));
+        ck_assert_int_eq(sh("$T stats 17 --no-skip && $T stats 17 --cumulative && $T stats 17 --group-by traceback"),
+                         0);
+        asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
+        asked("stats 17 group_by=0 cumulative=1 allocated=0 limit=20\n");
+        asked("stats 17 group_by=2 cumulative=0 allocated=0 limit=20\n");
+}
+END_TEST
+
+START_TEST(the_remedy_for_absent_lines_is_for_who_built_the_module)
+{
+        ck_assert_int_eq(sh("$T stats s3"), 0);
+        has(out, "No line information: /srv/app/server.\nBuilt with -g, and not stripped, programs have it.\n");
+        ck_assert_int_eq(sh("$T compare 17 18"), 0);
+        has(out, "No line information: /usr/lib/libfoo.so.1, /srv/app/server.\nInstall -dbgsym packages or set "
+                 "debuginfod_urls in tracemallocd.conf(5);\nbuild one's own with -g.\n");
 }
 END_TEST
 
@@ -638,6 +663,8 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, stats_json_has_the_fields_of_the_contract);
         tcase_add_test(tc, traces_json_is_lines);
         tcase_add_test(tc, views_reach_the_daemon);
+        tcase_add_test(tc, wrappers_are_skipped_for_people_and_it_is_said);
+        tcase_add_test(tc, the_remedy_for_absent_lines_is_for_who_built_the_module);
         tcase_add_test(tc, exit_codes_are_those_of_the_contract);
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);

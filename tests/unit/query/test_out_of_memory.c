@@ -138,6 +138,7 @@ START_TEST(every_allocation_of_a_query_may_fail)
         view.n_skip = 1;
         view.skip_functions = &skip_function;
         view.n_skip_functions = 1;
+        view.skip_wrappers = true;
         view.limit = 5;
         for (int i = 0; i < N_QUESTIONS; i++) {
                 view.group_by = TRACEMALLOCD__CONTROL__GROUP_BY__TRACEBACK;

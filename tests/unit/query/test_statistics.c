@@ -6,6 +6,7 @@
 #include "tests/support/check_main.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ck_answer(question, expected)                                                                                  \
         do {                                                                                                           \
@@ -171,6 +172,36 @@ START_TEST(without_a_line_ties_go_by_function)
 }
 END_TEST
 
+#define NAMES                                                                                                          \
+        "symbol a.so 0x1 s,,0,f\nsymbol a.so 0x2 s,,0,f(int)\nsymbol a.so 0x3 s,,0,fg\n"                               \
+        "snapshot 1\ntrace 0 1 1 1 n,a.so,0x1\ntrace 0 1 1 1 n,a.so,0x2\ntrace 0 1 1 1 n,a.so,0x3\n"                   \
+        "trace 0 1 1 1 n,a.so,0x9\ntrace 0 1 1 1 n,a.so,0x10\ntrace 0 1 1 1 n,a.so-x,0x1\n"
+
+/* As an export of them would: "a.so-x+0x1", "a.so+0x9", "a.so+0x10", "a.so (fg)", "a.so (f)", "a.so (f(int))" */
+START_TEST(without_a_line_ties_go_by_the_name_in_an_export)
+{
+        static const char rows[] = "row 1 1 a.so-x,0,-,a.so-x,+0x1\nrow 1 1 a.so,0,-,a.so,+0x9\n"
+                                   "row 1 1 a.so,0,-,a.so,+0x10\nrow 1 1 a.so,0,fg,a.so\nrow 1 1 a.so,0,f,a.so\n"
+                                   "row 1 1 a.so,0,f(int),a.so\nend\n";
+        char *by_line = world_ask(NAMES "stats 1\n"),
+             *by_traceback = world_ask(NAMES "view traceback 0 0 0\nstats 1\n");
+        ck_assert_ptr_nonnull(strstr(by_line, rows));
+        ck_assert_ptr_nonnull(strstr(by_traceback, rows));
+        free(by_line);
+        free(by_traceback);
+}
+END_TEST
+
+/* The module "a (b" with function "c" is called as "a" with "b (c": the path decides. */
+START_TEST(equal_names_of_frames_that_differ_have_an_order)
+{
+        char *answer = world_ask("symbol a%20(b 0x1 s,,0,c\nsymbol a 0x1 s,,0,b%20(c\nsnapshot 1\n"
+                                 "trace 0 1 1 1 n,a,0x1\ntrace 0 1 1 1 n,a%20(b,0x1\nstats 1\n");
+        ck_assert_ptr_nonnull(strstr(answer, "row 1 1 a%20(b,0,c,a%20(b\nrow 1 1 a,0,b%20(c,a\nend\n"));
+        free(answer);
+}
+END_TEST
+
 START_TEST(without_symbols_the_offset_tells_frames_apart)
 {
         ck_answer("snapshot 1\ntrace 0 1 1 1 n,lib.so,0x10\ntrace 7 1 1 1 n,lib.so,0x10\n"
@@ -326,6 +357,8 @@ int main(void) {
         tcase_add_test(cases, compare_merges_the_functions_of_both_sides);
         tcase_add_test(cases, without_a_line_the_function_tells_frames_apart);
         tcase_add_test(cases, without_a_line_ties_go_by_function);
+        tcase_add_test(cases, without_a_line_ties_go_by_the_name_in_an_export);
+        tcase_add_test(cases, equal_names_of_frames_that_differ_have_an_order);
         tcase_add_test(cases, without_symbols_the_offset_tells_frames_apart);
         tcase_add_test(cases, by_file_name_functions_and_offsets_are_ignored);
         tcase_add_test(cases, by_function_lines_are_ignored);

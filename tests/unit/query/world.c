@@ -108,6 +108,8 @@ static void print_header(const struct world *w, const Tracemallocd__Control__Sta
         if (w->comparing)
                 fprintf(w->out, " %+" PRId64 " %+" PRId64, h->total_size_diff, h->total_count_diff);
         putc('\n', w->out);
+        if (h->wrappers_skipped)
+                fputs("wrappers-skipped\n", w->out);
         for (size_t i = 0; i < h->n_without_lines; i++) {
                 fputs("without-lines ", w->out);
                 print_bytes(w->out, h->without_lines[i].data, h->without_lines[i].len);
@@ -226,6 +228,8 @@ static bool view_line(struct world *w, char **words, size_t n) {
                 w->skip[w->view.n_skip++] = pattern_copy(words[1]);
         } else if (strcmp(words[0], "skip-function") == 0 && n == 2 && w->view.n_skip_functions < FILTERS_MAX) {
                 w->skip_functions[w->view.n_skip_functions++] = pattern_copy(words[1]);
+        } else if (strcmp(words[0], "skip-wrappers") == 0 && n == 1) {
+                w->view.skip_wrappers = true;
         } else {
                 return false;
         }

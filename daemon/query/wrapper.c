@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* See wrapper.h. Runs in the thread of its query. */
+
+#include "daemon/query/wrapper.h"
+#include "daemon/query/filter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* A stretch of a name. */
+struct part {
+        const char *bytes;
+        size_t length;
+};
+
+/* How the names of C's wrappers end: xmalloc, CRYPTO_zalloc, my_strdup. */
+static const char *const endings[] = {
+        "malloc", "calloc", "realloc", "reallocarray", "zalloc", "strdup", "strndup", "wcsdup", "memdup", "memalign",
+};
+
+/* Those that are called otherwise, and strings and containers, which allocate for who fills them. How names begin. */
+static const char *const beginnings[] = {
+        /* C++, Rust; the latter also as `<alloc::string::String as core::clone::Clone>::clone` */
+        "std::",
+        "__gnu_cxx::",
+        "alloc::",
+        "<alloc::",
+        "hashbrown::",
+        "<hashbrown::",
+        /* libc */
+        "asprintf",
+        "vasprintf",
+        "__asprintf",
+        "__vasprintf",
+        "getdelim",
+        "__getdelim",
+        "_IO_getdelim",
+        /* gnulib */
+        "xasprintf",
+        "xvasprintf",
+        "xnmalloc",
+        "x2nrealloc",
+        "xmalloc",
+        "xcharalloc",
+        /* GLib */
+        "g_malloc",
+        "g_try_malloc",
+        "g_realloc",
+        "g_try_realloc",
+        "g_aligned_alloc",
+        "g_slice_",
+        "g_memdup",
+        "g_strdup",
+        "g_strconcat",
+        "g_strjoin",
+        "g_string_",
+        "g_array_",
+        "g_ptr_array_",
+        "g_byte_array_",
+        "g_list_",
+        "g_slist_",
+        "g_queue_",
+        "g_hash_table_",
+        "g_tree_",
+        /* Qt */
+        "QArrayData::",
+        "QTypedArrayData<",
+        "QListData::",
+        "QHashData::",
+        "QMapDataBase::",
+        "QHashPrivate::",
+        /* redis */
+        "zmalloc",
+        "zcalloc",
+        "zrealloc",
+        "ztrymalloc",
+        "ztrycalloc",
+        "ztryrealloc",
+        "_sdsnewlen",
+        "sdsnew",
+        "sdstrynewlen",
+        "sdsdup",
+        "sdscat",
+        "sdscpy",
+        "sdsMakeRoomFor",
+        "_sdsMakeRoomFor",
+        "sdsRemoveFreeSpace",
+        "sdsResize",
+        "sdsgrowzero",
+        /* nginx, APR, PostgreSQL, talloc: pools */
+        "ngx_alloc",
+        "ngx_palloc",
+        "ngx_pnalloc",
+        "ngx_create_pool",
+        "ngx_array_",
+        "ngx_list_",
+        "apr_palloc",
+        "apr_pcalloc",
+        "apr_pstr",
+        "apr_pmemdup",
+        "apr_psprintf",
+        "apr_pvsprintf",
+        "apr_pool_create",
+        "apr_allocator_alloc",
+        "allocator_alloc",
+        "apr_array_",
+        "apr_table_",
+        "palloc",
+        "repalloc",
+        "pstrdup",
+        "MemoryContextAlloc",
+        "MemoryContextStrdup",
+        "AllocSet",
+        "talloc_",
+        "_talloc_",
+        "__talloc",
+        /* OpenSSL, SQLite, CPython as a native program */
+        "CRYPTO_strdup",
+        "sqlite3Malloc",
+        "sqlite3MemMalloc",
+        "sqlite3DbMalloc",
+        "_PyMem_Raw",
+        "PyMem_",
+        "_PyObject_Malloc",
+};
+
+/* Within names of files: headers and modules of these libraries. */
+static const char *const files[] = {
+        "/include/c++/", "/libstdc++.so", "/libc++.so", "/rustc/", "/rust/deps/",
+};
+
+static bool begins_with(struct part p, const char *text) {
+        size_t length = strlen(text);
+
+        return p.length >= length && memcmp(p.bytes, text, length) == 0;
+}
+
+static bool ends_with(struct part p, const char *text) {
+        size_t length = strlen(text);
+
+        return p.length >= length && memcmp(p.bytes + p.length - length, text, length) == 0;
+}
+
+/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. */
+static size_t bracketed(struct part p) {
+        size_t i, depth = 0;
+
+        for (i = 0; i < p.length; i++) {
+                if (strchr("(<[{", p.bytes[i]))
+                        depth++;
+                else if (strchr(")>]}", p.bytes[i]) && (i == 0 || p.bytes[i - 1] != '-') && --depth == 0)
+                        return i + 1;
+        }
+        return i;
+}
+
+/* `std::string shop::Cart<int>::label<char>(int) const` to `shop::Cart<int>::label<char>`: without arguments and
+ * result. `operator`, which may have anything behind it, ends a name. */
+static struct part qualified_name(struct part whole) {
+        size_t begin = 0, i = 0;
+
+        while (i < whole.length) {
+                struct part done = {whole.bytes + begin, i - begin}, rest = {whole.bytes + i, whole.length - i};
+
+                if (ends_with(done, "operator"))
+                        return (struct part){done.bytes, whole.length - begin};
+                if (*rest.bytes == '(' && i > begin && !ends_with(done, "decltype") && !begins_with(rest, "(anonymous"))
+                        return done;
+                if (*rest.bytes == ' ')
+                        begin = i + 1;
+                i += strchr("(<[{", *rest.bytes) ? bracketed(rest) : 1;
+        }
+        return (struct part){whole.bytes + begin, whole.length - begin};
+}
+
+/* The last component of a qualified name, without its template's arguments and what GCC puts behind (`.part.0`). */
+static struct part own_name(struct part qualified) {
+        size_t begin = 0, end = 0, i = 0;
+
+        while (i < qualified.length && qualified.bytes[i] != '.') {
+                struct part rest = {qualified.bytes + i, qualified.length - i};
+
+                if (strchr("(<[{", *rest.bytes)) {
+                        i += bracketed(rest);
+                        continue;
+                }
+                if (begins_with(rest, "::"))
+                        begin = i + 2;
+                i += begins_with(rest, "::") ? 2 : 1;
+                end = i;
+        }
+        return (struct part){qualified.bytes + begin, end > begin ? end - begin : 0};
+}
+
+bool wrapper_function(const char *name, size_t length) {
+        struct part qualified, own;
+
+        if (memchr(name, '\0', length))
+                return false;
+        qualified = qualified_name((struct part){name, length});
+        own = own_name(qualified);
+        if (begins_with(own, "operator new"))
+                return true;
+        for (size_t i = 0; i < COUNT(beginnings); i++)
+                if (begins_with(qualified, beginnings[i]))
+                        return true;
+        for (size_t i = 0; i < COUNT(endings); i++)
+                if (ends_with(own, endings[i]))
+                        return true;
+        return false;
+}
+
+bool wrapper_file(const char *name, size_t length) {
+        for (size_t i = 0; i < COUNT(files); i++)
+                if (memmem(name, length, files[i], strlen(files[i])))
+                        return true;
+        return false;
+}
+
+/* ---- models ---- */
+
+enum answer {
+        ANSWER_NONE = 0, /* not asked yet */
+        ANSWER_NO,
+        ANSWER_YES,
+};
+
+/* Each text is looked at once: many frames share a file. */
+static bool ask(const struct model *m, uint32_t text, uint8_t *answers, bool (*is)(const char *, size_t)) {
+        if (text == TEXT_NONE)
+                return false;
+        if (answers[text] == ANSWER_NONE) {
+                const struct text *t = &m->table.texts.texts[text];
+
+                answers[text] = is(t->bytes, t->length) ? ANSWER_YES : ANSWER_NO;
+        }
+        return answers[text] == ANSWER_YES;
+}
+
+/* Who initialises a library is the loader, which is no answer to who wanted the library's memory. */
+static bool is_loader(const struct model *m, const struct traceback_frame *frame) {
+        const struct text *path;
+
+        if (frame->module == MODULE_NONE)
+                return false;
+        path = &m->table.texts.texts[m->table.modules[frame->module].path];
+        return memmem(path->bytes, path->length, "/ld-linux", strlen("/ld-linux"));
+}
+
+static int mark_frames(const struct model *m, uint8_t *marks) {
+        const size_t n_texts = m->table.texts.n_texts;
+        uint8_t *answers = calloc(2 * n_texts + 1, sizeof(*answers)); /* of files, then of functions */
+
+        if (!answers)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < m->table.n_frames; i++) {
+                const struct traceback_frame *f = &m->table.frames[i];
+
+                if (!f->native)
+                        continue;
+                if (ask(m, f->filename, answers, wrapper_file) ||
+                    ask(m, f->function, answers + n_texts, wrapper_function))
+                        marks[i] = FILTER_GOES;
+                else if (is_loader(m, f))
+                        marks[i] = FILTER_NO_ANSWER;
+        }
+        free(answers);
+        return 0;
+}
+
+int wrapper_skip(struct model *m, bool *anyp) {
+        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
+        int r = marks ? mark_frames(m, marks) : -ENOMEM;
+
+        if (r == 0)
+                r = filter_drop_recent(m, marks, anyp);
+        free(marks);
+        return r;
+}

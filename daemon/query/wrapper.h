@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Functions that allocate for others, by the names that widely used libraries and tradition give them: xmalloc,
+ * g_malloc, zmalloc, strdup, the containers of C++, Rust and GLib. What somebody wants to know is who called them.
+ * tmctl(1), ALLOCATION WRAPPERS, is the list for people.
+ */
+
+#include "daemon/query/model.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** wrapper_function() - is a function of that name one?
+ * @name: [length] as the symbolizer gives it: demangled, perhaps with arguments and a result. O(length). */
+bool wrapper_function(const char *name, size_t length);
+
+/** wrapper_file() - is every function of that source file or module one? O(length). */
+bool wrapper_file(const char *name, size_t length);
+
+/** wrapper_skip() - drop them from the recent end of every traceback, as filter_skip() does
+ * Frames of Python, and of imported files, stay; so does the last one before the loader, which runs initialisers.
+ * @anyp: set on 0: whether there were such. O(frames + nodes + traces).
+ * Return: 0; -ENOMEM (model unchanged). */
+int wrapper_skip(struct model *m, bool *anyp);

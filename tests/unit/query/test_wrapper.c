@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "daemon/query/wrapper.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/query/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const wrappers[] = {
+        "xmalloc",
+        "xstrdup.part.0",
+        "checked_malloc(unsigned long)",
+        "shop::(anonymous namespace)::pool_strdup(std::string const&)",
+        "Pool::operator new(unsigned long)",
+        "Arena<int>::zalloc<char>(unsigned long)",
+        "zmalloc_usable",
+        "_sdsnewlen",
+        "g_slice_alloc",
+        "QArrayData::allocate(unsigned long, unsigned long, unsigned long, QFlags<QArrayData::AllocationOption>)",
+        "std::vector<int, std::allocator<int> >::reserve(unsigned long)",
+        "void std::vector<char*, std::allocator<char*> >::_M_realloc_insert<char*>(std::vector<char*>::iterator, "
+        "char*&&)",
+        "std::_Rb_tree_iterator<std::pair<int const, char> > std::_Rb_tree<int, char>::_M_emplace<int>(int&&)",
+        "alloc::raw_vec::RawVec<T,A>::reserve_for_push",
+        "<alloc::string::String as core::clone::Clone>::clone",
+};
+
+START_TEST(who_allocates_for_others_is_known_by_name)
+{ ck_assert_msg(wrapper_function(wrappers[_i], strlen(wrappers[_i])), "%s", wrappers[_i]); }
+END_TEST
+
+static const char *const callers[] = {
+        "",
+        "main",
+        "remember(std::string const&)",
+        "std::string label<int>(int)",
+        "std::map<int, std::string>* shop::Cart::index(void (*)(std::string)) const",
+        "decltype(auto) shop::make<std::string>(std::string&&)",
+        "shop::Cart::add(int)::{lambda(std::string)#1}::operator()(std::string) const",
+        "shop::Log::operator<<(std::string const&)",
+        "Cache<&(xmalloc(unsigned long))>::fill()",
+        "malloc_statistics",
+        "<shop::Cart as core::clone::Clone>::clone",
+        "allocate_seats",
+        "g_application_run",
+        "a<(",
+        "operator",
+        ">)",
+};
+
+START_TEST(who_calls_them_is_not_whatever_its_types)
+{ ck_assert_msg(!wrapper_function(callers[_i], strlen(callers[_i])), "%s", callers[_i]); }
+END_TEST
+
+START_TEST(files_of_libraries_are_known)
+{
+        static const char *const known[] = {
+                "/usr/include/c++/12/bits/stl_vector.h", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30",
+                "/rustc/90c541806/library/alloc/src/raw_vec.rs", "/rust/deps/hashbrown-0.15.2/src/raw/mod.rs"};
+
+        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+                ck_assert_msg(wrapper_file(known[i], strlen(known[i])), "%s", known[i]);
+        ck_assert(!wrapper_file("/srv/c++/server.cc", 18));
+        ck_assert(!wrapper_file("", 0));
+}
+END_TEST
+
+static void check(const char *question, const char *expected) {
+        char *answer = world_ask(question);
+
+        ck_assert_str_eq(answer, expected);
+        free(answer);
+}
+
+#define PROGRAM                                                                                                        \
+        "symbol prog 0x1 s,prog.c,1,main\nsymbol prog 0x2 s,prog.c,2,keep\nsymbol prog 0x3 s,prog.c,3,xmalloc\n"       \
+        "lines prog yes\nsnapshot 1\ntrace 4294967294 3 8 1 n,prog,0x1 n,prog,0x2 n,prog,0x3\nview lineno 0 0 0\n"
+
+START_TEST(the_caller_is_shown_and_it_is_said)
+{
+        check(PROGRAM "skip-wrappers\nstats 1\n",
+              "header 8 1 1 exact\nwrappers-skipped\nrow 8 1 prog.c,2,keep,prog\nend\n");
+        check(PROGRAM "stats 1\n", "header 8 1 1 exact\nrow 8 1 prog.c,3,xmalloc,prog\nend\n");
+}
+END_TEST
+
+START_TEST(nothing_is_said_where_there_are_none)
+{
+        check("symbol prog 0x1 s,prog.c,1,keep\nlines prog yes\nsnapshot 1\ntrace 4294967294 1 8 1 n,prog,0x1\n"
+              "view lineno 0 0 0\nskip-wrappers\nstats 1\n",
+              "header 8 1 1 exact\nrow 8 1 prog.c,1,keep,prog\nend\n");
+}
+END_TEST
+
+START_TEST(filters_find_wrappers_by_name)
+{
+        check(PROGRAM "filter include 3 recent - prog.c\nskip-wrappers\nstats 1\n",
+              "header 8 1 1 exact\nwrappers-skipped\nrow 8 1 prog.c,2,keep,prog\nend\n");
+        check(PROGRAM "filter exclude 3 recent - prog.c\nskip-wrappers\nstats 1\n", "header 0 0 0 exact\nend\n");
+}
+END_TEST
+
+START_TEST(the_loader_is_no_caller)
+{
+        check("symbol /lib64/ld-linux-x86-64.so.2 0x1 s,,0,call_init\nsymbol /lib/libstdc++.so.6 0x2 s,,0,init\n"
+              "symbol /lib/libstdc++.so.6 0x3 s,,0,pool\nsnapshot 1\ntrace 4294967294 3 8 1 "
+              "n,/lib64/ld-linux-x86-64.so.2,0x1 n,/lib/libstdc++.so.6,0x2 n,/lib/libstdc++.so.6,0x3\n"
+              "view lineno 0 0 0\nskip-wrappers\nstats 1\n",
+              "header 8 1 1 exact\nwrappers-skipped\nwithout-lines /lib/libstdc++.so.6\n"
+              "row 8 1 /lib/libstdc++.so.6,0,init,/lib/libstdc++.so.6\nend\n");
+}
+END_TEST
+
+START_TEST(frames_of_python_are_pythons)
+{
+        check("snapshot 1\ntrace 0 2 8 1 s,a.py,1,main s,a.py,2,xmalloc\nview lineno 0 0 0\nskip-wrappers\nstats 1\n",
+              "header 8 1 1 exact\nrow 8 1 a.py,2,xmalloc,-\nend\n");
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("wrapper");
+        TCase *cases = tcase_create("wrapper");
+
+        tcase_add_loop_test(cases, who_allocates_for_others_is_known_by_name, 0,
+                            sizeof(wrappers) / sizeof(wrappers[0]));
+        tcase_add_loop_test(cases, who_calls_them_is_not_whatever_its_types, 0, sizeof(callers) / sizeof(callers[0]));
+        tcase_add_test(cases, files_of_libraries_are_known);
+        tcase_add_test(cases, the_caller_is_shown_and_it_is_said);
+        tcase_add_test(cases, nothing_is_said_where_there_are_none);
+        tcase_add_test(cases, filters_find_wrappers_by_name);
+        tcase_add_test(cases, the_loader_is_no_caller);
+        tcase_add_test(cases, frames_of_python_are_pythons);
+        suite_add_tcase(suite, cases);
+        return check_run(suite);
+}
