@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The lookup that the loader does, for one object: DT_GNU_HASH, or DT_HASH where a linker made only that. */
+/*
+ * The lookup that the loader does, for one object: DT_GNU_HASH, or DT_HASH where a linker made only that. The loader
+ * has not looked at most of what is read here, so none of it is believed: within().
+ */
 
 #include "agent/object_symbol.h"
 
@@ -9,32 +12,54 @@
 #include <string.h>
 
 struct tables {
-        const ElfW(Sym) * symbols;
-        const char *names;
-        const uint32_t *gnu_hash, *sysv_hash;
+        const struct object *object;
+        uintptr_t symbols, names, gnu_hash, sysv_hash; /* 0: none */
 };
 
-static const ElfW(Dyn) * find_dynamic(const struct object *object) {
+/* What lies at @address in the object's memory; NULL where that is not @bytes long, or is not to be read. */
+static const void *within(const struct tables *tables, uintptr_t address, size_t bytes, size_t alignment) {
+        const struct object *object = tables->object;
+        const ElfW(Phdr) *segments = object->phdrs;
+
+        if (address % alignment != 0 || address < object->start || address >= object->end ||
+            bytes > object->end - address)
+                return NULL;
+        for (unsigned i = 0; i < object->n_phdrs; i++) {
+                const ElfW(Phdr) *segment = &segments[i];
+                uintptr_t offset = address - object->bias - segment->p_vaddr;
+
+                if (segment->p_type == PT_LOAD && segment->p_flags & PF_R && offset < segment->p_memsz &&
+                    bytes <= segment->p_memsz - offset)
+                        return (const void *)address;
+        }
+        return NULL;
+}
+
+#define READ(tables, type, address) ((const type *)within(tables, address, sizeof(type), _Alignof(type)))
+
+static uintptr_t find_dynamic(const struct object *object) {
         const ElfW(Phdr) *phdrs = object->phdrs;
 
         for (unsigned i = 0; i < object->n_phdrs; i++)
                 if (phdrs[i].p_type == PT_DYNAMIC)
-                        return (const void *)(object->bias + phdrs[i].p_vaddr);
-        return NULL;
+                        return object->bias + phdrs[i].p_vaddr;
+        return 0;
 }
 
 /* glibc has added the bias to what it relocates in place. */
-static const void *pointer(const struct object *object, const ElfW(Dyn) * entry) {
+static uintptr_t pointer(const struct object *object, const ElfW(Dyn) * entry) {
         uintptr_t address = entry->d_un.d_ptr;
 
-        return (const void *)(address >= object->start && address < object->end ? address : address + object->bias);
+        return address >= object->start && address < object->end ? address : address + object->bias;
 }
 
 static bool find_tables(const struct object *object, struct tables *tables) {
-        const ElfW(Dyn) *entry = find_dynamic(object);
+        const ElfW(Dyn) * entry;
+        uintptr_t address;
 
-        *tables = (struct tables){0};
-        for (; entry && entry->d_tag != DT_NULL; entry++) {
+        *tables = (struct tables){.object = object};
+        for (address = find_dynamic(object); (entry = READ(tables, ElfW(Dyn), address)) && entry->d_tag != DT_NULL;
+             address += sizeof(*entry)) {
                 switch (entry->d_tag) {
                 case DT_SYMTAB:
                         tables->symbols = pointer(object, entry);
@@ -53,39 +78,57 @@ static bool find_tables(const struct object *object, struct tables *tables) {
         return tables->symbols && tables->names;
 }
 
-static uintptr_t value_of(const struct object *object, const struct tables *tables, uint32_t i, const char *name) {
-        const ElfW(Sym) *symbol = &tables->symbols[i];
+/* Return: 0 where the symbol is none of that name, or is not in the object. */
+static uintptr_t value_of(const struct tables *tables, const ElfW(Sym) * symbol, const char *name) {
+        size_t bytes = strlen(name) + 1;
+        uintptr_t value = tables->object->bias + symbol->st_value;
+        const char *its_name;
 
-        return symbol->st_shndx != SHN_UNDEF && symbol->st_value && strcmp(tables->names + symbol->st_name, name) == 0
-                       ? object->bias + symbol->st_value
-                       : 0;
+        if (symbol->st_shndx == SHN_UNDEF || !symbol->st_value)
+                return 0;
+        its_name = within(tables, tables->names + symbol->st_name, bytes, 1);
+        return its_name && memcmp(its_name, name, bytes) == 0 && within(tables, value, 1, 1) ? value : 0;
 }
 
-static uintptr_t search_gnu(const struct object *object, const struct tables *tables, const char *name) {
-        const uint32_t *table = tables->gnu_hash;
-        uint32_t n_buckets = table[0], first = table[1], n_words = table[2], hash = 5381, i;
-        const uint32_t *buckets = table + 4 + n_words * (sizeof(ElfW(Addr)) / sizeof(*table));
-        const uint32_t *chain = buckets + n_buckets;
+static const ElfW(Sym) * symbol_at(const struct tables *tables, uint32_t i) {
+        return READ(tables, ElfW(Sym), tables->symbols + (uintptr_t)i * sizeof(ElfW(Sym)));
+}
 
+static uintptr_t search_gnu(const struct tables *tables, const char *name) {
+        /* number of buckets, first symbol in the chains, words of the Bloom filter, its shift */
+        const uint32_t *header = within(tables, tables->gnu_hash, 4 * sizeof(*header), _Alignof(uint32_t)), *link;
+        uintptr_t buckets, chain;
+        uint32_t hash = 5381, i;
+
+        if (!header || !header[0])
+                return 0;
+        buckets = tables->gnu_hash + 4 * sizeof(*header) + header[2] * sizeof(ElfW(Addr));
+        chain = buckets + header[0] * sizeof(*header);
         for (const char *c = name; *c; c++)
                 hash = hash * 33 + (uint8_t)*c;
-        i = n_buckets ? buckets[hash % n_buckets] : 0;
-        for (; i >= first && i; i++) {
-                uintptr_t value = (chain[i - first] | 1) == (hash | 1) ? value_of(object, tables, i, name) : 0;
+        link = READ(tables, uint32_t, buckets + hash % header[0] * sizeof(*link));
+        for (i = link ? *link : 0; i >= header[1] && i; i++) {
+                const ElfW(Sym) *symbol = symbol_at(tables, i);
+                uintptr_t value;
 
-                if (value)
+                link = READ(tables, uint32_t, chain + (i - header[1]) * sizeof(*link));
+                if (!link || !symbol)
+                        return 0;
+                value = (*link | 1) == (hash | 1) ? value_of(tables, symbol, name) : 0;
+                if (value || *link & 1)
                         return value;
-                if (chain[i - first] & 1)
-                        break;
         }
         return 0;
 }
 
-static uintptr_t search_all(const struct object *object, const struct tables *tables, const char *name) {
-        for (uint32_t i = 1; i < tables->sysv_hash[1]; i++) {
-                uintptr_t value = value_of(object, tables, i, name);
+static uintptr_t search_all(const struct tables *tables, const char *name) {
+        const uint32_t *n_symbols = READ(tables, uint32_t, tables->sysv_hash + sizeof(*n_symbols));
 
-                if (value)
+        for (uint32_t i = 1; n_symbols && i < *n_symbols; i++) {
+                const ElfW(Sym) *symbol = symbol_at(tables, i);
+                uintptr_t value = symbol ? value_of(tables, symbol, name) : 0;
+
+                if (value || !symbol)
                         return value;
         }
         return 0;
@@ -97,6 +140,6 @@ uintptr_t object_symbol(const struct object *object, const char *name) {
         if (!find_tables(object, &tables))
                 return 0;
         if (tables.gnu_hash)
-                return search_gnu(object, &tables, name);
-        return tables.sysv_hash ? search_all(object, &tables, name) : 0;
+                return search_gnu(&tables, name);
+        return tables.sysv_hash ? search_all(&tables, name) : 0;
 }

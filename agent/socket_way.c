@@ -140,6 +140,7 @@ static bool is_defined(uint64_t header, uint64_t payload, uint32_t nodes, uint64
                 return record_argument(header) < nodes;
         case RECORD_MODULE_LOAD:
         case RECORD_DOMAIN:
+        case RECORD_PHASE:
                 return payload < items;
         default:
                 return true;
@@ -255,6 +256,14 @@ static bool send_batch(struct socket_way *way, size_t bytes, uint64_t deadline_n
         if (atomic_load(&way->epoch->ring.header->waiters))
                 sys_futex(&control->tail_wake, FUTEX_WAKE, INT32_MAX, NULL);
         return true;
+}
+
+bool socket_way_due(const struct socket_way *way) {
+        uint64_t head = atomic_load_explicit(&way->epoch->ring.header->head, memory_order_relaxed);
+
+        return atomic_load_explicit(&way->ending, memory_order_relaxed) ||
+               head - atomic_load_explicit(&way->sent, memory_order_relaxed) >= SOCKET_WAY_SEND_BYTES ||
+               sys_clock_ns(true) - atomic_load_explicit(&way->sent_at_ns, memory_order_relaxed) >= SOCKET_WAY_SEND_NS;
 }
 
 bool socket_way_drain(struct socket_way *way, uint64_t deadline_ns) {

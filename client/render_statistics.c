@@ -114,17 +114,20 @@ static void render_inexact(const struct render *r, const Tracemallocd__Control__
         render_sentence(r, STYLE_WARNING, sentence, 2);
 }
 
-static bool is_distribution(const ProtobufCBinaryData *path) {
-        return (path->len > 5 && memcmp(path->data, "/usr/", 5) == 0 &&
-                !(path->len > 11 && memcmp(path->data, "/usr/local/", 11) == 0)) ||
-               (path->len > 4 && memcmp(path->data, "/lib", 4) == 0);
+static bool is_below(const ProtobufCBinaryData *path, const char *folder) {
+        size_t length = strlen(folder);
+        return path->len > length && memcmp(path->data, folder, length) == 0;
+}
+
+static bool is_packaged(const ProtobufCBinaryData *path) {
+        return is_below(path, "/lib") || (is_below(path, "/usr/") && !is_below(path, "/usr/local/"));
 }
 
 /* A package has its line information in another; what somebody has built needs a compiler's option. */
 static const char *lines_remedy(const Tracemallocd__Control__StatisticsHeader *h) {
         size_t n_packaged = 0;
         for (size_t i = 0; i < h->n_without_lines; i++)
-                n_packaged += is_distribution(&h->without_lines[i]);
+                n_packaged += is_packaged(&h->without_lines[i]);
         if (n_packaged == 0)
                 return "Built with -g, and not stripped, programs have it.";
         if (n_packaged < h->n_without_lines)

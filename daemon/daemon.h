@@ -13,6 +13,7 @@
 
 #include "daemon/base/drops.h"
 #include "daemon/config.h"
+#include "daemon/control/pool_queue.h"
 #include "daemon/places.h"
 
 #define WORKERS_MAX 64
@@ -31,7 +32,8 @@ struct daemon {
         struct run *runs;               /* daemon/run.h */
         struct fd_store *fd_store;      /* what outlives this process */
         struct agents *agents;          /* agent.sock */
-        struct control_server *control; /* control.sock */
+        struct control_server *control; /* control.sock; NULL when all is closed and no request is under way */
+        struct pool_queue requests;     /* that a thread of the pool answers */
         struct late_symbols *late_symbols;
         struct drops drops; /* of both sockets, and rings that are not read any more */
         bool stopping;

@@ -81,6 +81,7 @@ void kept_process_update(struct process *p) {
         m.domains = p->domains;
         m.worker = worker_of(p);
         m.stored = p->stored;
+        m.last_taken_at_ns = p->last_taken_at_ns;
         if (p->replaced_by)
                 m.replaced = strcmp(p->replaced_by, "exec") == 0 ? TRACEMALLOCD__KEPT__PROCESS__REPLACED__EXEC
                                                                  : TRACEMALLOCD__KEPT__PROCESS__REPLACED__RECONNECT;
@@ -146,6 +147,7 @@ static int take_identity(struct process *p, const Tracemallocd__Kept__Process *m
         p->traceback_limit = m->traceback_limit;
         p->domains = m->domains;
         p->stored = m->stored;
+        p->last_taken_at_ns = m->last_taken_at_ns;
         p->layer_note = m->layer_note.len ? text_of(&m->layer_note) : NULL;
         if (m->replaced != TRACEMALLOCD__KEPT__PROCESS__REPLACED__NO)
                 p->replaced_by = m->replaced == TRACEMALLOCD__KEPT__PROCESS__REPLACED__EXEC ? "exec" : "reconnect";

@@ -2,7 +2,7 @@
 
 /*
  * Main loop. The end goes step by step, each begun by the end of the one before:
- * no new peers -> every process's feed freed, last snapshots handed to the store
+ * no new peers -> every process's feed freed, last snapshots handed to the store, no request under way
  * -> late symbols -> store -> workers -> loop.
  */
 
@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "daemon/agents.h"
@@ -23,18 +24,23 @@
 #include "daemon/ingest/worker.h"
 #include "daemon/late_symbols.h"
 #include "daemon/process.h"
+#include "daemon/run.h"
 #include "daemon/store/store_reader.h"
 #include "daemon/symbol/module_files.h"
 #include "daemon/symbol/symbolizer.h"
 
-#define SWEEP_MS      5000
-#define IDLE_CHECK_MS 1000
+#define SWEEP_MS        5000
+#define IDLE_CHECK_MS   1000
+#define DRAIN_MS        10
+/* How long requests that are under way may take when the daemon ends: traced programs wait for the next one. */
+#define REQUESTS_MS_MAX 3000
 
 struct lifetime {
         struct daemon *daemon;
         uv_signal_t signals[3];
         uv_timer_t sweep, idle, watchdog, drain;
         uint64_t idle_since_ms;
+        uint64_t drained_at_ms; /* when requests alone were left; 0: not yet */
         /* watchdog: the threads that have not answered since the last ping */
         struct worker_job pings[WORKERS_MAX];
         size_t n_unanswered;
@@ -131,13 +137,28 @@ static void on_late_symbols_done(void *data) {
         store_close(l->daemon->store, on_store_closed, l);
 }
 
+/* A thread that computes can't be called back, and what it uses can't be freed. Nothing is lost by an end without
+ * clean-up: the snapshots are stored, and nobody is there whom the request would be answered to. */
+static void leave_requests(void) {
+        log_warning("ending without the answer to a request that takes long");
+        _exit(EXIT_SUCCESS);
+}
+
 /* Processes that ended just now are still being read out and stored; the others went at once. */
 static void on_drain(uv_timer_t *timer) {
         struct lifetime *l = timer->data;
-        if (l->daemon->processes)
+        struct daemon *d = l->daemon;
+        uint64_t now = uv_now(d->loop);
+        if (d->processes)
+                return;
+        if (l->drained_at_ms == 0)
+                l->drained_at_ms = now;
+        if (d->control && now - l->drained_at_ms >= REQUESTS_MS_MAX)
+                leave_requests();
+        if (d->control)
                 return;
         uv_close((uv_handle_t *)&l->drain, NULL);
-        late_symbols_free(l->daemon->late_symbols, on_late_symbols_done, l);
+        late_symbols_free(d->late_symbols, on_late_symbols_done, l);
 }
 
 static void stop(struct lifetime *l) {
@@ -149,7 +170,9 @@ static void stop(struct lifetime *l) {
         if (d->drops.n > 0)
                 log_info("%llu peers were dropped since the start", (unsigned long long)d->drops.n);
         agents_close(d->agents);
+        symbolizer_cancel(d->symbolizer);
         control_server_close(d->control);
+        run_tell_all(d);
         for (struct process *p = d->processes, *next; p; p = next) {
                 next = p->next;
                 process_discard(p);
@@ -159,7 +182,7 @@ static void stop(struct lifetime *l) {
         uv_close((uv_handle_t *)&l->sweep, NULL);
         uv_close((uv_handle_t *)&l->idle, NULL);
         uv_close((uv_handle_t *)&l->watchdog, NULL);
-        uv_timer_start(&l->drain, on_drain, 0, 10);
+        uv_timer_start(&l->drain, on_drain, 0, DRAIN_MS);
 }
 
 static void start(struct lifetime *l) {

@@ -163,6 +163,7 @@ static int listening_socket(const struct daemon *d, const char *name, const char
 }
 
 static int open_sockets(struct daemon *d) {
+        pool_queue_init(&d->requests, d->loop);
         int agent = listening_socket(d, "agent", "agent.sock");
         int control = agent < 0 ? -1 : listening_socket(d, "control", "control.sock");
         if (agent < 0 || control < 0)
@@ -263,6 +264,7 @@ int main(int argc, char **argv) {
         signal(SIGPIPE, SIG_IGN);
         crash_watch();
         raise_descriptor_limit();
+        pool_queue_set_threads();
         int r = places_init(&daemon.places, options.runtime_dir, options.state_dir);
         if (r < 0) {
                 log_error("no place for snapshots: set HOME, XDG_STATE_HOME or --state-dir");

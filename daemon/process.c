@@ -205,15 +205,16 @@ static void on_stored(void *data, const struct store_result *result) {
                 process_stored(p);
 }
 
-/* @snapshot: taken, NULL is fine */
-static void store_last(struct process *p, struct snapshot *snapshot, int64_t *idp) {
+/* @snapshot: taken, NULL is fine; @again: it may have been stored by the daemon before this one */
+static void store_last(struct process *p, struct snapshot *snapshot, bool again, int64_t *idp) {
         if (!snapshot)
                 return;
         struct stored *s = malloc(sizeof *s);
         int r = -ENOMEM;
         if (s) {
                 *s = (struct stored){.process = p, .idp = idp};
-                r = store_put(p->daemon->store, snapshot, 0, on_stored, s);
+                r = again ? store_put_once(p->daemon->store, snapshot, on_stored, s)
+                          : store_put(p->daemon->store, snapshot, 0, on_stored, s);
         }
         if (r < 0) {
                 log_error("last snapshot of process %d (%s) not stored: out of memory", (int)p->proc.pid, p->name);
@@ -242,6 +243,23 @@ static void set_ended_by(struct snapshot *s, const char *ended_by) {
         s->info.ended_by = copy;
 }
 
+/* A daemon that dies before it hears that they are stored leaves to the next one when they were taken: that one takes
+ * them again, as of that time, and the store sees whether it has them. Return: whether this is that one. */
+static bool date_last(struct process *p, struct snapshot *exit_snapshot, struct snapshot *peak_snapshot) {
+        struct snapshot *const taken[] = {exit_snapshot, peak_snapshot};
+        bool again = p->last_taken_at_ns != 0;
+        for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+                if (!taken[i])
+                        continue;
+                if (p->last_taken_at_ns == 0)
+                        p->last_taken_at_ns = taken[i]->info.taken_at_ns;
+                taken[i]->info.taken_at_ns = p->last_taken_at_ns;
+        }
+        if (!again && p->last_taken_at_ns)
+                kept_process_update(p);
+        return again;
+}
+
 static char *describe_end(const struct process *p) {
         const struct feed_gauges *g = feed_gauges(p->feed);
         if (p->replaced_by)
@@ -261,9 +279,10 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
         set_ended_by(exit_snapshot, p->ended_by ? p->ended_by : "");
         set_ended_by(peak_snapshot, p->ended_by ? p->ended_by : "");
         sum_allocated(p, exit_snapshot);
+        bool again = date_last(p, exit_snapshot, peak_snapshot);
         /* the exit snapshot is the newer one, so that `last` is what was never freed */
-        store_last(p, peak_snapshot, &p->peak_snapshot);
-        store_last(p, exit_snapshot, &p->exit_snapshot);
+        store_last(p, peak_snapshot, again, &p->peak_snapshot);
+        store_last(p, exit_snapshot, again, &p->exit_snapshot);
         if (p->n_stores == 0)
                 process_stored(p);
 }

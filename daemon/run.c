@@ -144,6 +144,14 @@ void run_abandon(struct run *r) {
                 run_free(r);
 }
 
+void run_tell_all(struct daemon *d) {
+        for (struct run *r = d->runs, *next; r; r = next) {
+                next = r->next;
+                if (r->changed)
+                        r->changed(r->data);
+        }
+}
+
 bool run_is_due(const struct run *r) {
         for (struct process *p = r->daemon->processes; p; p = p->next) {
                 if (p->run != r)

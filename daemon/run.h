@@ -62,6 +62,9 @@ void run_remove(struct run *r, const struct process *p);
 /** run_abandon() - the client has what it wanted or is gone; frees @r now or with its last process */
 void run_abandon(struct run *r);
 
+/** run_tell_all() - the daemon leaves: have those who wait for a run look once more */
+void run_tell_all(struct daemon *d);
+
 /** run_is_due() - whether the command still lives, or it or a child is dead and about to be stored
  * Notices the ends of children that the loop has not come to yet. */
 bool run_is_due(const struct run *r);

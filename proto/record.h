@@ -130,6 +130,6 @@ static inline uint32_t record_argument(uint64_t header) {
 /** record_words() - length of a record in words
  * Return: 1..RECORD_WORDS_MAX, or 0 for a type that does not exist. */
 static inline unsigned record_words(unsigned type) {
-        static const uint8_t words[RECORD_TYPE_MAX + 1] = {0, 3, 2, 2, 4, 2, 2, 2, 1, 2, 1, 2, 2, 1, 1, 3, 3, 2, 2};
-        return type <= RECORD_TYPE_MAX ? words[type] : 0;
+        static const uint8_t words[32] = {0, 3, 2, 2, 4, 2, 2, 2, 1, 2, 1, 2, 2, 1, 1, 3, 3, 2, 2};
+        return type < 32 ? words[type] : 0;
 }

@@ -81,6 +81,7 @@ static void on_request(void *user, struct control_peer *peer, const Tracemallocd
 static void free_if_done(struct control_server *s) {
         if (!s->closing || s->n_peers > 0)
                 return;
+        s->daemon->control = NULL;
         uid_count_deinit(&s->connections);
         uid_count_deinit(&s->uploads);
         free(s);
@@ -134,6 +135,7 @@ int control_server_open(struct daemon *d, int fd, struct control_server **server
 void control_server_close(struct control_server *s) {
         listener_close(s->listener);
         s->closing = true;
+        pool_queue_close(&s->daemon->requests);
         control_peer_close_all(&s->handler);
         free_if_done(s);
 }

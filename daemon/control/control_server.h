@@ -12,7 +12,8 @@ struct daemon;
  * @fd: taken. Return: 0; -errno. */
 int control_server_open(struct daemon *d, int fd, struct control_server **serverp);
 
-/** control_server_close() - accept no more, hang up; frees @s after the last peer */
+/** control_server_close() - accept no more, hang up, drop requests that have not begun; frees @s, and sets
+ * daemon->control to NULL, after the last request that is under way */
 void control_server_close(struct control_server *s);
 
 /** control_server_peer_count() - open connections */

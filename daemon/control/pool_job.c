@@ -10,8 +10,14 @@
 
 #include "daemon/daemon.h"
 
-static void on_work(uv_work_t *work) {
-        struct pool_job *job = work->data;
+static void on_begin(struct pool_task *task) {
+        struct pool_job *job = (struct pool_job *)task;
+        job->reader = job->daemon->reader;
+        job->daemon->reader = NULL;
+}
+
+static void on_run(struct pool_task *task) {
+        struct pool_job *job = (struct pool_job *)task;
         job->run(job);
 }
 
@@ -40,8 +46,10 @@ static void put_reader_back(struct pool_job *job) {
         job->reader = NULL;
 }
 
-static void on_worked(uv_work_t *work, int status) {
-        struct pool_job *job = work->data;
+static void on_done(struct pool_task *task, int status) {
+        struct pool_job *job = (struct pool_job *)task;
+        if (status < 0)
+                pool_job_fail(job, CONTROL_FAILED, "the daemon is leaving");
         put_reader_back(job);
         if (job->finish && !job->error_code) {
                 job->finish(job);
@@ -55,10 +63,8 @@ static void on_worked(uv_work_t *work, int status) {
 }
 
 void pool_job_start(struct pool_job *job) {
-        job->work.data = job;
-        job->reader = job->daemon->reader;
-        job->daemon->reader = NULL;
-        uv_queue_work(job->daemon->loop, &job->work, on_work, on_worked);
+        job->task = (struct pool_task){.uid = job->who.uid, .begin = on_begin, .run = on_run, .done = on_done};
+        pool_queue_add(&job->daemon->requests, &job->task);
 }
 
 void pool_job_fail(struct pool_job *job, int code, const char *format, ...) {

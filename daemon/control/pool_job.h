@@ -8,9 +8,9 @@
  */
 
 #include <stdint.h>
-#include <uv.h>
 
 #include "daemon/control/control_peer.h"
+#include "daemon/control/pool_queue.h"
 #include "daemon/control/reply_buffer.h"
 #include "daemon/store/store_reader.h"
 
@@ -18,7 +18,7 @@ struct daemon;
 
 /* Embed it as the first member. */
 struct pool_job {
-        uv_work_t work;
+        struct pool_task task;
         struct daemon *daemon;
         struct control_peer *peer; /* referenced */
         struct credentials who;    /* the peer's */
@@ -35,7 +35,7 @@ struct pool_job {
         void (*free)(struct pool_job *job);
 };
 
-/** pool_job_start() - queue it; what it becomes is told to the peer. @job: taken */
+/** pool_job_start() - queue it behind others of its user; what it becomes is told to the peer. @job: taken */
 void pool_job_start(struct pool_job *job);
 
 /** pool_job_fail() - pool thread: the request fails with this message; the first failure counts */

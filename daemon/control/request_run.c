@@ -85,7 +85,7 @@ static void answer(struct run_wait *w) {
 }
 
 static bool is_complete(const struct run_wait *w) {
-        if (w->run->n_processes == 0)
+        if (w->run->n_processes == 0 || w->run->daemon->stopping)
                 return true;
         return w->timed_out && !run_is_due(w->run);
 }

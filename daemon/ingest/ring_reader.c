@@ -158,25 +158,41 @@ static inline bool is_header(const struct ring_reader *r, uint64_t position, uin
         return word & RECORD_HEADER_BIT && record_lap(word) == (position >> r->log2_size & 255);
 }
 
+/* The header at a position, then the three words behind it, needed or not: fewer branches, and they are read next
+ * anyway. Written out, so that they never leave the registers. */
+static inline void load_record(const struct ring_reader *r, uint64_t position, uint64_t word[RECORD_WORDS_MAX]) {
+        uint64_t index = (position & (ring_reader_size(r) - 1)) / 8;
+        _Atomic uint64_t *at = (_Atomic uint64_t *)&r->data[index];
+        word[0] = atomic_load_explicit(at, memory_order_acquire);
+        if (__builtin_expect(index + RECORD_WORDS_MAX > ring_reader_size(r) / 8, 0)) {
+                word[1] = load_word(r, position + 8, memory_order_relaxed);
+                word[2] = load_word(r, position + 16, memory_order_relaxed);
+                word[3] = load_word(r, position + 24, memory_order_relaxed);
+                return;
+        }
+        word[1] = atomic_load_explicit(at + 1, memory_order_relaxed);
+        word[2] = atomic_load_explicit(at + 2, memory_order_relaxed);
+        word[3] = atomic_load_explicit(at + 3, memory_order_relaxed);
+}
+
 int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
                      size_t n, size_t *np) {
-        uint64_t position = r->position;
+        const struct ring_reader ring = *r; /* so that it stays in registers beside the stores to events */
+        uint64_t position = ring.position;
         size_t i = 0;
         int result = 0;
         while (i < n && position < limit) {
-                uint64_t header = load_word(r, position, memory_order_acquire);
-                if (__builtin_expect(!is_header(r, position, header), 0)) {
+                uint64_t word[RECORD_WORDS_MAX];
+                load_record(&ring, position, word);
+                if (__builtin_expect(!is_header(&ring, position, word[0]), 0)) {
                         result = RING_READER_HOLE;
                         break;
                 }
-                /* all three, needed or not: fewer branches, and they are read next anyway */
-                uint64_t word[3] = {load_word(r, position + 8, memory_order_relaxed),
-                                    load_word(r, position + 16, memory_order_relaxed),
-                                    load_word(r, position + 24, memory_order_relaxed)};
-                unsigned n_words = record_words(record_type(header));
-                if (__builtin_expect(n_words == 0 || 8 * n_words > limit - position ||
-                                             !record_decode(definitions, position, header, n_words, word, &events[i]),
-                                     0)) {
+                unsigned n_words = record_words(record_type(word[0]));
+                if (__builtin_expect(
+                            n_words == 0 || 8 * n_words > limit - position ||
+                                    !record_decode(definitions, position, word[0], n_words, word + 1, &events[i]),
+                            0)) {
                         result = RING_READER_E_MALFORMED;
                         break;
                 }

@@ -14,6 +14,7 @@
 struct event {
         uint64_t position; /* of the record */
         uint64_t hash;     /* image_apply()'s: trace_table_hash() of (domain, word[0]) */
+        uint32_t node;     /* image_apply()'s: whose sums it probably changes */
         uint64_t word[3];  /* payload in the record's order; behind its end: anything */
         uint32_t argument;
         uint8_t type; /* enum record_type, checked */

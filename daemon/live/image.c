@@ -78,34 +78,44 @@ static void count_gone(struct image *image, const struct trace_cell *cell) {
         traceback_sums_sub(image->sums, slot, cell->size);
 }
 
-/* A block comes alive; what was at its address is gone.
- * @allocated: count it as allocated, too (not so for the rest of a mapping that was cut) */
-static void block_in(struct image *image, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
-                     uint32_t node, bool allocated) {
-        struct trace_cell replaced;
+/* A block comes alive; what was at its address is gone. Return: where it counts; NULL: it found no room. */
+static struct node_sums *block_in(struct image *image, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
+                                  uint32_t node) {
         struct node_sums *slot = traceback_sums_slot(image->sums, node, domain);
-        int r = slot ? trace_table_insert(image->table, hash, domain, address, size, node, &replaced)
-                     : TRACE_TABLE_E_FULL;
-        if (__builtin_expect(r, 0)) {
-                if (r == TRACE_TABLE_E_FULL) {
-                        image->lost++;
-                        return;
-                }
-                count_gone(image, &replaced);
+        struct trace_cell *cell = slot ? trace_table_place(image->table, hash, domain, address) : NULL;
+        if (__builtin_expect(!cell, 0)) {
+                image->lost++;
+                return NULL;
+        }
+        if (__builtin_expect(!trace_cell_is_new(cell), 0)) {
+                count_gone(image, cell);
                 slot = traceback_sums_slot(image->sums, node, domain);
         }
-        if (allocated)
-                traceback_sums_allocated(slot, size);
+        trace_table_fill(image->table, cell, domain, size, node);
         traceback_sums_add(image->sums, slot, size);
+        return slot;
+}
+
+/* One that is allocated there and then: not what is left of a mapping. */
+static void block_allocated(struct image *image, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
+                            uint32_t node) {
+        struct node_sums *slot = block_in(image, hash, domain, address, size, node);
+        if (slot)
+                traceback_sums_allocated(slot, size);
+}
+
+static void event_allocated(struct image *image, const struct event *event, uint64_t size) {
+        block_allocated(image, event->hash, event->domain, event->word[0], size, event->argument);
 }
 
 static void apply_free(struct image *image, const struct event *event) {
-        struct trace_cell cell;
-        if (trace_table_remove(image->table, event->hash, event->domain, event->word[0], &cell)) {
+        const struct trace_cell *cell = trace_table_find(image->table, event->hash, event->domain, event->word[0]);
+        if (!cell) {
                 image->unknown_frees++;
                 return;
         }
-        count_gone(image, &cell);
+        count_gone(image, cell);
+        trace_table_erase(image->table, event->hash, cell);
 }
 
 static void apply_move_out(struct image *image, const struct event *event) {
@@ -126,7 +136,7 @@ static void apply_move_in(struct image *image, const struct event *event) {
         struct trace_cell cell;
         if (move_map_take(&image->moves, event->word[2], &cell) == 0)
                 count_gone(image, &cell);
-        block_in(image, event->hash, event->domain, event->word[0], event->word[1], event->argument, true);
+        event_allocated(image, event, event->word[1]);
 }
 
 /* Back to where it was. It was counted all the time; its birth is now, and cuts that are open have it already. */
@@ -152,16 +162,20 @@ static void apply_relabel(struct image *image, const struct event *event) {
         const struct trace_cell *cell = trace_table_find(image->table, event->hash, event->domain, event->word[0]);
         if (!cell || trace_cell_domain(cell) != event->domain)
                 return;
-        block_in(image, event->hash, event->domain, event->word[0], cell->size, event->argument, true);
+        event_allocated(image, event, cell->size);
 }
 
+/* @allocated: not so for the rest of a mapping that was cut */
 static void map_piece(struct image *image, const struct interval *piece, bool allocated) {
         if (interval_map_insert(&image->mappings, piece)) {
                 image->lost++;
                 return;
         }
         uint64_t hash = trace_table_hash(image->table, DOMAIN_INDEX_MMAP, piece->start);
-        block_in(image, hash, DOMAIN_INDEX_MMAP, piece->start, piece->length, piece->node, allocated);
+        if (allocated)
+                block_allocated(image, hash, DOMAIN_INDEX_MMAP, piece->start, piece->length, piece->node);
+        else
+                block_in(image, hash, DOMAIN_INDEX_MMAP, piece->start, piece->length, piece->node);
 }
 
 /* Take [start, start + length) out of all mappings. What is left of them stays, as mappings of the same node. */
@@ -307,8 +321,12 @@ static bool is_about_blocks(unsigned type) {
         return types >> type & 1;
 }
 
+/* GCC takes a function that does nothing but prefetch for one without effect, and leaves its calls out unless it is
+ * inlined before that. */
+#define PREFETCH __attribute__((always_inline)) static inline void
+
 /* For all types alike: where word[0] is no address, a cell is fetched for nothing. */
-static void prefetch_cell(const struct image *image, struct event *event) {
+PREFETCH prefetch_cell(const struct image *image, struct event *event) {
         event->hash = trace_table_hash(image->table, event->domain, event->word[0]);
         const struct trace_cell *home = trace_table_home(image->table, event->hash);
         __builtin_prefetch(home, 1);
@@ -316,60 +334,78 @@ static void prefetch_cell(const struct image *image, struct event *event) {
 }
 
 /* An allocation's node, or that of the block that lies at the home of a freed address (mostly the one). */
-static uint32_t likely_node(const struct image *image, const struct event *event) {
-        if (event->type == RECORD_ALLOC || event->type == RECORD_RELABEL)
-                return event->argument;
-        return trace_cell_node(trace_table_home(image->table, event->hash));
+PREFETCH prefetch_index(const struct image *image, struct event *event) {
+        event->node = event->type == RECORD_ALLOC || event->type == RECORD_RELABEL
+                              ? event->argument
+                              : trace_cell_node(trace_table_home(image->table, event->hash));
+        traceback_sums_prefetch_index(image->sums, event->node);
+}
+
+PREFETCH prefetch_slot(const struct image *image, const struct event *event) {
+        traceback_sums_prefetch_slot(image->sums, event->node);
 }
 
 /* In steps, because each needs what the one before brings. */
-static void prefetch(const struct image *image, struct event *events, size_t i, size_t n) {
-        if (i + CELL_AHEAD < n)
+PREFETCH prefetch(const struct image *image, struct event *events, size_t i, size_t n) {
+        if (__builtin_expect(i + CELL_AHEAD < n, 1)) {
                 prefetch_cell(image, &events[i + CELL_AHEAD]);
+                prefetch_index(image, &events[i + INDEX_AHEAD]);
+                prefetch_slot(image, &events[i + SLOT_AHEAD]);
+                return;
+        }
         if (i + INDEX_AHEAD < n)
-                traceback_sums_prefetch_index(image->sums, likely_node(image, &events[i + INDEX_AHEAD]));
+                prefetch_index(image, &events[i + INDEX_AHEAD]);
         if (i + SLOT_AHEAD < n)
-                traceback_sums_prefetch_slot(image->sums, likely_node(image, &events[i + SLOT_AHEAD]));
+                prefetch_slot(image, &events[i + SLOT_AHEAD]);
+}
+
+/* Less frequent than allocations and frees. Return: whether the caller wants to see it. */
+static bool apply_other(struct image *image, const struct event *event) {
+        switch (event->type) {
+        case RECORD_MOVE_OUT:
+                apply_move_out(image, event);
+                return false;
+        case RECORD_MOVE_IN:
+                apply_move_in(image, event);
+                return false;
+        case RECORD_MOVE_BACK:
+                apply_move_back(image, event);
+                return false;
+        case RECORD_RELABEL:
+                apply_relabel(image, event);
+                return false;
+        case RECORD_MAP:
+        case RECORD_UNMAP:
+                apply_map(image, event);
+                return false;
+        default:
+                return apply_rare(image, event);
+        }
+}
+
+static inline bool apply_event(struct image *image, const struct event *event) {
+        if (__builtin_expect(!image->tracing, 0) && is_about_blocks(event->type))
+                return false;
+        if (event->type == RECORD_ALLOC)
+                event_allocated(image, event, event->word[1]);
+        else if (event->type == RECORD_FREE)
+                apply_free(image, event);
+        else
+                return apply_other(image, event);
+        return false;
 }
 
 int image_apply(struct image *image, struct event *events, size_t n, size_t *donep) {
         for (size_t i = 0; i < n && i < CELL_AHEAD; i++)
                 prefetch_cell(image, &events[i]);
+        for (size_t i = 0; i < n && i < INDEX_AHEAD; i++)
+                prefetch_index(image, &events[i]);
         for (size_t i = 0; i < n; i++) {
-                const struct event *event = &events[i];
                 prefetch(image, events, i, n);
-                if (__builtin_expect(!image->tracing, 0) && is_about_blocks(event->type))
-                        continue;
-                switch (event->type) {
-                case RECORD_ALLOC:
-                        block_in(image, event->hash, event->domain, event->word[0], event->word[1], event->argument,
-                                 true);
-                        break;
-                case RECORD_FREE:
-                        apply_free(image, event);
-                        break;
-                case RECORD_MOVE_OUT:
-                        apply_move_out(image, event);
-                        break;
-                case RECORD_MOVE_IN:
-                        apply_move_in(image, event);
-                        break;
-                case RECORD_MOVE_BACK:
-                        apply_move_back(image, event);
-                        break;
-                case RECORD_RELABEL:
-                        apply_relabel(image, event);
-                        break;
-                case RECORD_MAP:
-                case RECORD_UNMAP:
-                        apply_map(image, event);
-                        break;
-                default:
-                        if (apply_rare(image, event)) {
-                                image->events += i + 1;
-                                *donep = i + 1;
-                                return IMAGE_SPECIAL;
-                        }
+                if (__builtin_expect(apply_event(image, &events[i]), 0)) {
+                        image->events += i + 1;
+                        *donep = i + 1;
+                        return IMAGE_SPECIAL;
                 }
         }
         image->events += n;
@@ -520,8 +556,8 @@ static void adopt(struct image *child, const struct trace_cell *cell) {
                 map_piece(child, &piece, true);
                 return;
         }
-        block_in(child, trace_table_hash(child->table, domain, address), domain, address, cell->size,
-                 trace_cell_node(cell), true);
+        block_allocated(child, trace_table_hash(child->table, domain, address), domain, address, cell->size,
+                        trace_cell_node(cell));
 }
 
 int image_fork_step(struct image *child, struct image_fork *fork, size_t n) {

@@ -285,6 +285,7 @@ void keep_commit(struct keep *k) {
         h->log_sequence = k->sequence + 1;
         BARRIER();
         k->log_words = 0;
+        memset(k->saved_lines, 0, sizeof k->saved_lines);
         k->unlogged = k->dirty = false;
         if (__builtin_expect(k->n_later > 0, 0))
                 give_all_back(k);

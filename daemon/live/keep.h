@@ -31,6 +31,8 @@
 struct keep_header;
 struct keep_later;
 
+#define KEEP_SAVED_LINES 64 /* a batch changes the sums of some ten tracebacks, again and again */
+
 struct keep {
         int fd;
         struct keep_header *header;
@@ -40,7 +42,8 @@ struct keep {
         /* undo log */
         uint64_t *log;
         size_t log_words, log_capacity;
-        volatile uint64_t *log_words_told; /* in the header */
+        volatile uint64_t *log_words_told;      /* in the header */
+        uint64_t saved_lines[KEEP_SAVED_LINES]; /* some of those saved since the last commit; 0: none */
         bool unlogged; /* what is written now counts only after the next commit, and is thrown away without it */
         bool failed;   /* there was no memory: the next daemon can't use this */
         bool dirty;    /* something has changed since the last commit */
@@ -108,6 +111,17 @@ static inline void keep_save(struct keep *k, uint64_t offset, const void *old, s
         KEEP_BARRIER();
         *k->log_words_told = k->log_words;
         KEEP_BARRIER();
+}
+
+/** keep_save_line() - keep_save() of the 64 bytes at @offset, a multiple of 64, unless that was done since the last
+ * commit One entry is enough: undone is from the last to the first, so the oldest is what remains. That a line lost its
+ * place in saved_lines to another costs a second entry, no more. */
+static inline void keep_save_line(struct keep *k, uint64_t offset, const void *old) {
+        uint64_t *saved = &k->saved_lines[offset / 64 % KEEP_SAVED_LINES];
+        if (*saved == offset)
+                return;
+        keep_save(k, offset, old, 64);
+        *saved = offset;
 }
 
 /** keep_append() - to the journal. Return: 0; -ENOMEM (nothing appended). */

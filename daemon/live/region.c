@@ -6,12 +6,22 @@
 #include "daemon/live/region.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
 #define PAGE_BYTES      4096
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
 #define HUGE_PAGES_FROM (UINT64_C(8) << 20)
+#define AHEAD_FROM      (UINT64_C(1) << 20) /* smaller ones are of small processes, whose memory is what counts */
+#define AHEAD_BYTES     (UINT64_C(256) << 10)
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* linux/mman.h, since 5.14 */
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* since 6.1 */
+#endif
 
 static size_t whole_pages(size_t bytes) {
         return (bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
@@ -49,6 +59,32 @@ int region_adopt(struct region *r, struct keep *keep, uint64_t offset, size_t re
 
 int region_open(struct region *r, struct keep *keep, size_t reserve, size_t bytes) {
         return region_adopt(r, keep, keep ? keep_window(keep, whole_pages(reserve)) : 0, reserve, bytes);
+}
+
+/* Shared memory has no huge pages of its own accord unless shmem_enabled says so, but a mapping may be collapsed into
+ * one, page by page (madvise(2), since Linux 6.1); a page that is not there counts as zeroes. One has to be. */
+static bool make_huge_page(char *at) {
+        return madvise(at, PAGE_BYTES, MADV_POPULATE_WRITE) == 0 && madvise(at, HUGE_PAGE_BYTES, MADV_COLLAPSE) == 0;
+}
+
+/* Where that fails, or the kernel knows none of it, pages come by faults: there is nothing to report. */
+void region_make_ready(struct region *r, size_t to) {
+        bool huge = r->bytes >= HUGE_PAGES_FROM;
+        size_t step = huge ? HUGE_PAGE_BYTES : AHEAD_BYTES, from = r->ready / step * step;
+        if (to > r->bytes)
+                to = r->bytes;
+        /* a leap: nobody says that what is in between comes into use */
+        if (r->bytes < AHEAD_FROM || to > from + 2 * HUGE_PAGE_BYTES)
+                from = to;
+        for (; from < to; from += step) {
+                char *at = r->memory + from;
+                if (from + step > r->bytes)
+                        step = r->bytes - from;
+                if (step == HUGE_PAGE_BYTES && (!r->keep || make_huge_page(at)))
+                        continue; /* in private memory the first fault brings all of it */
+                (void)madvise(at, step, MADV_POPULATE_WRITE);
+        }
+        r->ready = from;
 }
 
 int region_grow(struct region *r, size_t bytes) {

@@ -16,6 +16,7 @@
 struct region {
         char *memory; /* NULL: not open */
         size_t bytes; /* of it that may be used */
+        size_t ready; /* pages before it are there: region_expect() */
         size_t reserved;
         struct keep *keep; /* NULL: private memory */
         uint64_t offset;   /* in the keep's file */
@@ -34,6 +35,22 @@ int region_adopt(struct region *r, struct keep *keep, uint64_t offset, size_t re
 static inline void region_save(const struct region *r, const void *at, size_t bytes) {
         if (__builtin_expect(r->keep != NULL, 0))
                 keep_save(r->keep, r->offset + (uint64_t)((const char *)at - r->memory), at, bytes);
+}
+
+/** region_save_line() - the same for the 64 bytes at @at, which begin a cache line; cheap where they were saved since
+ * the last commit */
+static inline void region_save_line(const struct region *r, const void *at) {
+        if (__builtin_expect(r->keep != NULL, 0))
+                keep_save_line(r->keep, r->offset + (uint64_t)((const char *)at - r->memory), at);
+}
+
+/** region_expect() - bytes up to @to come into use soon, after all before them
+ * Makes pages ahead, many at once, where a fault for each would be dearer: a few microseconds each, and most of what a
+ * table in a keep cost while it grew. Beyond the region is fine. */
+void region_make_ready(struct region *r, size_t to);
+static inline void region_expect(struct region *r, size_t to) {
+        if (__builtin_expect(to > r->ready, 0))
+                region_make_ready(r, to);
 }
 
 /** region_grow() - @bytes: at least as many as now. Return: 0; -ENOMEM (unchanged; also: more than was reserved). */

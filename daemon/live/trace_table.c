@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define RELEASE_BYTES (UINT64_C(1) << 20) /* pages of the old array are given back in pieces of that size */
+#define RELEASE_BYTES (UINT64_C(2) << 20) /* of the old array are given back at once: less would split huge pages */
 
 static uint64_t cell_hash(const struct trace_table *t, const struct trace_cell *cell) {
         return trace_table_hash(t, trace_cell_domain(cell), trace_cell_address(cell));
@@ -54,27 +54,30 @@ static void array_close(struct trace_array *a, struct charge *charge) {
         *a = (struct trace_array){};
 }
 
-/* The cell with that key, or the empty one where it belongs; NULL: the run goes past the end. */
+/* The last cell is never used: probing ends there at the latest, without a look at where it is. */
+static bool is_last(const struct trace_array *a, const struct trace_cell *cell) {
+        return cell == &a->cells[a->n_cells - 1];
+}
+
+/* The cell with that key, or the empty one where it belongs: the last one if the run goes as far as that. */
 static struct trace_cell *array_probe(const struct trace_array *a, uint64_t hash, uint64_t key, unsigned domain) {
-        struct trace_cell *cell = &a->cells[hash >> a->shift], *end = &a->cells[a->n_cells];
-        for (; cell < end; cell++) {
-                if (!cell->key || cell_is(cell, key, domain))
-                        return cell;
-        }
-        return NULL;
+        struct trace_cell *cell = &a->cells[hash >> a->shift];
+        while (cell->key && !cell_is(cell, key, domain))
+                cell++;
+        return cell;
 }
 
 /* Backward shift: what follows in the run moves up unless that would bring it before its home. */
 static void array_erase(const struct trace_table *t, const struct trace_array *a, struct trace_cell *cell) {
-        struct trace_cell *hole = cell, *end = &a->cells[a->n_cells];
-        for (struct trace_cell *next = hole + 1; next < end && next->key; next++) {
+        struct trace_cell *hole = cell;
+        for (struct trace_cell *next = hole + 1; next->key; next++) {
                 if (&a->cells[cell_hash(t, next) >> a->shift] <= hole) {
                         region_save(&a->region, hole, sizeof *hole);
                         *hole = *next;
                         hole = next;
                 }
         }
-        region_save(&a->region, hole, sizeof *hole);
+        region_save(&a->region, hole, sizeof *hole); /* all of it: place_new() relies on that */
         hole->key = 0;
 }
 
@@ -220,17 +223,25 @@ static size_t first_in_old(const struct trace_table *t) {
         return t->migrated >> t->old.shift;
 }
 
+/* What comes next goes to the cells of the current array behind those that have come; no other is written there. */
+static void expect_cells(struct trace_table *t, size_t first_old, size_t n_old) {
+        size_t last_old = first_old + n_old < t->old.n_homes ? first_old + n_old : t->old.n_homes - 1;
+        size_t last = ((uint64_t)last_old << t->old.shift) >> t->current.shift;
+        region_expect(&t->current.region, (last + TRACE_TABLE_TAIL) * sizeof *t->current.cells);
+}
+
 /* Stops only at an empty cell: then no run crosses the border, and every key with a home before it is behind it. */
 bool trace_table_migrate(struct trace_table *t, size_t n_cells) {
         if (!t->old.cells)
                 return false;
         size_t first = first_in_old(t), i = first;
+        expect_cells(t, first, n_cells);
         for (; i < t->old.n_cells; i++) {
                 struct trace_cell *cell = &t->old.cells[i];
                 if (cell->key) {
                         struct trace_cell *to =
                                 array_probe(&t->current, cell_hash(t, cell), cell->key, trace_cell_domain(cell));
-                        assert(to && !to->key); /* at most half full: no run is as long as the tail */
+                        assert(!to->key && !is_last(&t->current, to)); /* half full: no run is as long as the tail */
                         /* Not saved: a copy that no commit made count is behind the border of the record, and
                          * trace_table_adopt() takes it out. The original stays: nobody looks behind the border. */
                         *to = *cell;
@@ -270,57 +281,74 @@ static void maybe_shrink(struct trace_table *t) {
                 t->shrink_at /= 2; /* no memory now: try again when there is more to win */
 }
 
-int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
-                       uint32_t node, struct trace_cell *replacedp) {
+/* Of an empty cell the undo log needs to know no more than that: either it was empty at the last commit, and what else
+ * is in it means nothing, or array_erase() has made it empty since, and saved all of what it was. */
+static struct trace_cell *place_new(struct trace_table *t, const struct trace_array *a, struct trace_cell *cell,
+                                    uint64_t key) {
+        if (__builtin_expect(is_last(a, cell), 0))
+                return NULL;
+        region_save(&a->region, cell, sizeof cell->key); /* before growth makes another array the current one */
+        /* growth leaves what is there in place: cell stays the right one */
+        if (__builtin_expect(t->count >= t->grow_at, 0) && !make_room(t))
+                return NULL;
+        cell->key = key;
+        cell->birth = 0;
+        t->count++;
+        return cell;
+}
+
+struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address) {
         if (__builtin_expect(t->old.cells != NULL, 0))
                 trace_table_migrate(t, TRACE_TABLE_STEP);
         uint64_t key = address | TRACE_KEY_BIT;
         const struct trace_array *a = trace_table_array(t, hash);
         struct trace_cell *cell = array_probe(a, hash, key, domain);
+        if (!cell->key)
+                return place_new(t, a, cell, key);
+        region_save(&a->region, cell, sizeof *cell);
+        if (cell->birth <= t->newest_cut)
+                cut_keep(t, cell, hash);
+        return cell;
+}
+
+int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
+                       uint32_t node, struct trace_cell *replacedp) {
+        struct trace_cell *cell = trace_table_place(t, hash, domain, address);
         if (!cell)
                 return TRACE_TABLE_E_FULL;
-        region_save(&a->region, cell, sizeof *cell); /* before growth makes another array the current one */
-        int r = 0;
-        if (cell->key) {
-                if (cell->birth <= t->newest_cut)
-                        cut_keep(t, cell, hash);
+        bool is_new = trace_cell_is_new(cell);
+        if (!is_new)
                 *replacedp = *cell;
-                r = TRACE_TABLE_REPLACED;
-        } else {
-                /* growth leaves what is there in place: cell stays the right one */
-                if (__builtin_expect(t->count >= t->grow_at, 0) && !make_room(t))
-                        return TRACE_TABLE_E_FULL;
-                cell->key = key;
-                t->count++;
-        }
-        cell->size = size;
-        cell->node_domain = node | domain << TRACE_NODE_BITS;
-        cell->birth = t->epoch;
-        return r;
+        trace_table_fill(t, cell, domain, size, node);
+        return is_new ? 0 : TRACE_TABLE_REPLACED;
+}
+
+void trace_table_erase(struct trace_table *t, uint64_t hash, const struct trace_cell *cell) {
+        const struct trace_array *a = trace_table_array(t, hash);
+        if (cell->birth <= t->newest_cut)
+                cut_keep(t, cell, hash);
+        array_erase(t, a, &a->cells[cell - a->cells]);
+        t->count--;
+        if (__builtin_expect(t->old.cells != NULL, 0))
+                trace_table_migrate(t, TRACE_TABLE_STEP);
+        if (__builtin_expect(t->count < t->shrink_at, 0))
+                maybe_shrink(t);
 }
 
 int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
                        struct trace_cell *removedp) {
-        if (__builtin_expect(t->old.cells != NULL, 0))
-                trace_table_migrate(t, TRACE_TABLE_STEP);
-        const struct trace_array *a = trace_table_array(t, hash);
-        struct trace_cell *cell = array_probe(a, hash, address | TRACE_KEY_BIT, domain);
-        if (!cell || !cell->key)
+        const struct trace_cell *cell = trace_table_find(t, hash, domain, address);
+        if (!cell)
                 return TRACE_TABLE_E_UNKNOWN;
-        if (cell->birth <= t->newest_cut)
-                cut_keep(t, cell, hash);
         *removedp = *cell;
-        array_erase(t, a, cell);
-        t->count--;
-        if (__builtin_expect(t->count < t->shrink_at, 0))
-                maybe_shrink(t);
+        trace_table_erase(t, hash, cell);
         return 0;
 }
 
 const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t hash, unsigned domain,
                                           uint64_t address) {
         const struct trace_cell *cell = array_probe(trace_table_array(t, hash), hash, address | TRACE_KEY_BIT, domain);
-        return cell && cell->key ? cell : NULL;
+        return cell->key ? cell : NULL;
 }
 
 /* Cells with hashes in [from, last] lie from the home of the first to the end of the run that the last home is in. */
@@ -379,7 +407,7 @@ static size_t array_count(const struct trace_table *t, const struct trace_array 
                 uint64_t hash = cell_hash(t, cell);
                 size_t home = hash >> a->shift;
                 if (trace_table_array(t, hash) != a || home < run || home > i || cell->birth < 1 ||
-                    cell->birth > t->epoch)
+                    cell->birth > t->epoch || is_last(a, cell))
                         return SIZE_MAX;
                 n++;
         }

@@ -10,7 +10,7 @@
  * where the charge forbids growth): 31 bytes a block at its fullest, 62 when it has just doubled. The home of a key is
  * the top of its hash, so the table lies in hash order, and one number, a hash, says how far a migration or the reading
  * of a cut has come: neither growth nor the backward shift of a deletion moves a cell across it. No wrap at the end:
- * TRACE_TABLE_TAIL cells more catch the last runs.
+ * TRACE_TABLE_TAIL cells more catch the last runs, and the very last of them stays empty.
  *
  * Growth and shrinking move a few cells with each insertion or removal, from the
  * old array to the new one; pages behind are given back at once. Hashes are seeded from
@@ -145,10 +145,32 @@ int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, ui
                        uint32_t node, struct trace_cell *replacedp);
 #define TRACE_TABLE_STEP 32
 
+/** trace_table_place() - trace_table_insert() in two steps, without a copy: the cell for that key
+ * A new one (trace_cell_is_new()) counts already; any other holds the block that is there. trace_table_fill() follows,
+ * before the table is used otherwise. Return: the cell; NULL: no memory or charge to grow; the table is unchanged. */
+struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address);
+
+/* Between trace_table_place() and trace_table_fill(): epochs of tables begin with 1. */
+static inline bool trace_cell_is_new(const struct trace_cell *cell) {
+        return cell->birth == 0;
+}
+
+/** trace_table_fill() - @cell: of trace_table_place(); else as trace_table_insert() */
+static inline void trace_table_fill(const struct trace_table *t, struct trace_cell *cell, unsigned domain,
+                                    uint64_t size, uint32_t node) {
+        cell->size = size;
+        cell->node_domain = node | domain << TRACE_NODE_BITS;
+        cell->birth = t->epoch;
+}
+
 /** trace_table_remove() - a block goes
  * @removedp: set on 0 only. Return: 0; TRACE_TABLE_E_UNKNOWN. */
 int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
                        struct trace_cell *removedp);
+
+/** trace_table_erase() - trace_table_remove() of a block that trace_table_find() found with that hash
+ * @cell: not valid any more afterwards */
+void trace_table_erase(struct trace_table *t, uint64_t hash, const struct trace_cell *cell);
 
 /** trace_table_each() - every cell of a table that has no cut, in no order
  * @cb: may not change the table. Return: 0, or what @cb returned, which ends it. */

@@ -171,6 +171,7 @@ static uint32_t new_slot(struct traceback_sums *s, uint32_t node, uint32_t node_
         if (s->n_slots == s->slots_capacity && !slots_grow(s, 2 * s->slots_capacity))
                 return 0;
         uint32_t index = s->n_slots++;
+        region_expect(&s->slots_region, s->n_slots * sizeof *s->slots);
         uint32_t *link = last ? &s->slots[last].next : &s->index[node];
         region_save(last ? &s->slots_region : &s->index_region, link, sizeof *link);
         *link = index;
@@ -190,6 +191,7 @@ struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t no
                 if (!index_grow(s, capacity))
                         return NULL;
         }
+        region_expect(&s->index_region, (node + (size_t)1) * sizeof *s->index); /* numbers of nodes ascend */
         uint32_t index = s->index[node], last = 0;
         while (index && s->slots[index].node_domain != node_domain) {
                 last = index;
@@ -200,7 +202,7 @@ struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t no
         if (!index)
                 return NULL;
         save_for_cuts(s, index);
-        region_save(&s->slots_region, &s->slots[index], sizeof s->slots[index]);
+        region_save_line(&s->slots_region, &s->slots[index]);
         return &s->slots[index];
 }
 

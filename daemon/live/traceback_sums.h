@@ -32,6 +32,8 @@ struct node_sums {
         uint32_t next;        /* slot of the same node and another domain; 0: none */
 };
 
+_Static_assert(sizeof(struct node_sums) == 64, "one cache line, for region_save_line()");
+
 #define SUMS_NODE_BITS 24 /* TRACE_NODE_BITS */
 
 static inline unsigned node_sums_domain(const struct node_sums *slot) {
@@ -81,12 +83,14 @@ struct traceback_sums *traceback_sums_unref(struct traceback_sums *s);
 
 /** traceback_sums_prefetch_index(), traceback_sums_prefetch_slot() - a while before traceback_sums_slot(), in this
  * order */
-static inline void traceback_sums_prefetch_index(const struct traceback_sums *s, uint32_t node) {
+__attribute__((always_inline)) static inline void traceback_sums_prefetch_index(const struct traceback_sums *s,
+                                                                                uint32_t node) {
         if (node < s->index_capacity)
                 __builtin_prefetch(&s->index[node]);
 }
 
-static inline void traceback_sums_prefetch_slot(const struct traceback_sums *s, uint32_t node) {
+__attribute__((always_inline)) static inline void traceback_sums_prefetch_slot(const struct traceback_sums *s,
+                                                                               uint32_t node) {
         if (node < s->index_capacity)
                 __builtin_prefetch(&s->slots[s->index[node]], 1);
 }
@@ -100,7 +104,7 @@ static inline struct node_sums *traceback_sums_slot(struct traceback_sums *s, ui
                 struct node_sums *slot = &s->slots[s->index[node]];
                 if (__builtin_expect(slot->node_domain == (node | domain << SUMS_NODE_BITS), 1) &&
                     __builtin_expect(slot != s->slots, 1)) {
-                        region_save(&s->slots_region, slot, sizeof *slot);
+                        region_save_line(&s->slots_region, slot);
                         return slot;
                 }
         }

@@ -127,18 +127,26 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
         return r;
 }
 
+/* @callers_target: what is left of the traceback up to node @i's parent. Return: what is left of the one up to @i. */
+static uint32_t target_of(const struct traceback_table *t, const uint8_t *marks, uint32_t i, uint32_t callers_target) {
+        uint32_t parent = t->nodes[i].parent, frame = t->nodes[i].frame, caller = t->nodes[parent].frame;
+        bool goes = marks[frame] == FILTER_GOES;
+
+        if (parent == TRACEBACK_ROOT || marks[caller] == FILTER_NO_ANSWER)
+                return i;
+        if (marks[frame] == FILTER_FOLLOWS)
+                goes = callers_target != parent && t->frames[caller].module == t->frames[frame].module;
+        return goes ? callers_target : i;
+}
+
 int filter_drop_recent(struct model *m, const uint8_t *marks, bool *anyp) {
         const struct traceback_table *t = &m->table;
         uint32_t *targets = calloc(t->n_nodes, sizeof(*targets)); /* what is left of each traceback */
 
         if (!targets)
                 return -ENOMEM;
-        for (uint32_t i = 1; i < t->n_nodes; i++) {
-                uint32_t parent = t->nodes[i].parent;
-                bool has_caller = parent != TRACEBACK_ROOT && marks[t->nodes[parent].frame] != FILTER_NO_ANSWER;
-
-                targets[i] = has_caller && marks[t->nodes[i].frame] == FILTER_GOES ? targets[parent] : i;
-        }
+        for (uint32_t i = 1; i < t->n_nodes; i++)
+                targets[i] = target_of(t, marks, i, targets[t->nodes[i].parent]);
         *anyp = false;
         for (size_t i = 0; i < m->n_traces; i++) {
                 *anyp |= targets[m->traces[i].node] != m->traces[i].node;

@@ -267,6 +267,8 @@ static int mark_frames(const struct model *m, uint8_t *marks) {
                         marks[i] = FILTER_GOES;
                 else if (is_loader(m, f))
                         marks[i] = FILTER_NO_ANSWER;
+                else if (f->function == TEXT_NONE)
+                        marks[i] = FILTER_FOLLOWS; /* stripped libraries name what they export alone */
         }
         free(answers);
         return 0;

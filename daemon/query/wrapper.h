@@ -20,7 +20,8 @@ bool wrapper_function(const char *name, size_t length);
 bool wrapper_file(const char *name, size_t length);
 
 /** wrapper_skip() - drop them from the recent end of every traceback, as filter_skip() does
- * Frames of Python, and of imported files, stay; so does the last one before the loader, which runs initialisers.
+ * With a wrapper go the nameless functions of its module that it calls. Frames of Python, and of imported files, stay;
+ * so does the last one before the loader, which runs initialisers.
  * @anyp: set on 0: whether there were such. O(frames + nodes + traces).
  * Return: 0; -ENOMEM (model unchanged). */
 int wrapper_skip(struct model *m, bool *anyp);

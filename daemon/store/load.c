@@ -304,19 +304,14 @@ static int load_all(struct load *load, int64_t id, struct snapshot **snapshotp) 
         return r ? r : finish(load, &stored, snapshotp);
 }
 
-int store_reader_load(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp) {
+static int load_fresh(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp) {
         struct load load = {.reader = reader,
                             .list_groups = what == STORE_LOAD_SUMS ? LIST_GROUP_SUMS : LIST_GROUPS,
                             .tracebacks = {.statement = reader->statements[TRACEBACKS_DOWN], .down = true},
                             .frames = {.statement = reader->statements[FRAMES_UP]}};
-        int r = reader_begin(reader);
-        if (r == 0)
-                r = load_all(&load, id, snapshotp);
+        int r = load_all(&load, id, snapshotp);
         row_cursor_deinit(&load.tracebacks);
         row_cursor_deinit(&load.frames);
-        reader_end(reader);
-        if (r == -ENOMEM)
-                store_error_set(&reader->error, r, "out of memory");
         snapshot_builder_free(load.builder);
         free(load.sizes);
         id_map_deinit(&load.nodes);
@@ -324,5 +319,42 @@ int store_reader_load(struct store_reader *reader, int64_t id, enum store_load w
         id_map_deinit(&load.modules);
         id_map_deinit(&load.strings);
         id_list_deinit(&load.path);
+        return r;
+}
+
+/* A number that changes when any other connection has committed. */
+static int get_version(struct store_reader *reader, int64_t *versionp) {
+        sqlite3_stmt *statement = reader->statements[GET_DATA_VERSION];
+        bool row;
+        int r = statement_row(statement, &row, &reader->error);
+        if (r)
+                return r;
+        *versionp = sqlite3_column_int64(statement, 0);
+        sqlite3_reset(statement);
+        return 0;
+}
+
+static int load_sums(struct store_reader *reader, int64_t id, struct snapshot **snapshotp) {
+        int64_t version;
+        int r = get_version(reader, &version);
+        if (r)
+                return r;
+        *snapshotp = snapshot_cache_find(&reader->cache, version, id);
+        if (*snapshotp)
+                return 0;
+        r = load_fresh(reader, id, STORE_LOAD_SUMS, snapshotp);
+        if (r == 0)
+                snapshot_cache_add(&reader->cache, *snapshotp);
+        return r;
+}
+
+int store_reader_load(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp) {
+        int r = reader_begin(reader);
+        if (r == 0)
+                r = what == STORE_LOAD_SUMS ? load_sums(reader, id, snapshotp)
+                                            : load_fresh(reader, id, what, snapshotp);
+        reader_end(reader);
+        if (r == -ENOMEM)
+                store_error_set(&reader->error, r, "out of memory");
         return r;
 }

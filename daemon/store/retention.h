@@ -13,5 +13,7 @@
 struct retention {
         uint64_t count, age_s;           /* requested and imported snapshots; count is one user's */
         uint64_t exit_count, exit_age_s; /* exit and peak snapshots; count is one user's */
-        uint64_t bytes;                  /* of the database: exit and peak snapshots go first, the oldest first */
+        /* of the database: snapshots of the user who has stored most go, exit and peak snapshots first, the oldest
+         * first */
+        uint64_t bytes;
 };

@@ -34,6 +34,7 @@ struct request {
         size_t n_ids;
         int64_t set; /* PUT */
         bool new_set;
+        bool once; /* PUT: of a snapshot */
         char *label;
         struct symbol_set *symbols;
         uint32_t owner;
@@ -92,12 +93,22 @@ static void request_free(struct request *request) {
         free(request);
 }
 
+/* Writer thread. Return: as store_writer_put(). */
+static int put(struct store_writer *writer, struct request *request) {
+        int r = 0;
+        if (request->once)
+                r = store_writer_find(writer, &request->snapshots[0]->info, &request->ids[0], &request->error);
+        if (r || (request->once && request->ids[0]))
+                return r;
+        return store_writer_put(writer, request->snapshots, request->n_ids, request->set, request->new_set,
+                                request->ids, &request->set, &request->error);
+}
+
 /* Writer thread */
 static void perform(struct store_writer *writer, struct request *request) {
         switch (request->kind) {
         case REQUEST_PUT:
-                request->code = store_writer_put(writer, request->snapshots, request->n_ids, request->set,
-                                                 request->new_set, request->ids, &request->set, &request->error);
+                request->code = put(writer, request);
                 break;
         case REQUEST_LABEL:
                 request->code = store_writer_label(writer, request->ids[0], request->label, &request->error);
@@ -337,31 +348,48 @@ static void submit(struct store *store, struct request *request) {
         uv_mutex_unlock(&store->mutex);
 }
 
-static int submit_put(struct store *store, struct snapshot *const *snapshots, size_t n_snapshots, int64_t set,
-                      bool new_set, store_callback callback, void *data) {
+/* Return: NULL: out of memory. */
+static struct request *new_put(struct snapshot *const *snapshots, size_t n_snapshots, store_callback callback,
+                               void *data) {
         struct request *request = new_request(REQUEST_PUT, n_snapshots, callback, data);
         if (!request)
-                return -ENOMEM;
-        request->set = set;
-        request->new_set = new_set;
+                return NULL;
         request->snapshots = calloc(n_snapshots + 1, sizeof(struct snapshot *));
         if (!request->snapshots) {
                 request_free(request);
-                return -ENOMEM;
+                return NULL;
         }
         for (size_t i = 0; i < n_snapshots; i++)
                 request->snapshots[i] = snapshot_ref(snapshots[i]);
+        return request;
+}
+
+int store_put(struct store *store, struct snapshot *snapshot, int64_t set, store_callback callback, void *data) {
+        struct request *request = new_put(&snapshot, 1, callback, data);
+        if (!request)
+                return -ENOMEM;
+        request->set = set;
         submit(store, request);
         return 0;
 }
 
-int store_put(struct store *store, struct snapshot *snapshot, int64_t set, store_callback callback, void *data) {
-        return submit_put(store, &snapshot, 1, set, false, callback, data);
+int store_put_once(struct store *store, struct snapshot *snapshot, store_callback callback, void *data) {
+        struct request *request = new_put(&snapshot, 1, callback, data);
+        if (!request)
+                return -ENOMEM;
+        request->once = true;
+        submit(store, request);
+        return 0;
 }
 
 int store_put_set(struct store *store, struct snapshot *const *snapshots, size_t n_snapshots, store_callback callback,
                   void *data) {
-        return submit_put(store, snapshots, n_snapshots, 0, true, callback, data);
+        struct request *request = new_put(snapshots, n_snapshots, callback, data);
+        if (!request)
+                return -ENOMEM;
+        request->new_set = true;
+        submit(store, request);
+        return 0;
 }
 
 int store_label(struct store *store, int64_t id, const void *label, size_t length, store_callback callback,

@@ -81,6 +81,12 @@ void store_close(struct store *store, void (*closed)(void *data), void *data);
  * Return: 0; -ENOMEM (no callback will come). */
 int store_put(struct store *store, struct snapshot *snapshot, int64_t set, store_callback callback, void *data);
 
+/** store_put_once() - keep a snapshot unless it is there: one of that kind, of that process and image (uid, pid, start,
+ * number), taken at that time
+ * @callback: result->ids[0], of the one that was there or is now
+ * Otherwise as store_put() without a set. */
+int store_put_once(struct store *store, struct snapshot *snapshot, store_callback callback, void *data);
+
 /** store_put_set() - keep snapshots of several processes that were taken at one moment: all or none
  * @snapshots: [n_snapshots], the array is copied, references are taken
  * @callback: result->ids as many, result->set

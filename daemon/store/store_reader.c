@@ -44,6 +44,7 @@ static const char *const statement_sql[N_READER_STATEMENTS] = {
                 "SELECT depth, lineno, function IS NOT NULL, f.bytes, filename IS NOT NULL, s.bytes FROM symbol "
                 "LEFT JOIN string AS f ON f.id = function LEFT JOIN string AS s ON s.id = filename "
                 "WHERE frame = ? ORDER BY depth",
+        [GET_DATA_VERSION] = "PRAGMA data_version",
 };
 
 int store_reader_open(const char *path, struct store_reader **readerp, char *message) {
@@ -70,6 +71,7 @@ struct store_reader *store_reader_close(struct store_reader *reader) {
                 return NULL;
         statement_finalize_all(reader->statements, N_READER_STATEMENTS);
         sqlite3_close(reader->db);
+        snapshot_cache_deinit(&reader->cache);
         free(reader);
         return NULL;
 }

@@ -45,7 +45,8 @@ int store_reader_open(const char *path, struct store_reader **readerp, char *mes
 /** store_reader_close() - NULL is fine. Return: NULL. */
 struct store_reader *store_reader_close(struct store_reader *reader);
 
-/** store_reader_rest() - give back what it has read of the file: for a reader that is not used for a while */
+/** store_reader_rest() - give back what it has read of the file: for a reader that is not used for a while
+ * A few small snapshots stay, snapshot_cache.h. */
 void store_reader_rest(struct store_reader *reader);
 
 /** store_reader_message() - one line about the last failure; valid until the next call */
@@ -58,7 +59,8 @@ enum store_load {
 
 /** store_reader_load() - a snapshot as it was put, or what statistics need of it
  * @snapshotp: one reference, set on 0; info.id and info.set are filled in
- * O(nodes + groups + sizes, if these are wanted). Return: 0; STORE_E_NOT_FOUND. */
+ * O(nodes + groups + sizes, if these are wanted); O(1) for the sums of one that this reader loaded just before, while
+ * the database has not changed. Return: 0; STORE_E_NOT_FOUND. */
 int store_reader_load(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp);
 
 /** store_reader_info() - what is known of a snapshot, without its traces

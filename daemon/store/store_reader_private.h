@@ -3,6 +3,7 @@
 
 /* What the files of struct store_reader share: store_reader.c, load.c, read_symbols.c. */
 
+#include "daemon/store/snapshot_cache.h"
 #include "daemon/store/statement.h"
 #include "daemon/store/store_reader.h"
 
@@ -23,6 +24,7 @@ enum reader_statement {
         READER_FIND_MODULE,
         READER_FIND_FRAME,
         LIST_SYMBOLS,
+        GET_DATA_VERSION,
         N_READER_STATEMENTS,
 };
 
@@ -30,6 +32,7 @@ struct store_reader {
         sqlite3 *db;
         struct store_error error;
         sqlite3_stmt *statements[N_READER_STATEMENTS];
+        struct snapshot_cache cache;
 };
 
 /* Several statements that must see one state. Return: 0; as statement_run(). */

@@ -30,6 +30,8 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
         [ADD_TRACEBACK] = "INSERT INTO traceback (parent, frame) VALUES (?, ?)",
         [FIND_SET] = "SELECT id FROM snapshot_set WHERE id = ?",
         [ADD_SET] = "INSERT INTO snapshot_set DEFAULT VALUES",
+        [FIND_SNAPSHOT] = "SELECT id FROM snapshot WHERE uid = ? AND pid = ? AND started_at_ns = ? AND image = ? "
+                          "AND kind = ? AND taken_at_ns = ?",
         [ADD_SNAPSHOT] =
                 "INSERT INTO snapshot (snapshot_set, uid, pid, ppid, image, kind, traceback_limit, taken_at_ns, "
                 "started_at_ns, size, count, traces, lost, exact, sizes_known, allocated_known, name, exe, unit, "
@@ -69,11 +71,10 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
                 "SELECT id FROM (SELECT id, kind IN (1, 2) AS automatic, taken_at_ns, row_number() OVER "
                 "(PARTITION BY uid, kind IN (1, 2) ORDER BY id DESC) AS n FROM snapshot) "
                 "WHERE (n > iif(automatic, ?2, ?1) OR taken_at_ns < iif(automatic, ?4, ?3)) AND id < ?5 ORDER BY id",
-        /* of the user who has stored most, so that nobody's flood takes what is another's */
+        /* of the user who has stored most, whatever it is, so that nobody's flood takes what is another's */
         [FIND_LEAST_WANTED] =
-                "SELECT id FROM snapshot JOIN (SELECT uid, kind IN (1, 2) AS automatic FROM snapshot "
-                "WHERE id < ?1 GROUP BY 1, 2 ORDER BY 2 DESC, sum(traces) DESC LIMIT 1) AS most USING (uid) "
-                "WHERE id < ?1 AND (kind IN (1, 2)) = automatic ORDER BY id LIMIT 1",
+                "SELECT id FROM snapshot WHERE id < ?1 AND uid = (SELECT uid FROM snapshot WHERE id < ?1 GROUP BY uid "
+                "ORDER BY sum(traces) DESC LIMIT 1) ORDER BY kind IN (1, 2) DESC, id LIMIT 1",
         [ADD_SYMBOL] = "INSERT INTO symbol (frame, depth, function, filename, lineno) VALUES (?, ?, ?, ?, ?)",
 };
 
@@ -170,6 +171,16 @@ int store_writer_put(struct store_writer *writer, struct snapshot *const *snapsh
         for (size_t i = 0; r == 0 && i < n_snapshots; i++)
                 r = writer_put_snapshot(writer, snapshots[i], *setp, &ids[i]);
         return end(writer, r);
+}
+
+int store_writer_find(struct store_writer *writer, const struct snapshot_info *info, int64_t *idp,
+                      struct store_error *error) {
+        const int64_t key[] = {info->uid, info->pid, info->started_at_ns, info->image, info->kind, info->taken_at_ns};
+        writer->error = error;
+        errno = 0; /* for store_error_sqlite() */
+        for (size_t i = 0; i < sizeof key / sizeof key[0]; i++)
+                sqlite3_bind_int64(writer->statements[FIND_SNAPSHOT], (int)i + 1, key[i]);
+        return writer_find(writer, FIND_SNAPSHOT, idp);
 }
 
 int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error) {

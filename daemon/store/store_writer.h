@@ -31,6 +31,11 @@ struct store_writer *store_writer_free(struct store_writer *writer);
 int store_writer_put(struct store_writer *writer, struct snapshot *const *snapshots, size_t n_snapshots, int64_t set,
                      bool new_set, int64_t *ids, int64_t *setp, struct store_error *error);
 
+/** store_writer_find() - the snapshot of that kind, of that process and image, taken at that time; *@idp: 0: none
+ * O(snapshots of its user). */
+int store_writer_find(struct store_writer *writer, const struct snapshot_info *info, int64_t *idp,
+                      struct store_error *error);
+
 /** store_writer_label() - change a label. Return: STORE_E_NOT_FOUND. */
 int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error);
 

@@ -22,6 +22,7 @@ enum writer_statement {
         ADD_TRACEBACK,
         FIND_SET,
         ADD_SET,
+        FIND_SNAPSHOT,
         ADD_SNAPSHOT,
         ADD_DOMAIN,
         ADD_GROUP,

@@ -195,6 +195,10 @@ struct helper_process *helper_process_end(struct helper_process *helper) {
         return NULL;
 }
 
+void helper_process_interrupt(struct helper_process *helper) {
+        shutdown(helper->socket_fd, SHUT_RDWR);
+}
+
 /* ---- ask ---- */
 
 static int send_request(struct helper_process *helper, const Tracemallocd__Symbol__Resolve *request, int fd,

@@ -34,6 +34,9 @@ int helper_process_start(const struct helper_process_config *config, struct help
 /** helper_process_end() - kill it, reap it; NULL is fine. Return: NULL. */
 struct helper_process *helper_process_end(struct helper_process *helper);
 
+/** helper_process_interrupt() - end the request that is under way, by HELPER_E_DIED; from another thread */
+void helper_process_interrupt(struct helper_process *helper);
+
 /** helper_process_ask() - one request, one answer
  * @fd: goes along, stays the caller's; -1 none
  * @answerp: free with symbol_answer_free()

@@ -49,7 +49,9 @@ struct suspect {
 };
 
 struct symbolizer {
-        pthread_mutex_t mutex;
+        pthread_mutex_t mutex;        /* held for a request */
+        pthread_mutex_t helper_mutex; /* held when helper is set, and for symbolizer_cancel(), which may not wait */
+        bool cancelled;               /* under it */
         struct helper_process_config config;
         char *path, *debug_root, *debuginfod_urls, *debuginfod_cache; /* what config points to */
         uint32_t timeout_ms;
@@ -111,6 +113,7 @@ int symbolizer_new(const struct symbolizer_config *config, struct module_files *
                 free(s);
                 return -ENOMEM;
         }
+        pthread_mutex_init(&s->helper_mutex, NULL); /* the default kind never fails here */
         s->path = copy(config->helper_path, &failed);
         s->debug_root = copy(config->debug_root, &failed);
         s->debuginfod_urls = copy(config->debuginfod_urls, &failed);
@@ -129,7 +132,11 @@ int symbolizer_new(const struct symbolizer_config *config, struct module_files *
 }
 
 static void end_helper(struct symbolizer *s) {
-        s->helper = helper_process_end(s->helper);
+        pthread_mutex_lock(&s->helper_mutex);
+        struct helper_process *helper = s->helper;
+        s->helper = NULL;
+        pthread_mutex_unlock(&s->helper_mutex);
+        helper_process_end(helper);
         for (size_t i = 0; i < OPEN_MAX; i++)
                 s->open[i].number = 0;
 }
@@ -146,20 +153,50 @@ struct symbolizer *symbolizer_free(struct symbolizer *s) {
         free(s->debug_root);
         free(s->debuginfod_urls);
         free(s->debuginfod_cache);
+        pthread_mutex_destroy(&s->helper_mutex);
         pthread_mutex_destroy(&s->mutex);
         free(s);
         return NULL;
 }
 
+void symbolizer_cancel(struct symbolizer *s) {
+        pthread_mutex_lock(&s->helper_mutex);
+        s->cancelled = true;
+        if (s->helper)
+                helper_process_interrupt(s->helper);
+        pthread_mutex_unlock(&s->helper_mutex);
+}
+
+static bool is_cancelled(struct symbolizer *s) {
+        pthread_mutex_lock(&s->helper_mutex);
+        bool cancelled = s->cancelled;
+        pthread_mutex_unlock(&s->helper_mutex);
+        return cancelled;
+}
+
+/* @helper: taken. It may have been cancelled while it started. */
+static void set_helper(struct symbolizer *s, struct helper_process *helper) {
+        pthread_mutex_lock(&s->helper_mutex);
+        s->helper = helper;
+        if (s->cancelled)
+                helper_process_interrupt(helper);
+        pthread_mutex_unlock(&s->helper_mutex);
+}
+
 static int ensure_helper(struct symbolizer *s, uint32_t uid) {
+        struct helper_process *helper;
+        if (is_cancelled(s))
+                return -ECANCELED;
         if (s->helper && s->helper_uid != uid)
                 end_helper(s);
         if (s->helper)
                 return 0;
         s->helper_uid = uid;
-        int r = helper_process_start(&s->config, &s->helper);
+        int r = helper_process_start(&s->config, &helper);
         if (r < 0)
                 log_error("cannot start the symbol helper %s: %s", s->path, strerror(-r));
+        else
+                set_helper(s, helper);
         return r;
 }
 
@@ -285,7 +322,7 @@ static int request(struct job *job, const uint64_t *offsets, size_t n, size_t *n
         if (r != 0)
                 end_helper(job->symbolizer);
         if (r > 0)
-                r = blame(job, r == HELPER_E_TIMEOUT);
+                r = is_cancelled(job->symbolizer) ? -ECANCELED : blame(job, r == HELPER_E_TIMEOUT);
         return r;
 }
 

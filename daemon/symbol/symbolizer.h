@@ -46,6 +46,9 @@ int symbolizer_new(const struct symbolizer_config *config, struct module_files *
 /** symbolizer_free() - end the helper; no call may be under way; NULL is fine. Return: NULL. */
 struct symbolizer *symbolizer_free(struct symbolizer *symbolizer);
 
+/** symbolizer_cancel() - the daemon leaves: end the request that is under way, and refuse others; any thread */
+void symbolizer_cancel(struct symbolizer *symbolizer);
+
 /** symbolizer_resolve() - resolve locations of one module
  * @uid: whose process mapped the file
  * @module: index in @set, from symbol_set_module(); its path and build id say which file
@@ -54,7 +57,8 @@ struct symbolizer *symbolizer_free(struct symbolizer *symbolizer);
  * @set: borrowed; gets each location and what was found out about the module. A file that cannot be read, or that
  *      ended two helpers, is a problem of the module in @set, and its locations have no frames.
  * @deadline_ns: CLOCK_MONOTONIC; looked at between requests, so the return may be one request timeout later
- * Return: 0; SYMBOLIZER_E_TIMEOUT; -errno: no helper could be started, or no memory (a part may be in @set). */
+ * Return: 0; SYMBOLIZER_E_TIMEOUT; -ECANCELED: symbolizer_cancel(); -errno: no helper could be started, or no memory
+ *      (a part may be in @set). */
 int symbolizer_resolve(struct symbolizer *symbolizer, uint32_t uid, uint32_t module, const uint64_t *offsets, size_t n,
                        struct symbol_set *set, int64_t deadline_ns);
 

@@ -5,6 +5,7 @@ import os
 import signal
 import statistics
 import subprocess
+import threading
 import time
 
 from bench_measure import cpu_seconds
@@ -247,6 +248,26 @@ print(json.dumps([taken - start, time.monotonic() - taken, len(snapshot.traces)]
 """
 
 
+class MostBytes:
+    """The most private memory that the daemon has had while this was open."""
+
+    def __init__(self, daemon):
+        self.daemon, self.most, self.closed = daemon, own_bytes(daemon), threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def watch(self):
+        while not self.closed.wait(0.002):
+            self.most = max(self.most, own_bytes(self.daemon))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.closed.set()
+        self.thread.join()
+
+
 def longest_pause(process):
     process.stdin.write(b"?")
     process.stdin.flush()
@@ -254,8 +275,9 @@ def longest_pause(process):
 
 
 def snapshots(bench, rounds):
-    """Hold-up and time to the committed id, beside tracemalloc with as many traces."""
+    """Hold-up and time to the committed id, beside tracemalloc with as many traces; memory, beside the table's."""
     n = bench.blocks
+    empty = own_bytes(bench.daemon)
     python = ["/usr/bin/python3", "-S", "-X", "tracemalloc=1", "-c", TAKE_SNAPSHOT, str(n),
               os.path.join(bench.folder, "pickle")]
     process = subprocess.Popen([TMCTL, "run", "--no-exit-snapshot", "--", bench.compile("pauses", PAUSES), str(n)],
@@ -263,13 +285,18 @@ def snapshots(bench, rounds):
                                stderr=subprocess.DEVNULL)
     longest_pause(process)
     pid = next(p["pid"] for p in bench.daemon.json("ps") if p["name"] == "pauses")
-    without, held_up, commit, taken, dumped = [], [], [], [], []
+    without, held_up, commit, taken, dumped, memory = [], [], [], [], [], []
+    table = None
     for _ in range(max(rounds, 3)):
         time.sleep(1)
         without.append(longest_pause(process))
+        before = own_bytes(bench.daemon)
+        table = table or before - empty
         start = time.monotonic()
-        bench.daemon.json("snapshot", "--pid", str(pid))
+        with MostBytes(bench.daemon) as seen:
+            bench.daemon.json("snapshot", "--pid", str(pid))
         commit.append(time.monotonic() - start)
+        memory.append((seen.most - before) / table)
         held_up.append(longest_pause(process))
         times = json.loads(subprocess.run(python, capture_output=True, check=True).stdout)
         taken.append(times[0])
@@ -279,7 +306,8 @@ def snapshots(bench, rounds):
     taken, dumped = statistics.median(taken), statistics.median(dumped)
     return (f"snapshot of {n} live blocks: longest pause of the program {statistics.median(held_up) / taken:.4f} of "
             f"take_snapshot() ({statistics.median(held_up) * 1e3:.1f} ms; {statistics.median(without) * 1e3:.1f} ms in a second "
-            f"without a snapshot); committed id after {statistics.median(commit) / dumped:.3f} of take_snapshot() and dump()")
+            f"without a snapshot); committed id after {statistics.median(commit) / dumped:.3f} of take_snapshot() and dump(); "
+            f"private memory of the daemon for it: {max(memory):.2f} of the {table / 2**20:.0f} MiB of the table")
 
 
 def traced_memory(bench, _rounds):

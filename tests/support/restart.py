@@ -4,9 +4,11 @@
 their own blocks are held against `tmctl ps` before and after. Run by tests/system/test_restart_under_load.sh, inside a
 private systemd."""
 
+import ctypes
 import json
 import os
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -14,6 +16,9 @@ import time
 
 AGENT = "/usr/lib/tracemallocd/libtracemalloc-agent.so"
 KILLS = 10
+DATABASE = "/var/lib/tracemallocd/snapshots.db"
+SYS_CLOCK_NANOSLEEP = 230
+PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000  # <sys/ptrace.h>, <sys/wait.h>
 OTHER_LAYOUT = "another version of tracemallocd made its table"
 n_claims = n_failed = 0
 
@@ -127,6 +132,46 @@ def kill(number):
     return wait_for_next_daemon(old)
 
 
+def one_waits_for_the_database(pid):
+    """SQLite sleeps between its attempts to get a lock; nothing else in the daemon does."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/syscall", encoding="utf-8") as f:
+            if f.read().split()[0] == str(SYS_CLOCK_NANOSLEEP):
+                return True
+    return False
+
+
+def stop_main_thread(pid):
+    libc = ctypes.CDLL(None, use_errno=True)
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(request, pid, None, None):
+            raise OSError(ctypes.get_errno(), "ptrace")
+    os.waitpid(pid, WALL)
+
+
+def end_unheard_of(load):
+    """The daemon dies when the last snapshots of a program are stored, but its main loop has not heard of it."""
+    query = f"select kind, count(*) from snapshot where pid = {load.pid} and kind in (1, 2) group by kind order by kind"
+    once = [(1, 1), (2, 1)]
+    old, stored = service("MainPID"), int(service("NFileDescriptorStore"))
+    db = sqlite3.connect(DATABASE, timeout=60, isolation_level=None)
+    db.execute("begin immediate")
+    load.say(b"q")
+    load.process.wait()
+    claim("the store waits for its turn", wait_until(30, lambda: one_waits_for_the_database(old)))
+    processes()  # the main loop is done with what it began
+    stop_main_thread(int(old))
+    db.execute("rollback")
+    claim("the last snapshots are stored", wait_until(30, lambda: db.execute(query).fetchall() == once), db.execute(query).fetchall())
+    os.kill(int(old), signal.SIGKILL)
+    os.waitpid(int(old), WALL)  # systemd hears of it after its tracer
+    claim("another daemon comes", wait_for_next_daemon(old))
+    claim("the next daemon is done with that program",
+          wait_until(30, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
+    claim("and has not stored them once more", db.execute(query).fetchall() == once, db.execute(query).fetchall())
+    db.close()
+
+
 def write_layout(pid, layout):
     """Into all tables that a daemon keeps, as if another version had made them. Return: how many there are."""
     folder, n = f"/proc/{pid}/fd", 0
@@ -171,9 +216,10 @@ def progress(loads):
 
 def main():
     program = sys.argv[1]
-    loads = [Load(program, "2", "1"), Load(program, "1", "2"), Load(program, "1", "3", "fork")]
+    loads = [Load(program, "2", "1"), Load(program, "1", "2"), Load(program, "1", "3", "fork"), Load(program, "1", "4")]
     if not claim("all programs are traced", wait_until(30, lambda: all(load.pid in processes() for load in loads))):
         sys.exit(1)
+    end_unheard_of(loads.pop())
     for load in loads:
         load.first()
 

@@ -59,3 +59,11 @@ fi
 compile gcc plain
 claim_equal "an ordinary program is traced" hello "$(tmctl run -- "$scratch/plain" 2>/dev/null)"
 claim "and leaves an exit snapshot" tmctl show last:exit
+
+# Another malloc in a shared library lies behind the agent, as libc's does. One is there with redis-tools.
+for library in libjemalloc.so.2 libtcmalloc_minimal.so.4; do
+        [ -n "$(find /usr/lib -name "$library")" ] || continue
+        LD_PRELOAD=$library tmctl run --label "$library" -- "$scratch/plain" >/dev/null 2>&1
+        claim_match "what $library gives out is traced" "\"label\": *\"$library\".*\"size\": *100, *\"count\": *1\b" \
+                "$( (tmctl show last:exit --json && tmctl stats last:exit --allocated --json --include '*/plain') | tr -d '\n')"
+done

@@ -112,6 +112,21 @@ START_TEST(the_loader_is_no_caller)
 }
 END_TEST
 
+/* g_slice_alloc of a stripped GLib calls a function without a name, which calls another. */
+START_TEST(nameless_parts_of_a_wrapper_go_with_it)
+{
+        check("symbol prog 0x1 s,prog.c,1,keep\nsymbol /lib/libglib.so 0x2 s,,0,g_slice_alloc\n"
+              "lines prog yes\nlines /lib/libglib.so no\nsnapshot 1\n"
+              "trace 4294967294 4 8 1 n,prog,0x1 n,/lib/libglib.so,0x2 n,/lib/libglib.so,0x3 n,/lib/libglib.so,0x4\n"
+              "trace 4294967294 3 1 1 n,prog,0x1 n,/lib/libglib.so,0x2 n,/lib/other.so,0x5\n"
+              "trace 4294967294 2 2 1 n,prog,0x1 n,/lib/libglib.so,0x3\n"
+              "view lineno 0 0 0\nskip-wrappers\nstats 1\n",
+              "header 11 3 3 exact\nwrappers-skipped\nwithout-lines /lib/libglib.so\nwithout-lines /lib/other.so\n"
+              "row 8 1 prog.c,1,keep,prog\nrow 2 1 /lib/libglib.so,0,-,/lib/libglib.so,+0x3\n"
+              "row 1 1 /lib/other.so,0,-,/lib/other.so,+0x5\nend\n");
+}
+END_TEST
+
 START_TEST(frames_of_python_are_pythons)
 {
         check("snapshot 1\ntrace 0 2 8 1 s,a.py,1,main s,a.py,2,xmalloc\nview lineno 0 0 0\nskip-wrappers\nstats 1\n",
@@ -131,6 +146,7 @@ int main(void) {
         tcase_add_test(cases, nothing_is_said_where_there_are_none);
         tcase_add_test(cases, filters_find_wrappers_by_name);
         tcase_add_test(cases, the_loader_is_no_caller);
+        tcase_add_test(cases, nameless_parts_of_a_wrapper_go_with_it);
         tcase_add_test(cases, frames_of_python_are_pythons);
         suite_add_tcase(suite, cases);
         return check_run(suite);

@@ -83,6 +83,12 @@ int fixture_put(struct fixture *f, struct snapshot *snapshot, int64_t set, int64
         return wait_for(f, &w);
 }
 
+int fixture_put_once(struct fixture *f, struct snapshot *snapshot, int64_t *idp) {
+        struct waiting w = {.fixture = f, .ids = idp, .n_ids = 1};
+        ck_assert_int_eq(store_put_once(f->store, snapshot, on_result, &w), 0);
+        return wait_for(f, &w);
+}
+
 int fixture_put_set(struct fixture *f, struct snapshot *const *snapshots, size_t n, int64_t *ids) {
         struct waiting w = {.fixture = f, .ids = ids, .n_ids = n};
         ck_assert_int_eq(store_put_set(f->store, snapshots, n, on_result, &w), 0);

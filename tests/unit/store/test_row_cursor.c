@@ -98,6 +98,28 @@ START_TEST(neighbours_cost_a_step)
 }
 END_TEST
 
+static int runs(struct table *t) {
+        return sqlite3_stmt_status(t->statement, SQLITE_STMTSTATUS_RUN, 0);
+}
+
+/* 7, 11 and 16 are three rows in a row. */
+START_TEST(four_ids_are_stepped_over_and_no_more)
+{
+        struct table t;
+        table_init(&t, _i);
+        ck_assert(t.there[7] && t.there[11] && t.there[16]);
+        expect(&t, _i ? 16 : 7);
+        int before = runs(&t);
+        expect(&t, 11);
+        ck_assert_int_eq(runs(&t) - before, _i ? 1 : 0);
+        expect(&t, _i ? 7 : 16);
+        ck_assert_int_eq(runs(&t) - before, 1);
+        expect(&t, _i ? 7 : 16); /* it stands there */
+        ck_assert_int_eq(runs(&t) - before, 1);
+        table_deinit(&t);
+}
+END_TEST
+
 START_TEST(an_error_goes_up)
 {
         struct table t;
@@ -117,7 +139,7 @@ END_TEST
 /* Each case in both directions: _i is whether ids descend. */
 int main(void) {
         const TTest *const cases[] = {finds_what_is_there_wherever_it_stood, finds_rows_in_any_order,
-                                      neighbours_cost_a_step, an_error_goes_up};
+                                      neighbours_cost_a_step, four_ids_are_stepped_over_and_no_more, an_error_goes_up};
         Suite *suite = suite_create("row_cursor");
         TCase *tcase = check_case("row_cursor");
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

@@ -201,6 +201,39 @@ START_TEST(ids_are_never_used_again)
 }
 END_TEST
 
+static int64_t put_once(struct snapshot *s) {
+        int64_t id;
+        ck_assert_int_eq(fixture_put_once(&f, s, &id), 0);
+        return id;
+}
+
+START_TEST(a_snapshot_that_is_there_is_not_put_once_more)
+{
+        begin();
+        struct snapshot *s = make(1, 1000, SNAPSHOT_EXIT, 5);
+        int64_t first = put(s);
+        ck_assert_int_eq(put_once(s), first);
+        /* another in any part of what it is known by */
+        s->info.taken_at_ns++;
+        int64_t last = put_once(s);
+        ck_assert_int_gt(last, first);
+        s->info.kind = SNAPSHOT_PEAK;
+        ck_assert_int_eq(put_once(s), ++last);
+        s->info.image++;
+        ck_assert_int_eq(put_once(s), ++last);
+        s->info.started_at_ns++;
+        ck_assert_int_eq(put_once(s), ++last);
+        s->info.pid++;
+        ck_assert_int_eq(put_once(s), ++last);
+        s->info.uid++;
+        ck_assert_int_eq(put_once(s), ++last);
+        ck_assert_int_eq(put_once(s), last);
+        fixture_load_equal(&f, last, s);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
 START_TEST(a_set_holds_all_its_members_and_goes_with_the_last)
 {
         begin();
@@ -354,6 +387,25 @@ static void note_closed(void *data) {
         *(int *)data = 1000;
 }
 
+START_TEST(what_one_user_stores_pushes_out_nothing_of_another)
+{
+        begin();
+        struct snapshot *theirs = make(1, 1000, SNAPSHOT_EXIT, 20);
+        int64_t id = put(theirs);
+        store_retain(f.store,
+                     &(struct retention){.bytes = (uint64_t)fixture_count(&f, "PRAGMA page_count") * 4096 * 4});
+        for (uint32_t seed = 2; seed < 14; seed++) {
+                struct snapshot *flood = make(seed, 1001, SNAPSHOT_REQUEST, 100);
+                put(flood);
+                snapshot_unref(flood);
+        }
+        ck_assert_int_lt(fixture_count(&f, "SELECT count(*) FROM snapshot WHERE uid = 1001"), 12);
+        fixture_load_equal(&f, id, theirs);
+        snapshot_unref(theirs);
+        fixture_deinit(&f);
+}
+END_TEST
+
 START_TEST(a_close_does_what_was_queued_first)
 {
         begin();
@@ -397,6 +449,7 @@ CHECK_MAIN("store", random_snapshots_come_back_equal_to_the_letter, a_deep_trace
            a_second_snapshot_adds_no_string_frame_or_traceback, owners_share_strings_but_no_frame_and_no_module,
            a_delete_collects_what_nobody_else_needs, a_random_life_keeps_every_snapshot_whole,
            a_delete_gives_space_back_to_the_file_system, ids_are_never_used_again,
+           a_snapshot_that_is_there_is_not_put_once_more, what_one_user_stores_pushes_out_nothing_of_another,
            a_set_holds_all_its_members_and_goes_with_the_last, a_label_can_be_changed,
            a_delete_with_one_unknown_id_deletes_nothing, a_set_is_stored_whole_or_not_at_all,
            a_snapshot_that_contradicts_itself_is_refused, what_many_blocks_take_goes_by_their_call_sites,

@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A daemon that is told to end while requests wait for the symbol helper, which does not answer, ends at once and in order."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from tm import TMCTL, Claims, Daemon  # noqa: E402
+
+N_REQUESTS = 8  # more than the pool has threads
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def helper_of(pid):
+    """The symbol helper of a daemon; None. A child that has not become it yet would hold up who started it."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="utf-8") as f:
+            for child in f.read().split():
+                if os.readlink(f"/proc/{child}/exe").endswith("symbolizer"):
+                    return int(child)
+    return None
+
+
+def has_asked(client):
+    """It is connected and asleep: its request is out."""
+    folder = f"/proc/{client.pid}"
+    links = [os.readlink(f"{folder}/fd/{fd}") for fd in os.listdir(f"{folder}/fd")]
+    with open(f"{folder}/stat", encoding="utf-8") as f:
+        state = f.read().rpartition(")")[2].split()[0]
+    return state == "S" and any(link.startswith("socket:") for link in links)
+
+
+with Claims() as claims, Daemon() as daemon:
+    daemon.run(["/bin/ls", "/"])
+    claims.check("a symbol helper runs", wait_for(lambda: helper_of(daemon.process.pid)))
+    os.kill(helper_of(daemon.process.pid), signal.SIGSTOP)
+    _, exits, _ = daemon.run(["/usr/bin/sort", "/dev/null"])
+    clients = [subprocess.Popen([TMCTL, "stats", str(exits[0]["id"])], env=daemon.environment, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True) for _ in range(N_REQUESTS)]
+    for client in clients:
+        wait_for(lambda: has_asked(client))
+    daemon.json("ps")  # it has read what came before this
+    daemon.process.send_signal(signal.SIGTERM)
+    claims.check("it ends within seconds", wait_for(lambda: daemon.process.poll() is not None), daemon.log_text())
+    claims.check("in order", daemon.process.poll() == 0, daemon.process.poll(), daemon.log_text())
+    claims.check("blames no file", "symbol helper" not in daemon.log_text(), daemon.log_text())
+    for client in clients:
+        _, error = client.communicate(timeout=20)
+        claims.check("a client says that the daemon has left", client.returncode in (1, 4) and error.count("\n") == 1,
+                     client.returncode, error)

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Symbols of one object, whole and damaged: a library of ours, laid out as the loader would, before a page of nothing.
+ */
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/object.h"
+#include "agent/object_symbol.h"
+#include "tests/support/check_main.h"
+
+#define PAGE        4096
+#define IMAGE_MAX   (64 * PAGE)
+#define N_DAMAGED   20000
+#define PLUGIN_NAME "plugin_allocate"
+
+/* Segments of a file, contiguous, up to a page that nobody may touch. */
+struct image {
+        uint8_t *memory;
+        size_t bytes;
+        struct object object;
+};
+
+static void copy_segments(struct image *image, int file) {
+        ElfW(Ehdr) header;
+        ElfW(Phdr) phdrs[32];
+
+        ck_assert_int_eq(pread(file, &header, sizeof(header), 0), sizeof(header));
+        ck_assert_uint_le(header.e_phnum, 32);
+        ck_assert_int_gt(pread(file, phdrs, header.e_phnum * sizeof(*phdrs), (off_t)header.e_phoff), 0);
+        for (unsigned i = 0; i < header.e_phnum; i++) {
+                if (phdrs[i].p_type != PT_LOAD)
+                        continue;
+                ck_assert_uint_le(phdrs[i].p_vaddr + phdrs[i].p_memsz, IMAGE_MAX);
+                ck_assert_int_eq(
+                        pread(file, image->memory + phdrs[i].p_vaddr, phdrs[i].p_filesz, (off_t)phdrs[i].p_offset),
+                        (ssize_t)phdrs[i].p_filesz);
+                image->bytes = (phdrs[i].p_vaddr + phdrs[i].p_memsz + PAGE - 1) & ~(size_t)(PAGE - 1);
+        }
+}
+
+static const ElfW(Ehdr) * header_of(const struct image *image) {
+        return (const void *)image->memory;
+}
+
+static void load(struct image *image) {
+        int file = open(getenv("PLUGIN2"), O_RDONLY | O_CLOEXEC);
+
+        ck_assert_int_ge(file, 0);
+        *image = (struct image){
+                .memory = mmap(NULL, IMAGE_MAX + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)};
+        ck_assert_ptr_ne(image->memory, MAP_FAILED);
+        copy_segments(image, file);
+        close(file);
+        ck_assert_int_eq(mprotect(image->memory + image->bytes, IMAGE_MAX + PAGE - image->bytes, PROT_NONE), 0);
+        image->object = (struct object){.start = (uintptr_t)image->memory,
+                                        .end = (uintptr_t)image->memory + image->bytes,
+                                        .bias = (uintptr_t)image->memory,
+                                        .name = "plugin",
+                                        .phdrs = (const void *)(image->memory + header_of(image)->e_phoff),
+                                        .n_phdrs = header_of(image)->e_phnum};
+}
+
+static void unload(struct image *image) {
+        munmap(image->memory, IMAGE_MAX + PAGE);
+}
+
+static ElfW(Dyn) * dynamic_entry(struct image *image, ElfW(Sxword) tag) {
+        const ElfW(Phdr) *phdrs = image->object.phdrs;
+        ElfW(Dyn) *entry = NULL;
+
+        for (unsigned i = 0; i < image->object.n_phdrs; i++)
+                if (phdrs[i].p_type == PT_DYNAMIC)
+                        entry = (void *)(image->memory + phdrs[i].p_vaddr);
+        while (entry && entry->d_tag != tag && entry->d_tag != DT_NULL)
+                entry++;
+        ck_assert_ptr_nonnull(entry);
+        ck_assert_int_eq(entry->d_tag, tag);
+        return entry;
+}
+
+START_TEST(what_an_object_defines_is_found_as_dlsym_does)
+{
+        static const char *const names[] = {"malloc", "free", "fork", "no_such_name", "mallo", "malloc_", ""};
+        void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+        struct object object;
+
+        ck_assert_ptr_nonnull(libc);
+        ck_assert(object_find((uintptr_t)dlsym(libc, "fork"), &object));
+        for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+                ck_assert_uint_eq(object_symbol(&object, names[i]), (uintptr_t)dlsym(libc, names[i]));
+        dlclose(libc);
+}
+END_TEST
+
+START_TEST(what_it_only_refers_to_is_not)
+{
+        struct image image;
+
+        load(&image);
+        ck_assert_uint_gt(object_symbol(&image.object, PLUGIN_NAME), image.object.start);
+        ck_assert_uint_eq(object_symbol(&image.object, "malloc"), 0);
+        unload(&image);
+}
+END_TEST
+
+/* A linker's --hash-style=sysv, without the one of GNU's. */
+START_TEST(the_old_hash_table_will_do)
+{
+        struct image image;
+        uintptr_t expected;
+        uint32_t *table;
+
+        load(&image);
+        expected = object_symbol(&image.object, PLUGIN_NAME);
+        table = (uint32_t *)(void *)(image.memory + image.bytes - 2 * sizeof(*table));
+        table[1] = 100; /* of which most are beyond the symbol table */
+        dynamic_entry(&image, DT_GNU_HASH)->d_un.d_ptr = image.bytes - 2 * sizeof(*table);
+        dynamic_entry(&image, DT_GNU_HASH)->d_tag = DT_HASH;
+        ((ElfW(Phdr) *)(void *)(image.memory + sizeof(ElfW(Ehdr))))[3].p_memsz = image.bytes; /* the last of them */
+        ck_assert_uint_eq(object_symbol(&image.object, PLUGIN_NAME), expected);
+        ck_assert_uint_eq(object_symbol(&image.object, "no_such_name"), 0);
+        unload(&image);
+}
+END_TEST
+
+START_TEST(tables_that_lead_out_of_the_object_hold_nothing)
+{
+        static const ElfW(Sxword) tags[] = {DT_GNU_HASH, DT_SYMTAB, DT_STRTAB};
+
+        for (unsigned i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
+                struct image image;
+
+                load(&image);
+                dynamic_entry(&image, tags[i])->d_un.d_ptr = image.bytes - 4;
+                ck_assert_uint_eq(object_symbol(&image.object, PLUGIN_NAME), 0);
+                dynamic_entry(&image, tags[i])->d_un.d_ptr = image.bytes + PAGE;
+                ck_assert_uint_eq(object_symbol(&image.object, PLUGIN_NAME), 0);
+                unload(&image);
+        }
+}
+END_TEST
+
+static void damage(struct image *image, unsigned *seedp) {
+        static const uint32_t values[] = {0, 1, 0x7fffffff, 0xffffffff, 0x1000, 0x10000000};
+        /* where the headers and the tables are, and where the dynamic section is */
+        size_t page = rand_r(seedp) % 2 ? 0 : image->bytes - PAGE;
+
+        for (unsigned n = 1 + (unsigned)rand_r(seedp) % 4; n > 0; n--) {
+                uint32_t value = values[(unsigned)rand_r(seedp) % 6];
+
+                if (rand_r(seedp) % 2)
+                        value = (uint32_t)rand_r(seedp) % (uint32_t)(2 * image->bytes);
+                memcpy(image->memory + page + (size_t)rand_r(seedp) % (PAGE - 4), &value, sizeof(value));
+        }
+}
+
+START_TEST(a_damaged_object_does_no_harm)
+{
+        unsigned seed = getenv("TEST_SEED") ? (unsigned)atoi(getenv("TEST_SEED")) : 20261130, found = 0;
+        struct image image;
+        uint8_t *whole;
+
+        printf("seed %u\n", seed);
+        load(&image);
+        whole = malloc(image.bytes);
+        memcpy(whole, image.memory, image.bytes);
+        for (unsigned i = 0; i < N_DAMAGED; i++) {
+                uintptr_t value;
+
+                damage(&image, &seed);
+                value = object_symbol(&image.object, PLUGIN_NAME);
+                ck_assert(!value || (value >= image.object.start && value < image.object.end));
+                found += value != 0;
+                memcpy(image.memory, whole, image.bytes);
+        }
+        ck_assert_uint_gt(found, N_DAMAGED / 10);
+        ck_assert_uint_lt(found, N_DAMAGED);
+        free(whole);
+        unload(&image);
+}
+END_TEST
+
+int main(void) {
+        const TTest *const cases[] = {
+                what_an_object_defines_is_found_as_dlsym_does,
+                what_it_only_refers_to_is_not,
+                the_old_hash_table_will_do,
+                tables_that_lead_out_of_the_object_hold_nothing,
+                a_damaged_object_does_no_harm,
+        };
+
+        object_setup();
+        return check_main("object_symbol", cases, sizeof(cases) / sizeof(*cases));
+}
