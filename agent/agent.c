@@ -41,6 +41,7 @@ static struct {
         struct config config;
         bool set_up; /* config and functions are known */
         bool inert;
+        const volatile char *single_threaded;
         bool foreign_malloc; /* what the program calls is not our hook */
         bool traced; /* a daemon has greeted us and is not known to be gone; unlike the gate, a fork leaves it */
         int pid;
@@ -167,6 +168,7 @@ static bool set_up(void) {
         if (!agent.inert) {
                 object_setup();
                 agent.foreign_malloc = real_malloc_is_foreign();
+                agent.single_threaded = real_single_threaded();
                 hooks_process_setup();
                 python_setup(agent.config.domains);
         }
@@ -193,6 +195,7 @@ static int new_epoch(struct epoch **epochp) {
         atomic_store(&control->traceback_limit, agent.config.frames);
         atomic_store(&control->domains, agent.config.domains);
         atomic_store(&control->mode, TRACE_EXACT);
+        epoch->ring.single_threaded = agent.single_threaded;
         epoch->ring.stalled = ring_stalled;
         epoch->ring.context = epoch;
         *epochp = epoch;

@@ -307,17 +307,24 @@ void python_check_now(void) {
         end_change();
 }
 
-/* With the GIL, the interpreter knows whose stack it is, in sub-interpreters too. Without it (before 3.12: with it or
- * not) only the thread's own entry will do; while the interpreter ends, that one may be gone. */
-static uintptr_t find_thread(enum python_allocator_kind kind) {
-        uintptr_t current = (uintptr_t)python.api.thread_current(), own;
+/* Without the GIL (before 3.12: with it or not) only the thread's own entry will do; while the interpreter ends, that
+ * one may be gone. */
+static __attribute__((noinline)) uintptr_t find_own_thread(uintptr_t current) {
+        uintptr_t own;
 
-        if (kind != PYTHON_RAW || (current && python.layout.minor >= 12))
+        if (current && python.layout.minor >= 12)
                 return current;
         own = (uintptr_t)python.api.thread_of_caller();
         if (own && own != current && python.api.is_finalizing && python.api.is_finalizing())
                 return 0;
         return own;
+}
+
+/* With the GIL, the interpreter knows whose stack it is, in sub-interpreters too. */
+static inline uintptr_t find_thread(enum python_allocator_kind kind) {
+        uintptr_t current = (uintptr_t)python.api.thread_current();
+
+        return likely(kind != PYTHON_RAW) ? current : find_own_thread(current);
 }
 
 static struct python_codes *codes_of(struct epoch *epoch) {
@@ -330,42 +337,37 @@ static struct python_codes *codes_of(struct epoch *epoch) {
         return codes && !atomic_compare_exchange_strong(&epoch->python_codes, &none, codes) ? none : codes;
 }
 
-static __attribute__((noinline)) struct python_stack *new_stack(struct thread *thread) {
-        thread->python = python_stack_new();
+/* The thread's stack, with names in @epoch's trie. */
+static __attribute__((noinline)) struct python_stack *renamed_stack(struct thread *thread, struct epoch *epoch,
+                                                                    uint32_t limit) {
+        struct python_names names = {&epoch->trie, &epoch->definitions, codes_of(epoch), limit};
+
+        if (!thread->python)
+                thread->python = python_stack_new();
+        if (!thread->python || !names.codes)
+                return NULL;
+        if (unlikely(limit - 1 >= 65535))
+                names.limit = limit ? 65535 : 1;
+        if (thread->python->names.trie != names.trie || thread->python->names.limit != names.limit)
+                python_stack_rename(thread->python, &names);
         return thread->python;
 }
 
-static __attribute__((noinline)) bool rename_stack(struct python_stack *stack, struct epoch *epoch, uint32_t limit) {
-        struct python_names names = {&epoch->trie, &epoch->definitions, codes_of(epoch), limit};
-
-        if (names.codes)
-                python_stack_rename(stack, &names);
-        return names.codes != NULL;
-}
-
 uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
-        uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
-        uintptr_t state, top;
-        struct thread *thread;
+        uintptr_t state = likely(state_of() == PYTHON_ON) ? find_thread(kind) : 0;
+        uintptr_t top = state ? python_layout_top(&python.layout, state) : 0;
+        struct thread *thread = top ? thread_get() : NULL;
         struct python_stack *stack;
+        uint32_t limit;
 
-        if (unlikely(state_of() != PYTHON_ON))
-                return 0;
-        state = find_thread(kind);
-        top = state ? python_layout_top(&python.layout, state) : 0;
-        thread = top ? thread_get() : NULL;
         if (!thread)
                 return 0;
-        stack = likely(thread->python != NULL) ? thread->python : new_stack(thread);
-        if (unlikely(!stack))
-                return 0;
-        if (unlikely(limit - 1 >= 65535))
-                limit = limit ? 65535 : 1;
-        if (unlikely(stack->names.trie != &epoch->trie || stack->names.limit != limit || !stack->names.codes ||
-                     stack->names.codes != atomic_load_explicit(&epoch->python_codes, memory_order_acquire)) &&
-            !rename_stack(stack, epoch, limit))
-                return 0;
-        return python_stack_node(stack, &python.layout, top);
+        stack = thread->python;
+        limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
+        /* an epoch's codes stay the same once there are any */
+        if (unlikely(!stack) || unlikely(stack->names.trie != &epoch->trie) || unlikely(stack->names.limit != limit))
+                stack = renamed_stack(thread, epoch, limit);
+        return likely(stack != NULL) ? python_stack_node(stack, &python.layout, top) : 0;
 }
 
 /* CPython's flags of a type */

@@ -25,14 +25,11 @@ struct python_stack *python_stack_new(void) {
         return sys_map_memory(sizeof(struct python_stack));
 }
 
-/* Room for @n frames, what is there stays. */
-static bool reserve(struct python_stack *stack, uint32_t n) {
+static __attribute__((noinline)) bool reserve_more(struct python_stack *stack, uint32_t n) {
         uint32_t capacity = stack->capacity ? stack->capacity : CAPACITY_FIRST;
         size_t frame_bytes = sizeof(*stack->frames), fresh_bytes = sizeof(*stack->fresh);
         char *memory;
 
-        if (likely(n <= stack->capacity))
-                return true;
         while (capacity < n)
                 capacity *= 2;
         memory = n <= DEPTH_MAX ? sys_map_memory(capacity * (frame_bytes + fresh_bytes)) : NULL;
@@ -47,6 +44,11 @@ static bool reserve(struct python_stack *stack, uint32_t n) {
         stack->fresh = (uintptr_t *)(void *)(memory + capacity * frame_bytes);
         stack->capacity = capacity;
         return true;
+}
+
+/* Room for @n frames, what is there stays. */
+static inline bool reserve(struct python_stack *stack, uint32_t n) {
+        return likely(n <= stack->capacity) || reserve_more(stack, n);
 }
 
 static uint64_t key_of(const struct python_names *names, const struct python_layout *layout,
@@ -192,25 +194,42 @@ static inline uint32_t find(const struct python_stack *stack, uintptr_t frame) {
         return i < stack->n_frames && stack->frames[i].frame == frame ? i : NOT_FOUND;
 }
 
+static inline __attribute__((always_inline)) bool compare_outward(const struct python_stack *stack,
+                                                                  const struct python_layout *layout, uint32_t i,
+                                                                  bool by_code, uint32_t *changedp) {
+        const uint32_t code = layout->frame_code, word = layout->frame_word, previous = layout->frame_previous;
+        const struct python_stack_frame *f = &stack->frames[i], *outermost = stack->frames, *changed = f + 1;
+        uintptr_t frame = f->frame;
+        bool same;
+
+        for (;; f--) {
+                uintptr_t outer = python_word(frame, previous);
+
+                if (unlikely(python_word(frame, word) != f->word) ||
+                    (by_code && unlikely(python_word(frame, code) != f->code)))
+                        changed = f;
+                if (f == outermost) {
+                        same = outer == 0;
+                        break;
+                }
+                frame = f[-1].frame;
+                if (unlikely(outer != frame)) {
+                        same = false;
+                        break;
+                }
+        }
+        *changedp = (uint32_t)(changed - outermost);
+        return same;
+}
+
 /* Whether frames[i] and all outside of it are the frames that are there now. @changedp: the outermost that stands
  * elsewhere than before; i + 1: none. */
 static inline bool compare(const struct python_stack *stack, const struct python_layout *layout, uint32_t i,
                            uint32_t *changedp) {
-        const bool by_code = layout->frame_kind == PYTHON_FRAME_OBJECT;
-        const uint32_t code = layout->frame_code, word = layout->frame_word, previous = layout->frame_previous;
-        const struct python_stack_frame *f = &stack->frames[i];
-
-        *changedp = i + 1;
-        for (;; f--) {
-                /* a pointer to the instruction says which code it is in */
-                if (unlikely(python_word(f->frame, word) != f->word) ||
-                    (by_code && unlikely(python_word(f->frame, code) != f->code)))
-                        *changedp = (uint32_t)(f - stack->frames);
-                if (f == stack->frames)
-                        return python_word(f->frame, previous) == 0;
-                if (unlikely(python_word(f->frame, previous) != f[-1].frame))
-                        return false;
-        }
+        /* a pointer to the instruction says which code it is in */
+        if (layout->frame_kind == PYTHON_FRAME_OBJECT)
+                return compare_outward(stack, layout, i, true, changedp);
+        return compare_outward(stack, layout, i, false, changedp);
 }
 
 /* The frames from @frame outward that are not remembered, into fresh. Return: the index of the first that is;

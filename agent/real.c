@@ -214,6 +214,21 @@ bool real_malloc_is_foreign(void) {
                object_symbol(&object, "malloc");
 }
 
+const volatile char *real_single_threaded(void) {
+        static const char never;
+        int saved_errno = errno;
+        unsigned before = thread_state.resolving;
+        const char *flag = NULL;
+
+        thread_state.resolving = 1;
+        /* an executable may have a copy of it, which is then the one that libc writes to */
+        if (dlsym)
+                flag = dlsym(RTLD_DEFAULT, "__libc_single_threaded");
+        thread_state.resolving = before;
+        errno = saved_errno;
+        return flag ? flag : &never;
+}
+
 void *real_cxx_symbol(const char *name) {
         static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
         void *function = real_symbol(name);

@@ -42,6 +42,10 @@ void *real_symbol(const char *name);
  * object_setup(); takes the loader's lock. */
 bool real_malloc_is_foreign(void);
 
+/** real_single_threaded() - what libc itself goes by when it leaves out locks (glibc 2.32 and later)
+ * Takes the loader's lock. Return: what is not 0 while the process has one thread; always 0 where libc does not say. */
+const volatile char *real_single_threaded(void);
+
 /** real_cxx_symbol() - the same for an operator of C++, also from a C++ library that was loaded RTLD_LOCAL */
 void *real_cxx_symbol(const char *name);
 

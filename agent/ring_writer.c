@@ -28,12 +28,15 @@
 #define STAND_BACK_PAUSES 128
 
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control) {
+        static const char never;
+
         *ring = (struct ring_writer){
                 .header = memory,
                 .data = (_Atomic uint64_t *)((char *)memory + RING_HEADER_BYTES),
                 .word_mask = (UINT64_C(1) << log2_size) / 8 - 1,
                 .size = UINT64_C(1) << log2_size,
                 .log2_size = log2_size,
+                .single_threaded = &never,
         };
         atomic_init(&ring->control, control);
         ring->header->magic = RING_MAGIC;
@@ -43,10 +46,11 @@ void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size
         atomic_init(&ring->populate_at, POPULATE_FIRST - POPULATE_MARGIN);
 }
 
-void ring_populate(struct ring_writer *ring) {
+/* The pages that come next, in the first lap. */
+static void populate(struct ring_writer *ring, uint64_t head) {
         uint64_t at = atomic_load_explicit(&ring->populate_at, memory_order_relaxed), start, end;
 
-        if (at == UINT64_MAX)
+        if (head < at)
                 return;
         start = at + POPULATE_MARGIN;
         end = start + (start < POPULATE_MAX ? start : POPULATE_MAX);
@@ -67,22 +71,48 @@ void ring_wake_reader(struct ring_writer *ring) {
         sys_futex(&doorbell->word, FUTEX_WAKE, 1, NULL);
 }
 
+/* Two writers come at the same time and go on doing so: each record then waits for the lines of head and data to come
+ * from the other processor, several times as long as the record itself takes. A little apart, each of them writes a
+ * few records in a row. */
+static void stand_back(void) {
+        for (unsigned i = 0; i < STAND_BACK_PAUSES; i++)
+                __builtin_ia32_pause();
+}
+
+static bool has_room(const struct ring_writer *ring, unsigned room, unsigned length) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
+
+        return (int64_t)(head + length - atomic_load(&control->tail)) <= (int64_t)ring_limit(ring, room);
+}
+
+uint64_t ring_reserve(struct ring_writer *ring, unsigned room, unsigned length) {
+        for (;;) {
+                uint64_t position = ring_try_reserve(ring, room, length);
+
+                if (position != RING_NO_POSITION || !has_room(ring, room, length))
+                        return position;
+                stand_back();
+        }
+}
+
 void ring_report_lost(struct ring_writer *ring) {
         uint64_t lost = atomic_exchange(&ring->lost_unreported, 0), position;
 
         if (!lost)
                 return;
-        if (!ring_try_reserve(ring, 0, 16, &position)) {
+        position = ring_reserve(ring, 0, 16);
+        if (position == RING_NO_POSITION) {
                 atomic_fetch_add(&ring->lost_unreported, lost);
                 return;
         }
-        ring_store(ring, position + 8, lost, memory_order_relaxed);
-        ring_store(ring, position, record_header(RECORD_LOST, position >> ring->log2_size, 0, 0), memory_order_release);
+        ring_fill(ring, position, 2, record_header(RECORD_LOST, 0, 0, 0), lost, 0, 0);
         ring_tell_fill(ring, position, 16);
         atomic_store(&ring->gave_up, 0);
 }
 
-void ring_look(struct ring_writer *ring, uint64_t head) {
+/* Whether the reader comes after. */
+static void look(struct ring_writer *ring, uint64_t head) {
         const struct ring_control *control = atomic_load(&ring->control);
         uint64_t looked = atomic_load_explicit(&ring->looked_at_ns, memory_order_relaxed);
         uint64_t now = sys_clock_ns(true);
@@ -94,12 +124,20 @@ void ring_look(struct ring_writer *ring, uint64_t head) {
         atomic_store(&ring->looked_head, head);
 }
 
-/* Two writers come at the same time and go on doing so: each record then waits for the lines of head and data to come
- * from the other processor, several times as long as the record itself takes. A little apart, each of them writes a
- * few records in a row. */
-void ring_stand_back(void) {
-        for (unsigned i = 0; i < STAND_BACK_PAUSES; i++)
-                __builtin_ia32_pause();
+/* A lone thread's unlocked reservation may pass a mark unseen that is set at that moment. */
+static void look_for_mark(struct ring_writer *ring, uint64_t head) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        uint64_t mark = atomic_load(&control->fill_mark);
+
+        if (mark <= head && head - mark < 2 * RING_LOOK_BYTES)
+                ring_wake_reader(ring);
+}
+
+void ring_look(struct ring_writer *ring, unsigned room, uint64_t head) {
+        populate(ring, head);
+        look_for_mark(ring, head);
+        if (room & RING_MAY_WAIT)
+                look(ring, head);
 }
 
 static void sleep_for_room(const struct ring_control *control, uint32_t wake, uint64_t ns) {
@@ -108,12 +146,12 @@ static void sleep_for_room(const struct ring_control *control, uint32_t wake, ui
         sys_futex(&control->tail_wake, FUTEX_WAIT, wake, &slice);
 }
 
-/* Return: whether the reservation succeeded within control.stall_limit_us. */
-static bool wait_for_room(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
+/* Return: RING_NO_POSITION: there was no room within control.stall_limit_us. */
+static uint64_t wait_for_room(struct ring_writer *ring, unsigned room, unsigned length) {
         const struct ring_control *control = atomic_load(&ring->control);
         uint64_t start = sys_clock_ns(false), now = start;
         uint64_t limit = (uint64_t)atomic_load(&control->stall_limit_us) * 1000;
-        bool reserved = false;
+        uint64_t position;
 
         atomic_fetch_add(&ring->header->stalls, 1);
         atomic_fetch_add(&ring->header->waiters, 1);
@@ -121,8 +159,8 @@ static bool wait_for_room(struct ring_writer *ring, unsigned room, unsigned leng
         for (;;) {
                 uint32_t wake = atomic_load(&control->tail_wake);
 
-                reserved = ring_try_reserve(ring, room, length, positionp);
-                if (reserved || now - start >= limit || atomic_load(&control->mode) == TRACE_ENDED)
+                position = ring_reserve(ring, room, length);
+                if (position != RING_NO_POSITION || now - start >= limit || atomic_load(&control->mode) == TRACE_ENDED)
                         break;
                 if (ring->make_room)
                         ring->make_room(ring->context);
@@ -132,26 +170,33 @@ static bool wait_for_room(struct ring_writer *ring, unsigned room, unsigned leng
         }
         atomic_fetch_sub(&ring->header->waiters, 1);
         atomic_fetch_add(&ring->header->stall_ns, now - start);
-        return reserved;
+        return position;
 }
 
-bool ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
+uint64_t ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length) {
         const struct ring_control *control = atomic_load(&ring->control);
-        bool look = false;
-        uint64_t lost;
+        uint64_t position, lost;
+        bool ask = false;
 
+        if (has_room(ring, room, length)) {
+                stand_back();
+                position = ring_reserve(ring, room, length);
+                if (position != RING_NO_POSITION)
+                        return position;
+        }
         if ((room & RING_MAY_WAIT) && atomic_load(&control->stall_limit_us)) {
                 if (!atomic_load(&ring->gave_up)) {
-                        if (wait_for_room(ring, room, length, positionp))
-                                return true;
-                        look = !atomic_exchange(&ring->gave_up, 1);
+                        position = wait_for_room(ring, room, length);
+                        if (position != RING_NO_POSITION)
+                                return position;
+                        ask = !atomic_exchange(&ring->gave_up, 1);
                 }
                 lost = atomic_load_explicit(&ring->lost_unreported, memory_order_relaxed);
-                look = look || lost % LOOK_AGAIN_EVENTS == LOOK_AGAIN_EVENTS - 1;
-                if (look && ring->stalled && !ring->stalled(ring->context))
-                        return false;
+                ask = ask || lost % LOOK_AGAIN_EVENTS == LOOK_AGAIN_EVENTS - 1;
+                if (ask && ring->stalled && !ring->stalled(ring->context))
+                        return RING_NO_POSITION;
         }
         atomic_fetch_add(&ring->header->lost_events, 1);
         atomic_fetch_add(&ring->lost_unreported, 1);
-        return false;
+        return RING_NO_POSITION;
 }

@@ -33,6 +33,7 @@ struct ring_writer {
         unsigned log2_size;
         struct ring_control *_Atomic control; /* the private page until the daemon's is there */
         struct doorbell *_Atomic doorbell;    /* NULL: nobody to wake */
+        const volatile char *single_threaded; /* not 0 while no other thread of this process can put a record */
         _Atomic uint64_t lost_unreported;     /* to be told in the next LOST record */
         _Atomic uint32_t gave_up;             /* a stall ran out: no more waiting until there is room */
         _Atomic uint64_t populate_at;         /* position from which on more pages are to be had; UINT64_MAX: all are */
@@ -48,14 +49,18 @@ struct ring_writer {
         void *context;
 };
 
-/** ring_writer_init() - lay an empty ring over zeroed memory
+/** ring_writer_init() - lay an empty ring over zeroed memory, for any number of threads
  * @memory: RING_HEADER_BYTES + 2^@log2_size bytes, borrowed for the life of @ring
  * @control: the page to begin with, borrowed */
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control);
 
+/** ring_reserve() - ring_try_reserve() until no other writer is faster; never waits for room
+ * Return: the position; RING_NO_POSITION: no room. */
+uint64_t ring_reserve(struct ring_writer *ring, unsigned room, unsigned length);
+
 /** ring_reserve_slow() - the rest of ring_put(): waits for room if it may, counts a loss
- * Return: true, *positionp is reserved; false: the record is lost and counted. */
-bool ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp);
+ * Return: the position; RING_NO_POSITION: the record is lost and counted. */
+uint64_t ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length);
 
 /** ring_report_lost() - put a LOST record if there is room */
 void ring_report_lost(struct ring_writer *ring);
@@ -63,15 +68,11 @@ void ring_report_lost(struct ring_writer *ring);
 /** ring_wake_reader() - ring the doorbell, if there is one */
 void ring_wake_reader(struct ring_writer *ring);
 
-/** ring_look() - once in a while: ask whether a reader that did not come after is still there
- * @head: behind the caller's record, which is published; may wait, as ring->stalled() does. */
-void ring_look(struct ring_writer *ring, uint64_t head);
-
-/** ring_populate() - have the pages that come next, in the first lap */
-void ring_populate(struct ring_writer *ring);
-
-/** ring_stand_back() - a microsecond or two, after another writer was faster */
-void ring_stand_back(void);
+/** ring_look() - once in a page of records, so that a program that records little does it, too: have the pages that
+ * come next, in the first lap; wake a reader whose mark was passed unseen; ask, once in a while, whether a reader that
+ * did not come after is still there
+ * @head: behind the caller's record, which is published; RING_MAY_WAIT: may wait, as ring->stalled() does. */
+void ring_look(struct ring_writer *ring, unsigned room, uint64_t head);
 
 /* To own a line before it is written to. On plain x86-64 __builtin_prefetch() for writing is one for reading; what a
  * processor without this instruction makes of it is a no-op. */
@@ -79,30 +80,64 @@ static inline void ring_fetch_for_write(const void *line) {
         __asm__ volatile("prefetchw %0" ::"m"(*(const char *)line));
 }
 
-/** ring_try_reserve() - steps 1 and 2 of proto/ring.h; never waits */
-static inline bool ring_try_reserve(struct ring_writer *ring, unsigned room, unsigned length, uint64_t *positionp) {
-        const struct ring_control *control = atomic_load_explicit(&ring->control, memory_order_acquire);
-        uint64_t limit = ring->size - (room & RING_KEEP_RESERVE ? RING_FREE_RESERVE(ring->size) : 0);
+/* A lone thread needs one instruction, which no signal handler comes between, but not its lock: that waits for all
+ * stores of the record before. */
+static inline bool ring_swap_head_alone(_Atomic uint64_t *head, uint64_t *expectedp, uint64_t next) {
+        bool swapped;
 
-        for (;;) {
-                uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
-                uint64_t tail = atomic_load_explicit(&control->tail, memory_order_acquire);
-
-                /* signed: a tail that overtook this stale head is no lack of room, the swap below will fail */
-                if (__builtin_expect((int64_t)(head + length - tail) > (int64_t)limit, 0))
-                        return false;
-                if (__builtin_expect(atomic_compare_exchange_weak_explicit(&ring->header->head, &head, head + length,
-                                                                           memory_order_acq_rel, memory_order_relaxed),
-                                     1)) {
-                        *positionp = head;
-                        return true;
-                }
-                ring_stand_back();
-        }
+        __asm__ volatile("cmpxchgq %3, %1" : "=@ccz"(swapped), "+m"(*head), "+a"(*expectedp) : "r"(next) : "memory");
+        return swapped;
 }
 
-static inline void ring_store(struct ring_writer *ring, uint64_t position, uint64_t word, memory_order order) {
-        atomic_store_explicit(&ring->data[(position >> 3) & ring->word_mask], word, order);
+/** ring_limit() - how far before the tail a head may be */
+static inline uint64_t ring_limit(const struct ring_writer *ring, unsigned room) {
+        return ring->size - (room & RING_KEEP_RESERVE ? RING_FREE_RESERVE(ring->size) : 0);
+}
+
+/** ring_try_reserve() - steps 1 and 2 of proto/ring.h, once; never waits
+ * Return: the position; RING_NO_POSITION: no room, or another writer was faster. */
+static inline uint64_t ring_try_reserve(struct ring_writer *ring, unsigned room, unsigned length) {
+        const struct ring_control *control = atomic_load_explicit(&ring->control, memory_order_acquire);
+        _Atomic uint64_t *headp = &ring->header->head;
+        uint64_t position = atomic_load_explicit(headp, memory_order_relaxed), head = position;
+        uint64_t tail = atomic_load_explicit(&control->tail, memory_order_acquire);
+        bool swapped;
+
+        /* signed: a tail that overtook this stale head is no lack of room, the swap below will fail */
+        if (__builtin_expect((int64_t)(head + length - tail) > (int64_t)ring_limit(ring, room), 0))
+                return RING_NO_POSITION;
+        if (__builtin_expect(*ring->single_threaded, 1)) {
+                if (__builtin_expect(!ring_swap_head_alone(headp, &head, head + length), 0))
+                        return RING_NO_POSITION;
+        } else {
+                swapped = atomic_compare_exchange_weak_explicit(headp, &head, head + length, memory_order_acq_rel,
+                                                                memory_order_relaxed);
+                if (__builtin_expect(!swapped, 0))
+                        return RING_NO_POSITION;
+        }
+        if (position == RING_NO_POSITION)
+                __builtin_unreachable();
+        return position;
+}
+
+/** ring_fill() - step 3 of proto/ring.h, and the lines that come next
+ * @header: with lap 0; @n_words: a constant, words beyond it are not written */
+static inline void ring_fill(const struct ring_writer *ring, uint64_t position, unsigned n_words, uint64_t header,
+                             uint64_t a, uint64_t b, uint64_t c) {
+        _Atomic uint64_t *data = ring->data;
+        uint64_t mask = ring->word_mask, at = position >> 3;
+
+        header |= (position >> ring->log2_size & 255) << 50;
+        if (n_words > 1)
+                atomic_store_explicit(&data[(at + 1) & mask], a, memory_order_relaxed);
+        if (n_words > 2)
+                atomic_store_explicit(&data[(at + 2) & mask], b, memory_order_relaxed);
+        if (n_words > 3)
+                atomic_store_explicit(&data[(at + 3) & mask], c, memory_order_relaxed);
+        atomic_store_explicit(&data[at & mask], header, memory_order_release);
+        /* The reader has read these lines in the last lap. Writing to one that is still shared takes a few hundred
+         * nanoseconds, for which the next reservation, if it is a locked instruction, would wait. */
+        ring_fetch_for_write(&data[(at + RING_PREFETCH_BYTES / 8) & mask]);
 }
 
 /** ring_tell_fill() - after a reservation: wake the reader if it passed its mark */
@@ -117,35 +152,26 @@ static inline void ring_tell_fill(struct ring_writer *ring, uint64_t position, u
 /** ring_put() - append one record
  * @room: enum ring_room; @header: record_header() with lap 0
  * @n_words: record_words() of its type, a constant; words beyond it are not written
- * Any thread, signal handlers too. A system call only where the ring is full or the reader asked to be woken.
+ * Any thread, signal handlers too. A system call only where the ring is full, the reader asked to be woken, or once in
+ * RING_LOOK_BYTES.
  * Return: its position; RING_NO_POSITION: no room, counted as lost. */
-static inline uint64_t ring_put(struct ring_writer *ring, unsigned room, unsigned n_words, uint64_t header, uint64_t a,
-                                uint64_t b, uint64_t c) {
+static inline __attribute__((always_inline)) uint64_t ring_put(struct ring_writer *ring, unsigned room,
+                                                               unsigned n_words, uint64_t header, uint64_t a,
+                                                               uint64_t b, uint64_t c) {
         unsigned length = n_words * 8;
         uint64_t position;
 
         if (__builtin_expect(atomic_load_explicit(&ring->lost_unreported, memory_order_relaxed) != 0, 0))
                 ring_report_lost(ring);
-        if (__builtin_expect(!ring_try_reserve(ring, room, length, &position), 0) &&
-            !ring_reserve_slow(ring, room, length, &position))
-                return RING_NO_POSITION;
-
-        if (n_words > 1)
-                ring_store(ring, position + 8, a, memory_order_relaxed);
-        if (n_words > 2)
-                ring_store(ring, position + 16, b, memory_order_relaxed);
-        if (n_words > 3)
-                ring_store(ring, position + 24, c, memory_order_relaxed);
-        ring_store(ring, position, header | (position >> ring->log2_size & 255) << 50, memory_order_release);
-        /* The reader has read these lines in the last lap. Writing to one that is still shared takes a few hundred
-         * nanoseconds, for which the next reservation, a locked instruction, would wait. */
-        ring_fetch_for_write(&ring->data[((position + RING_PREFETCH_BYTES) >> 3) & ring->word_mask]);
-
+        position = ring_try_reserve(ring, room, length);
+        if (__builtin_expect(position == RING_NO_POSITION, 0)) {
+                position = ring_reserve_slow(ring, room, length);
+                if (position == RING_NO_POSITION)
+                        return RING_NO_POSITION;
+        }
+        ring_fill(ring, position, n_words, header, a, b, c);
         ring_tell_fill(ring, position, length);
-        if (__builtin_expect(position >= atomic_load_explicit(&ring->populate_at, memory_order_relaxed), 0))
-                ring_populate(ring);
-        /* once in a page of records, so that a program that records little notices its daemon's death, too */
-        if (__builtin_expect((position + length) % RING_LOOK_BYTES < length, 0) && (room & RING_MAY_WAIT))
-                ring_look(ring, position + length);
+        if (__builtin_expect((position + length) % RING_LOOK_BYTES < length, 0))
+                ring_look(ring, room, position + length);
         return position;
 }

@@ -258,6 +258,14 @@ static bool send_batch(struct socket_way *way, size_t bytes, uint64_t deadline_n
         return true;
 }
 
+bool socket_way_due(const struct socket_way *way) {
+        uint64_t head = atomic_load_explicit(&way->epoch->ring.header->head, memory_order_relaxed);
+
+        return atomic_load_explicit(&way->ending, memory_order_relaxed) ||
+               head - atomic_load_explicit(&way->sent, memory_order_relaxed) >= SOCKET_WAY_SEND_BYTES ||
+               sys_clock_ns(true) - atomic_load_explicit(&way->sent_at_ns, memory_order_relaxed) >= SOCKET_WAY_SEND_NS;
+}
+
 bool socket_way_drain(struct socket_way *way, uint64_t deadline_ns) {
         bool any = false;
 

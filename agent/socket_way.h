@@ -47,13 +47,7 @@ int socket_way_new(struct epoch *epoch);
 void socket_way_open(struct socket_way *way, int fd, uint64_t window);
 
 /** socket_way_due() - whether a writer that just recorded should drain */
-static inline bool socket_way_due(struct socket_way *way) {
-        uint64_t head = atomic_load_explicit(&way->epoch->ring.header->head, memory_order_relaxed);
-
-        return atomic_load_explicit(&way->ending, memory_order_relaxed) ||
-               head - atomic_load_explicit(&way->sent, memory_order_relaxed) >= SOCKET_WAY_SEND_BYTES ||
-               sys_clock_ns(true) - atomic_load_explicit(&way->sent_at_ns, memory_order_relaxed) >= SOCKET_WAY_SEND_NS;
-}
+bool socket_way_due(const struct socket_way *way);
 
 /** socket_way_drain() - send what is complete; waits for the daemon at most until @deadline_ns
  * Marks the way broken where the daemon is gone or takes no message to its end.

@@ -4,7 +4,6 @@
 
 #include "client/command.h"
 #include "client/drop_in.h"
-#include "client/elf_check.h"
 #include "client/exit_code.h"
 #include "client/memory.h"
 #include "client/message.h"
@@ -14,16 +13,12 @@
 #include "client/text.h"
 #include "client/trace_environment.h"
 #include "client/unit_check.h"
+#include "client/unit_watch.h"
 #include "daemon/base/cleanup.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-#define GREETING_SECONDS 10 /* a service that was started allocates at once, and its agent greets then */
-#define SHELL_SECONDS    1  /* a shell that will start another program in its place does so at once */
 
 struct unit {
         char *name;  /* as systemd calls it, with its suffix */
@@ -40,7 +35,7 @@ static void unit_deinit(struct unit *u) {
 /* ---- asking systemd ---- */
 
 static int show(const char *name, char **shownp) {
-        static const char properties[] = "Id,LoadState,ActiveState,Type," UNIT_CHECK_PROPERTIES;
+        static const char properties[] = "Id,LoadState,ActiveState,Type,ConsistsOf," UNIT_CHECK_PROPERTIES;
         const char *arguments[] = {"show", "-p", properties, "--", name, NULL};
         int r = systemctl_run(arguments, shownp);
         if (r == 0)
@@ -117,114 +112,6 @@ static int need_root(void) {
         return EXIT_CODE_DENIED;
 }
 
-/* ---- is it traced? ---- */
-
-struct watch {
-        const char *unit;
-        uint32_t pid; /* 0: not seen yet */
-        char *name;
-};
-
-static int take_process(void *context, const Tracemallocd__Control__Reply *reply) {
-        struct watch *w = context;
-        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS || w->pid)
-                return EXIT_CODE_DONE;
-        const Tracemallocd__Control__Process *p = reply->process;
-        if (p->unit.len == strlen(w->unit) && memcmp(p->unit.data, w->unit, p->unit.len) == 0) {
-                w->pid = p->pid;
-                w->name = text_display(p->name.data, p->name.len);
-        }
-        return EXIT_CODE_DONE;
-}
-
-static int look(struct connection *connection, struct watch *w) {
-        Tracemallocd__Control__Request request;
-        Tracemallocd__Control__PsRequest body = TRACEMALLOCD__CONTROL__PS_REQUEST__INIT;
-        request_init(&request);
-        request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_PS;
-        request.ps = &body;
-        return connection_call(connection, &request, take_process, w);
-}
-
-/* A oneshot's start is under way while its commands run. */
-static bool has_ended(const struct unit *u) {
-        const char *arguments[] = {"show", "-p", "Job", "--", u->name, NULL};
-        AUTO_FREE char *shown = NULL;
-        if (!u->oneshot || systemctl_run(arguments, &shown) != 0)
-                return false;
-        AUTO_FREE char *job = systemctl_property(shown, "Job");
-        return !job[0] || strcmp(job, "0") == 0;
-}
-
-static int say_ended(const struct unit *u) {
-        const char *arguments[] = {"is-failed", "--quiet", "--", u->name, NULL};
-        if (systemctl_run(arguments, NULL) == 0) {
-                message_error("%s failed; 'journalctl -u %s' may say why", u->name, u->name);
-                return EXIT_CODE_FAILED;
-        }
-        printf("%s has run to its end. Of processes that lived for exit_min_age, see tracemallocd.conf(5),\n"
-               "there are exit and peak snapshots.\n",
-               u->name);
-        return EXIT_CODE_DONE;
-}
-
-static int say_not_reached(const struct unit *u) {
-        message_error("%s was restarted, but none of its processes has reached the daemon; 'journalctl -u %s' may say "
-                      "why",
-                      u->name, u->name);
-        return EXIT_CODE_FAILED;
-}
-
-/* A shell is often there to start another program, in whose place it is then. Root may look. */
-static bool is_shell(const char *name) {
-        static const char *const shells[] = {"sh", "dash", "bash", "env"};
-        for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
-                if (strcmp(name, shells[i]) == 0)
-                        return true;
-        return false;
-}
-
-/* Is what was seen still what runs? An exec of a program that cannot be traced is seen by nobody else. */
-static int check_successor(const struct watch *w) {
-        const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
-        AUTO_FREE char *exe = memory_format("/proc/%u/exe", w->pid);
-        enum elf_verdict verdict = ELF_OK;
-        for (int i = 0; is_shell(w->name) && i < SHELL_SECONDS * 10 && verdict == ELF_OK; i++) {
-                nanosleep(&pause, NULL);
-                if (access(exe, F_OK) < 0)
-                        break; /* it has ended */
-                verdict = elf_check(exe);
-        }
-        if (verdict == ELF_OK)
-                return EXIT_CODE_DONE;
-        char program[PATH_MAX];
-        ssize_t n = readlink(exe, program, sizeof program - 1);
-        message_error("%s (pid %u) was traced, and started in its place %.*s, which %s", w->name, w->pid,
-                      n < 0 ? 0 : (int)n, program, elf_verdict_text(verdict));
-        return EXIT_CODE_FAILED;
-}
-
-static int wait_until_traced(struct connection *connection, const struct unit *u) {
-        struct watch w = {.unit = u->name};
-        const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
-        int code = EXIT_CODE_DONE;
-        bool ended = false;
-        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && !ended && code == EXIT_CODE_DONE; i++) {
-                if (i > 0)
-                        nanosleep(&pause, NULL);
-                ended = has_ended(u); /* before the look, which then is one after the end */
-                code = look(connection, &w);
-        }
-        if (w.pid)
-                code = check_successor(&w);
-        if (w.pid && code == EXIT_CODE_DONE)
-                printf("%s (pid %u) is traced now.\n", w.name, w.pid);
-        else if (!w.pid && code == EXIT_CODE_DONE)
-                code = ended ? say_ended(u) : say_not_reached(u);
-        free(w.name);
-        return code;
-}
-
 /* ---- trace ---- */
 
 /* A private daemon ends when it is idle, and a service of another user cannot reach it. */
@@ -260,31 +147,32 @@ static int check(const struct unit *u, const struct connection *c) {
 static int restart_traced(struct connection *connection, const struct unit *u) {
         int code = order("restart", u->name, !u->oneshot); /* such a one may take hours */
         if (code == EXIT_CODE_DONE)
-                code = wait_until_traced(connection, u);
+                code = unit_watch(connection, u->name, u->oneshot);
         if (code != EXIT_CODE_DONE)
                 message_note("'tmctl unit untrace %s --restart' takes the drop-in away again", u->name);
         return code;
 }
 
-/* LD_PRELOAD as the unit has it already: ours goes in front. */
-static void take_preload(struct environment *e, const char *shown) {
-        AUTO_FREE char *all = systemctl_property(shown, "Environment");
-        const char *begin = strstr(all, "LD_PRELOAD=");
+/* A variable as the unit has it already: ours is added to it. */
+static void take_variable(struct environment *e, const char *name, const char *all) {
+        AUTO_FREE char *wanted = memory_format("%s=", name);
+        const char *begin = strstr(all, wanted);
         while (begin && begin > all && !strchr(" \"", begin[-1])) /* the end of another's name */
-                begin = strstr(begin + 1, "LD_PRELOAD=");
+                begin = strstr(begin + 1, wanted);
         if (!begin)
                 return;
         bool quoted = begin > all && begin[-1] == '"';
-        begin += strlen("LD_PRELOAD=");
+        begin += strlen(wanted);
         AUTO_FREE char *value = memory_copy(begin, strcspn(begin, quoted ? "\"" : " "));
-        environment_set(e, "LD_PRELOAD", value);
+        environment_set(e, name, value);
 }
 
 static int write_drop_in(const struct unit *u, const struct options *o, const struct connection *c) {
         struct environment environment;
-        AUTO_FREE char *path = NULL;
+        AUTO_FREE char *path = NULL, *shown = systemctl_property(u->shown, "Environment");
         environment_init_empty(&environment);
-        take_preload(&environment, u->shown);
+        take_variable(&environment, "LD_PRELOAD", shown);
+        take_variable(&environment, "ASAN_OPTIONS", shown);
         trace_environment_set(&environment, c, o, NULL);
         int r = drop_in_write(u->name, &environment, o->persist, &path);
         environment_deinit(&environment);
@@ -304,12 +192,25 @@ static void say_next(const struct unit *u, const struct options *o, const char *
         printf("\n");
 }
 
+/* postgresql.service of Debian is there for its clusters alone. */
+static int check_parts(const struct unit *u) {
+        AUTO_FREE char *start = systemctl_property(u->shown, "ExecStart"),
+                       *parts = systemctl_property(u->shown, "ConsistsOf");
+        if (!parts[0] || !strstr(start, "path=/bin/true "))
+                return EXIT_CODE_DONE;
+        parts[strcspn(parts, " ")] = '\0';
+        message_error("%s starts nothing itself; one of its parts does: 'tmctl unit trace %s'", u->name, parts);
+        return EXIT_CODE_FAILED;
+}
+
 static int trace(const struct options *o, const char *name) {
         struct unit unit = {0};
         AUTO_CONNECTION struct connection *connection = NULL;
         int code = need_root(); /* before systemd is asked, whom another user may not even reach */
         if (code == EXIT_CODE_DONE)
                 code = find_unit(&unit, name);
+        if (code == EXIT_CODE_DONE)
+                code = check_parts(&unit);
         if (code == EXIT_CODE_DONE)
                 code = open_system(o, &connection);
         if (code == EXIT_CODE_DONE)

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
@@ -27,6 +26,7 @@
 
 #define LAYERS_MAX          16
 #define NOTE_MAX            256
+#define NOTES_TOLD_MAX      4     /* of an image: who has more to say would fill the log */
 #define TRACEBACK_LIMIT_MAX 65535 /* tracemalloc's */
 #define TEXT_MAX            4096  /* of a name or path that an agent gives: PATH_MAX */
 #define FORKS_MAX           1024  /* entries waiting for their children; beyond it the oldest table is let go */
@@ -288,14 +288,11 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
 }
 
 static bool wants_last_snapshots(const struct process *p) {
-        struct timespec now;
         if (p->stored)
                 return false; /* by the daemon before this one */
         if (p->run)
                 return p->run->exit_snapshot;
-        clock_gettime(CLOCK_REALTIME, &now);
-        int64_t age_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec - p->proc.started_at_ns;
-        return !p->stopped && age_ns >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
+        return !p->stopped && proc_age_ns(&p->proc) >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
 }
 
 static void finish(struct process *p) {
@@ -424,7 +421,8 @@ static int note_layer(struct process *p, const char *note) {
                 return -ENOMEM;
         free(p->layer_note);
         p->layer_note = copy;
-        log_info("process %d (%s): %s", (int)p->proc.pid, p->name, copy);
+        if (p->n_notes++ < NOTES_TOLD_MAX)
+                log_info("process %d (%s): %s", (int)p->proc.pid, p->name, copy);
         return 0;
 }
 

@@ -50,6 +50,7 @@ struct process {
         char **layers;
         size_t n_layers;
         char *layer_note; /* what is not hooked, and why; NULL */
+        uint32_t n_notes; /* that it had */
         uint32_t traceback_limit, domains;
         bool stopped; /* tmctl stop */
         uint8_t secret[PROCESS_SECRET_BYTES];

@@ -15,14 +15,16 @@
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 
-#define ACCEPTS_PER_WAKE      64  /* then other peers have their turn */
-#define OUT_OF_DESCRIPTORS_MS 100 /* pause, instead of spinning on a socket that stays readable */
+#define ACCEPTS_PER_WAKE      64   /* then other peers have their turn */
+#define OUT_OF_DESCRIPTORS_MS 100  /* pause, instead of spinning on a socket that stays readable */
+#define TOLD_MS               5000 /* between two lines about it */
 
 struct listener {
         uv_poll_t poll;
         uv_timer_t pause;
         int fd;
         unsigned handles;
+        uint64_t tell_at_ms; /* not before */
         listener_accept_cb accept_cb;
         void *user;
 };
@@ -51,6 +53,16 @@ static void on_pause_over(uv_timer_t *timer) {
         uv_poll_start(&l->poll, UV_READABLE, on_poll);
 }
 
+static void pause_accepting(struct listener *l, int error) {
+        uint64_t now = uv_now(l->pause.loop);
+        if (now >= l->tell_at_ms) {
+                log_warning("cannot accept a connection: %s", strerror(error));
+                l->tell_at_ms = now + TOLD_MS;
+        }
+        uv_poll_stop(&l->poll);
+        uv_timer_start(&l->pause, on_pause_over, OUT_OF_DESCRIPTORS_MS, 0);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events) {
         struct listener *l = poll->data;
         if (status < 0)
@@ -61,12 +73,8 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
                         l->accept_cb(l->user, fd);
                         continue;
                 }
-                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                        log_warning("cannot accept a connection: %s", strerror(errno));
-                        uv_poll_stop(&l->poll);
-                        uv_timer_start(&l->pause, on_pause_over, OUT_OF_DESCRIPTORS_MS, 0);
-                        return;
-                }
+                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                        return pause_accepting(l, errno);
                 if (errno != ECONNABORTED && errno != EINTR)
                         return;
         }

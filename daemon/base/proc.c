@@ -31,12 +31,18 @@ static ssize_t read_file(pid_t pid, const char *name, char buffer[PROC_FILE_MAX]
         return n;
 }
 
-static int64_t ticks_to_realtime_ns(uint64_t ticks) {
-        struct timespec boot, real;
-        clock_gettime(CLOCK_BOOTTIME, &boot);
-        clock_gettime(CLOCK_REALTIME, &real);
-        int64_t booted_at = (real.tv_sec - boot.tv_sec) * INT64_C(1000000000) + real.tv_nsec - boot.tv_nsec;
-        return booted_at + (int64_t)(ticks * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK)));
+static int64_t now_ns(clockid_t clock) {
+        struct timespec now;
+        clock_gettime(clock, &now);
+        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static int64_t ticks_to_ns(uint64_t ticks) {
+        return (int64_t)(ticks * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK)));
+}
+
+int64_t proc_age_ns(const struct proc_info *info) {
+        return now_ns(CLOCK_BOOTTIME) - ticks_to_ns(info->start_ticks);
 }
 
 static int read_stat(struct proc_info *info) {
@@ -52,7 +58,7 @@ static int read_stat(struct proc_info *info) {
                    &ppid, &info->start_ticks) != 2)
                 return -EPROTO;
         info->ppid = ppid;
-        info->started_at_ns = ticks_to_realtime_ns(info->start_ticks);
+        info->started_at_ns = now_ns(CLOCK_REALTIME) - proc_age_ns(info);
         return 0;
 }
 

@@ -18,6 +18,9 @@ struct proc_info {
 int proc_info_read(pid_t pid, struct proc_info *info);
 void proc_info_deinit(struct proc_info *info);
 
+/** proc_age_ns() - how long it lives, or would if it did; no change of the clock counts */
+int64_t proc_age_ns(const struct proc_info *info);
+
 /** proc_unit_of_cgroup() - the innermost systemd unit that a cgroup path names
  * Return: malloc'd, "" where there is none; NULL: no memory. */
 char *proc_unit_of_cgroup(const char *cgroup);

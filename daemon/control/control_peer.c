@@ -16,8 +16,9 @@
 #include "daemon/base/log.h"
 
 #define ERROR_MESSAGE_MAX  1024
-#define HELLO_TIMEOUT_MS   10000 /* tmctl says hello as soon as it has connected */
-#define MESSAGE_TIMEOUT_MS 60000 /* from a message's first byte to its last; the longest is 16 MiB */
+#define HELLO_TIMEOUT_MS   10000                /* tmctl says hello as soon as it has connected */
+#define MESSAGE_TIMEOUT_MS 60000                /* from a message's first byte to its last; the longest is 16 MiB */
+#define UNREAD_BYTES_MAX   (UINT32_C(64) << 10) /* of answers, beside those of one request */
 
 struct control_peer {
         struct control_peer *next, **link; /* in handler->peers */
@@ -53,6 +54,17 @@ static void unlink_peer(struct control_peer *p) {
         *p->link = p->next;
         if (p->next)
                 p->next->link = p->link;
+}
+
+static size_t unread(const struct control_peer *p) {
+        return uv_stream_get_write_queue_size((const uv_stream_t *)&p->pipe);
+}
+
+size_t control_peers_unread(const struct control_handler *handler, uid_t uid) {
+        size_t n = 0;
+        for (const struct control_peer *p = handler->peers; p; p = p->next)
+                n += p->who.uid == uid ? unread(p) : 0;
+        return n;
 }
 
 struct control_peer *control_peer_ref(struct control_peer *p) {
@@ -110,9 +122,11 @@ static void drop(struct control_peer *p, const char *reason) {
 
 static void on_written(uv_write_t *request, int status) {
         struct pending_write *w = request->data;
+        free(w->bytes);
         if (status < 0)
                 control_peer_close(w->peer);
-        free(w->bytes);
+        else
+                consume_messages(w->peer);
         control_peer_unref(w->peer);
         free(w);
 }
@@ -230,9 +244,14 @@ static void start_timer(struct control_peer *p, uint64_t timeout_ms) {
         uv_timer_start(&p->timer, on_timeout, timeout_ms / 2, timeout_ms / 2);
 }
 
-/* Who has sent a part of a message owes the rest; while a request is in progress nothing is read, nor owed. */
+/* Whether the next request has to wait: for the one before it, or for the client to read what it was answered. */
+static bool is_waiting(const struct control_peer *p) {
+        return p->busy || unread(p) > UNREAD_BYTES_MAX;
+}
+
+/* Who has sent a part of a message owes the rest; while requests wait nothing is read, nor owed. */
 static void watch_for_rest(struct control_peer *p) {
-        bool owes = !p->busy && p->in.used > p->in.consumed;
+        bool owes = !is_waiting(p) && p->in.used > p->in.consumed;
         if (p->closing || !p->greeted)
                 return;
         if (!owes)
@@ -246,7 +265,7 @@ static void consume_messages(struct control_peer *p) {
                 return;
         p->consuming = true;
         control_peer_ref(p); /* a handler may close it */
-        while (!p->closing && !p->busy) {
+        while (!p->closing && !is_waiting(p)) {
                 const uint8_t *payload;
                 size_t length;
                 if (frame_buffer_next(&p->in, &payload, &length) != 0) {
@@ -270,8 +289,8 @@ static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
         struct control_peer *p = handle->data;
         uint8_t *space;
         size_t size;
-        /* a client that talks on while its request is in progress may fill the buffer, no more */
-        bool full = p->busy && p->in.used - p->in.consumed > FRAME_MAX_CONTROL;
+        /* a client that talks on while its requests wait may fill the buffer, no more */
+        bool full = is_waiting(p) && p->in.used - p->in.consumed > FRAME_MAX_CONTROL;
         if (full || frame_buffer_space(&p->in, &space, &size) < 0)
                 *buffer = uv_buf_init(NULL, 0);
         else

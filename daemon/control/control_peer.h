@@ -48,6 +48,9 @@ void control_peer_close(struct control_peer *p);
 /** control_peer_close_all() - hang up on everybody */
 void control_peer_close_all(struct control_handler *handler);
 
+/** control_peers_unread() - bytes of answers that the clients of a user have not read yet. O(peers). */
+size_t control_peers_unread(const struct control_handler *handler, uid_t uid);
+
 struct control_peer *control_peer_ref(struct control_peer *p);
 void control_peer_unref(struct control_peer *p);
 

@@ -132,6 +132,10 @@ int control_server_open(struct daemon *d, int fd, struct control_server **server
         return 0;
 }
 
+size_t control_server_unread(const struct control_server *s, uid_t uid) {
+        return control_peers_unread(&s->handler, uid);
+}
+
 void control_server_close(struct control_server *s) {
         listener_close(s->listener);
         s->closing = true;

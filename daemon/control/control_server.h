@@ -3,6 +3,7 @@
 
 /* control.sock: clients and their requests. Main loop. */
 
+#include <stddef.h>
 #include <sys/types.h>
 
 struct control_server;
@@ -18,6 +19,9 @@ void control_server_close(struct control_server *s);
 
 /** control_server_peer_count() - open connections */
 unsigned control_server_peer_count(const struct control_server *s);
+
+/** control_server_unread() - bytes of answers that the clients of a user have not read yet. O(connections). */
+size_t control_server_unread(const struct control_server *s, uid_t uid);
 
 /** control_server_charge_uploads() - one more connection of @uid holds files (daemon/control/uploads.h)
  * Return: 0; above 0: that user has as many as may be; -ENOMEM. */

@@ -8,17 +8,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/control/control_server.h"
 #include "daemon/daemon.h"
+
+/* Of answers that a user's clients do not read, or not fast enough, beside the last two: memory that the user could
+ * have of us for nothing. */
+#define UNREAD_PER_USER_MAX ((size_t)256 << 20)
 
 static void on_begin(struct pool_task *task) {
         struct pool_job *job = (struct pool_job *)task;
+        if (job->who.uid != 0 && control_server_unread(job->daemon->control, job->who.uid) > UNREAD_PER_USER_MAX)
+                pool_job_fail(
+                        job, CONTROL_FAILED,
+                        "earlier answers of yours, more than 256 MiB, wait to be read: end the tmctl that does not "
+                        "read them");
         job->reader = job->daemon->reader;
         job->daemon->reader = NULL;
 }
 
 static void on_run(struct pool_task *task) {
         struct pool_job *job = (struct pool_job *)task;
-        job->run(job);
+        if (!job->error_code)
+                job->run(job);
 }
 
 static void answer(struct pool_job *job) {

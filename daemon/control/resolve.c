@@ -70,9 +70,10 @@ static int append_last(struct pool_job *job, struct store_reader *reader, struct
         if (r == 0)
                 return append(job, list, id);
         if (r == STORE_E_NOT_FOUND)
-                pool_job_fail(job, CONTROL_NOT_FOUND,
-                              "there are not that many snapshots of yours; 'tmctl list' shows them, 'tmctl snapshot' "
-                              "takes one");
+                pool_job_fail(
+                        job, CONTROL_NOT_FOUND,
+                        "there are not that many snapshots of processes of yours; 'tmctl list' shows the ids of all "
+                        "that you may see, 'tmctl snapshot' takes one");
         else
                 pool_job_fail_store(job, r, store_reader_message(reader), "last");
         return -1;

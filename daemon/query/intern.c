@@ -41,13 +41,9 @@ static void place(struct intern_slot *slots, uint32_t mask, struct intern_slot s
         slots[i] = slot;
 }
 
-int intern_reserve(struct intern *index) {
-        uint64_t n_slots = index->slots ? (uint64_t)index->mask + 1 : 0;
+static int resize(struct intern *index, uint64_t n_slots) {
         struct intern_slot *slots;
 
-        if ((uint64_t)index->n + 1 <= n_slots / 2)
-                return 0;
-        n_slots = n_slots ? n_slots * 2 : SLOTS_MIN;
         if (n_slots > UINT64_C(1) << 32)
                 return -ENOMEM;
         slots = calloc(n_slots, sizeof(*slots));
@@ -61,6 +57,14 @@ int intern_reserve(struct intern *index) {
         index->slots = slots;
         index->mask = (uint32_t)(n_slots - 1);
         return 0;
+}
+
+int intern_reserve(struct intern *index, uint32_t n) {
+        uint64_t n_slots = index->slots ? (uint64_t)index->mask + 1 : 0, wanted = n_slots ? n_slots : SLOTS_MIN;
+
+        while ((uint64_t)index->n + n > wanted / 2)
+                wanted *= 2;
+        return wanted == n_slots ? 0 : resize(index, wanted);
 }
 
 void intern_add(struct intern *index, uint32_t hash, uint32_t id) {

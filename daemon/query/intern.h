@@ -33,8 +33,8 @@ void intern_deinit(struct intern *index);
 uint32_t intern_find(const struct intern *index, uint32_t hash, intern_equal_fn equal, const void *owner,
                      const void *key);
 
-/** intern_reserve() - make room for one more. Return: 0; -ENOMEM (index unchanged). */
-int intern_reserve(struct intern *index);
+/** intern_reserve() - make room for @n more. Return: 0; -ENOMEM (index unchanged). */
+int intern_reserve(struct intern *index, uint32_t n);
 
 /** intern_add() - add what intern_find() did not find, after intern_reserve() */
 void intern_add(struct intern *index, uint32_t hash, uint32_t id);

@@ -285,7 +285,9 @@ int model_add(struct model *m, enum model_side side, const struct model_source *
         r = mapping_init(&map, source);
         if (r < 0)
                 return r;
-        r = map_texts(m, &map);
+        r = traceback_table_reserve(&m->table, source->snapshot->n_locations, source->snapshot->n_nodes);
+        if (r == 0)
+                r = map_texts(m, &map);
         if (r == 0)
                 r = map_modules(m, &map);
         if (r == 0)

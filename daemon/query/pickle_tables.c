@@ -165,7 +165,7 @@ static int add_frame(struct pickle_tables *t, const struct pickle_value *values,
         if (r == 0)
                 r = pickle_memory_take(&t->memory, INDEXED_BYTES);
         if (r == 0)
-                r = intern_reserve(&t->frame_index);
+                r = intern_reserve(&t->frame_index, 1);
         if (r != 0)
                 return r;
         tuplep->id = t->n_frames;
@@ -215,7 +215,7 @@ static int intern_trace(struct pickle_tables *t, const struct pickle_trace *trac
         if (r == 0)
                 r = pickle_memory_take(&t->memory, INDEXED_BYTES);
         if (r == 0)
-                r = intern_reserve(&t->trace_index);
+                r = intern_reserve(&t->trace_index, 1);
         if (r != 0)
                 return r;
         *idp = t->n_traces;

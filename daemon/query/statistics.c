@@ -85,7 +85,7 @@ static int find_tally(struct grouping *g, uint64_t key, struct tally **tallyp, b
                                 return -ENOMEM;
                         g->tallies = tallies;
                 }
-                r = intern_reserve(&g->index);
+                r = intern_reserve(&g->index, 1);
                 if (r < 0)
                         return r;
                 id = g->n_tallies++;

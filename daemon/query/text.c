@@ -88,7 +88,7 @@ static int text_table_reserve(struct text_table *t) {
                 t->texts = texts;
                 t->size = size;
         }
-        return intern_reserve(&t->index);
+        return intern_reserve(&t->index, 1);
 }
 
 int text_table_intern(struct text_table *t, const char *bytes, size_t length, uint32_t *idp) {

@@ -52,7 +52,7 @@ int traceback_table_module(struct traceback_table *t, uint32_t path, const uint8
                 return 0;
         r = grow((void **)&t->modules, &t->modules_size, t->n_modules, sizeof(*t->modules));
         if (r == 0)
-                r = intern_reserve(&t->module_index);
+                r = intern_reserve(&t->module_index, 1);
         if (r < 0)
                 return r;
         *idp = t->n_modules;
@@ -110,7 +110,7 @@ int traceback_table_frame(struct traceback_table *t, const struct traceback_fram
         if (r == 0)
                 r = grow((void **)&t->frames, &t->frames_size, t->n_frames, sizeof(*t->frames));
         if (r == 0)
-                r = intern_reserve(&t->frame_index);
+                r = intern_reserve(&t->frame_index, 1);
         if (r < 0)
                 return r;
         *idp = t->n_frames;
@@ -207,7 +207,7 @@ int traceback_table_node(struct traceback_table *t, uint32_t parent, uint32_t fr
         }
         r = grow((void **)&t->nodes, &t->nodes_size, t->n_nodes, sizeof(*t->nodes));
         if (r == 0)
-                r = intern_reserve(&t->node_index);
+                r = intern_reserve(&t->node_index, 1);
         if (r < 0)
                 return r;
         *idp = t->n_nodes;
@@ -266,6 +266,12 @@ int traceback_table_compare(const struct traceback_table *t, uint32_t a, uint32_
                 b = t->nodes[b].parent;
         }
         return traceback_table_compare_frames(t, &t->frames[t->nodes[a].frame], &t->frames[t->nodes[b].frame]);
+}
+
+int traceback_table_reserve(struct traceback_table *t, uint32_t n_frames, uint32_t n_nodes) {
+        int r = intern_reserve(&t->frame_index, n_frames);
+
+        return r < 0 ? r : intern_reserve(&t->node_index, n_nodes);
 }
 
 int traceback_table_init(struct traceback_table *t) {

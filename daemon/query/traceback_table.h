@@ -64,6 +64,9 @@ struct traceback_table {
 int traceback_table_init(struct traceback_table *t);
 void traceback_table_deinit(struct traceback_table *t);
 
+/** traceback_table_reserve() - that about so many more are to come, so that the indexes need not grow step by step */
+int traceback_table_reserve(struct traceback_table *t, uint32_t n_frames, uint32_t n_nodes);
+
 /** traceback_table_module() - intern by (path, build id); @build_id is borrowed */
 int traceback_table_module(struct traceback_table *t, uint32_t path, const uint8_t *build_id, uint32_t build_id_length,
                            uint32_t *idp);

@@ -398,7 +398,7 @@ int store_label(struct store *store, int64_t id, const void *label, size_t lengt
         if (!request)
                 return -ENOMEM;
         request->ids[0] = id;
-        request->label = strndup(label, length);
+        request->label = strndup(length ? label : "", length);
         if (!request->label) {
                 request_free(request);
                 return -ENOMEM;

@@ -95,7 +95,7 @@ int store_put_set(struct store *store, struct snapshot *const *snapshots, size_t
                   void *data);
 
 /** store_label() - change a snapshot's label
- * @label: [length], copied; a NUL in it ends it
+ * @label: [length], copied; a NUL in it ends it; NULL where @length is 0
  * @callback: STORE_E_NOT_FOUND: no such snapshot. May be NULL.
  * Return: 0; -ENOMEM. */
 int store_label(struct store *store, int64_t id, const void *label, size_t length, store_callback callback, void *data);

@@ -304,7 +304,8 @@ static void service_image(struct fake_daemon *daemon, struct image *image) {
 
 /* ---- connections ---- */
 
-static void send_reply(struct connection *connection, struct image *image, uint32_t status, const int fds[2]) {
+static void send_reply(const struct fake_daemon *daemon, struct connection *connection, struct image *image,
+                       uint32_t status, const int fds[2]) {
         Tracemallocd__Agent__DaemonMessage message = TRACEMALLOCD__AGENT__DAEMON_MESSAGE__INIT;
         Tracemallocd__Agent__HelloReply reply = TRACEMALLOCD__AGENT__HELLO_REPLY__INIT;
         uint8_t bytes[1024];
@@ -318,6 +319,7 @@ static void send_reply(struct connection *connection, struct image *image, uint3
 
         reply.status = (Tracemallocd__Agent__HelloReply__Status)status;
         reply.major = 1;
+        reply.minor = daemon->options.minor;
         if (image) {
                 reply.secret.data = image->told.secret;
                 reply.secret.len = sizeof(image->told.secret);
@@ -484,7 +486,8 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
         }
         image->verdicts = calloc(image->definitions->node_capacity, 1);
         daemon->images[daemon->n_images++] = image;
-        send_reply(connection, image, 0, hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING ? fds : NULL);
+        send_reply(daemon, connection, image, 0,
+                   hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING ? fds : NULL);
         close(fds[0]);
         return image;
 }
@@ -494,13 +497,13 @@ static void handle_hello(struct fake_daemon *daemon, struct connection *connecti
         if (daemon->options.deaf)
                 return;
         if (daemon->options.refuse) {
-                send_reply(connection, NULL, 2, NULL);
+                send_reply(daemon, connection, NULL, 2, NULL);
                 return;
         }
         if (hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__MODULES) {
                 connection->image = find_secret(daemon, hello->secret);
                 connection->files_only = true;
-                send_reply(connection, NULL, connection->image ? 0 : 2, NULL);
+                send_reply(daemon, connection, NULL, connection->image ? 0 : 2, NULL);
                 return;
         }
         connection->image = new_image(daemon, connection, hello);

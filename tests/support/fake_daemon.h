@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/record.h"
+
 #define FAKE_IMAGES_MAX  4096
 #define FAKE_MODULES_MAX 1024
 
@@ -19,6 +21,7 @@ struct fake_daemon_options {
         uint32_t mode;            /* enum trace_mode to put in force; 0: exact */
         uint32_t traceback_limit; /* 0: what the agent wants */
         uint32_t stall_limit_us;  /* 0: 2 s */
+        uint32_t minor;           /* of the protocol that it speaks: 0 is the first, before RELABEL */
         bool refuse;              /* answer every Hello with REFUSED */
         bool deaf;                /* accept, never answer */
         bool keep_full;           /* never move the tail: the ring fills up */
@@ -34,7 +37,7 @@ struct fake_image {
         uint8_t secret[16];
         uint8_t parent_secret[16];
         uint32_t fork_token;
-        uint64_t count[17]; /* records by enum record_type */
+        uint64_t count[RECORD_TYPE_MAX + 1]; /* records by enum record_type */
         uint64_t live_count, live_bytes;
         uint64_t peak_bytes;
         uint64_t unknown_frees;       /* FREE of an address that is not alive */

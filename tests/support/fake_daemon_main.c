@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* fake-daemon [--record PATH] AGENT COMMAND...: run a command under the agent, print on stderr what each image told.
- * --record: and keep what image N wrote about blocks in PATH.N, for tests/bench/replay. */
+/* fake-daemon [--record PATH] [--minor N] AGENT COMMAND...: run a command under the agent, print on stderr what each
+ * image told. --record: and keep what image N wrote about blocks in PATH.N, for tests/bench/replay. --minor: of the
+ * protocol that it speaks, 0 unless told otherwise. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,9 @@
 #include "tests/support/fake_daemon.h"
 
 static void print_image(const struct fake_image *image) {
-        static const char *const types[] = {"?",    "alloc", "free",      "move_out", "move_in", "move_back",
-                                            "lost", "load",  "unload",    "domain",   "fork",    "fork_done",
-                                            "exit", "exec",  "exec_back", "map",      "unmap"};
+        static const char *const types[] = {
+                "?",    "alloc",     "free", "move_out", "move_in",   "move_back", "lost",  "load",  "unload", "domain",
+                "fork", "fork_done", "exit", "exec",     "exec_back", "map",       "unmap", "phase", "relabel"};
 
         fprintf(stderr, "%-12s pid %d kind %u%s live %llu/%llu peak %llu", image->name, image->pid, image->kind,
                 image->transport ? " socket" : "", (unsigned long long)image->live_count,
@@ -41,10 +42,11 @@ int main(int argc, char **argv) {
         int status = 0, n;
         pid_t pid;
 
-        if (argc > 3 && strcmp(argv[1], "--record") == 0) {
-                options.record = argv[2];
-                argv += 2;
-                argc -= 2;
+        for (; argc > 3 && strncmp(argv[1], "--", 2) == 0; argv += 2, argc -= 2) {
+                if (strcmp(argv[1], "--record") == 0)
+                        options.record = argv[2];
+                else
+                        options.minor = (uint32_t)strtoul(argv[2], NULL, 10);
         }
         if (argc < 3 || !mkdtemp(dir) || fake_daemon_start(dir, &options, &daemon) < 0)
                 return 125;

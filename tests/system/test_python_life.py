@@ -43,6 +43,7 @@ int main(int argc, char **argv) {
                 run("import sys\nsys.keep = bytes(100001)\n");
                 void *first = current(), *second = new_interpreter();
                 run("import sys\n\ndef f():\n    sys.keep = bytes(100002)\nf()\n");
+                run("x = [i + 0.5 for i in range(80)]\nx.clear()\n\n\n\nagain = [i + 0.25 for i in range(80)]\n");
                 if (i == 1)
                         _exit(0);
                 end_interpreter(second);
@@ -109,6 +110,9 @@ def check_embedded(claims, daemon, name, version, library, folder):
                        for size in (100001, 100002) for t in pythons.blocks(traces, size))
         claims.check(f"{name}: loaded late, begun twice, with a sub-interpreter, --domains {domains} {own}",
                      result.returncode == 0 and found == [(100001, 0, 1, 2), (100002, 0, 2, 4)], found, result)
+        if version >= (3, 13) and not own:
+            again = sum(t["count"] for t in traces if t["size"] == 24 and t["domain"] == 0 and t["traceback"][-1]["lineno"] == 6)
+            claims.check(f"{name}: begun again, floats made of dead ones stand at their own line, --domains {domains}", again >= 80, again)
     daemon.environment = saved
 
 
@@ -130,11 +134,18 @@ while not select.select([sys.stdin], [], [], 0)[0]:
     keep = [bytes(3001) for _ in range(2000)]  # here
 """
 
+OWN_TRACER = LATER + """
+import tracemalloc
+x = [i + 0.5 for i in range(80)]  # first
+x.clear()
+x = [i + 0.25 for i in range(80)]  # again
+print(*[t.traceback[-1].lineno for t in tracemalloc.take_snapshot().traces if t.size == 24])
+"""
 
-def check_daemon_later(claims, daemon, name, interpreter, folder):
-    """Python ran without one; the agent looks for it now and then."""
-    program = pythons.Program(folder, "later.py", LATER)
-    environment = dict(daemon.environment, LD_PRELOAD=AGENT)
+
+def run_before_daemon(daemon, interpreter, program, own=None):
+    """Python runs without one at first; the agent looks for it now and then. Return: process, its rows, and what it printed at its end."""
+    environment = dict(daemon.environment, LD_PRELOAD=AGENT, **(own or {}))
     daemon.stop()
     with subprocess.Popen([interpreter, program.path], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
@@ -145,10 +156,26 @@ def check_daemon_later(claims, daemon, name, interpreter, folder):
             time.sleep(0.1)
             seen = [p for p in daemon.json("ps") if p["pid"] == process.pid and p["live_count"] > 0]
         rows = daemon.json("stats", f"@{process.pid}")["statistics"] if seen else []
-        process.communicate(b"x")
+        said, _ = process.communicate(b"x")
+    return seen, rows, said
+
+
+def check_daemon_later(claims, daemon, name, interpreter, folder):
+    program = pythons.Program(folder, "later.py", LATER)
+    seen, rows, _ = run_before_daemon(daemon, interpreter, program)
     lines = [r["traceback"][-1] for r in rows]
     claims.check(f"{name}: a daemon that comes later finds Python's frames", seen and seen[0]["layers"] == ["malloc", "python"] and
                  any(f["filename"] == program.path and f["lineno"] == program.line("here") for f in lines), seen, lines)
+
+
+def check_own_tracer(claims, daemon, name, interpreter, folder):
+    """From 3.13 on there is one tracer of objects; a tracemalloc that began before us keeps it."""
+    program = pythons.Program(folder, "own_tracer.py", OWN_TRACER)
+    seen, _, said = run_before_daemon(daemon, interpreter, program, {"PYTHONTRACEMALLOC": "1"})
+    lines = [int(line) for line in said.split()]
+    again, first = lines.count(program.line("again")), lines.count(program.line("first"))
+    claims.check(f"{name}: to its own tracemalloc floats made of dead ones stand at their own line", seen and again >= 80 and first < 20,
+                 seen, again, first)
 
 
 def check_debug_build(claims, daemon, interpreter):
@@ -174,6 +201,8 @@ def main():
             check_settings(claims, daemon, name, interpreter, folder)
             if version in (found[0][0], (3, 11)):
                 check_daemon_later(claims, daemon, name, interpreter, folder)
+            if version >= (3, 13):
+                check_own_tracer(claims, daemon, name, interpreter, folder)
             library = os.path.join(os.path.dirname(os.path.dirname(interpreter)), "lib",
                                    f"libpython{version[0]}.{version[1]}.so.1.0")
             if os.path.exists(library):

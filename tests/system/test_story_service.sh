@@ -193,7 +193,8 @@ kinds_of_services() {
         unit_with preloads 'Environment="MY_LD_PRELOAD=no" "LD_PRELOAD=libm.so.6"'
         unit_with job 'Type=oneshot'
         printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/true' >$unit/done.service
-        printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/false' >$unit/failed.service
+        # before its program runs: one that runs may be seen as a traced process first, which is no failure
+        printf '%s\n' '[Service]' 'Type=oneshot' 'WorkingDirectory=/nowhere' 'ExecStart=/bin/true' >$unit/failed.service
         ln -s /dev/null /etc/systemd/system/gone.service
         systemctl daemon-reload
         traces "a forking service is traced" forks
@@ -240,6 +241,15 @@ statics() {
         claim_match "one that a shell starts in its place is named" 'bash .pid [0-9]+. was traced, and started in its place /.*/busybox, which is static' \
                 "$(tmctl unit trace shell --restart 2>&1)"
         systemctl stop shell
+        printf '%s\n' '[Service]' 'Type=forking' 'ExecStart=/usr/bin/env -i /bin/bash -c "sleep 1000 & disown"' >/run/systemd/system/cleared.service
+        printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/true' >/run/systemd/system/whole.service
+        printf '%s\n' '[Unit]' 'PartOf=whole.service' '[Service]' 'ExecStart=/bin/sleep 1000' >/run/systemd/system/part.service
+        systemctl daemon-reload
+        systemctl start part
+        claim_match "where the environment is cleared on the way, that is said" 'cleared.service runs .pid [0-9]+. without the environment' \
+                "$(tmctl unit trace cleared --restart 2>&1)"
+        systemctl stop cleared
+        claim_match "of a service that stands for others, one of these is named" "'tmctl unit trace part.service'" "$(tmctl unit trace whole 2>&1)"
         claim_match "a program that is not there is named" 'ExecStart=, /usr/sbin/not-installed: No such file' "$(tmctl unit trace absent 2>&1)"
         claim_match "of a service that is not traced, the command that traces it is named" "'tmctl unit trace UNIT --restart' does that" \
                 "$(tmctl snapshot --unit t 2>&1)"

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,6 +186,23 @@ START_TEST(the_doorbell_rings_when_the_mark_is_passed)
 }
 END_TEST
 
+START_TEST(a_mark_that_was_passed_unseen_is_seen_a_page_later)
+{
+        struct doorbell doorbell = {0};
+
+        atomic_store(&ring.doorbell, &doorbell);
+        while (atomic_load(&ring.header->head) < 3 * RING_LOOK_BYTES / 2)
+                put_free(0x1000, 0);
+        ck_assert_uint_eq(doorbell.word, 0);
+        atomic_store(&control->fill_mark, atomic_load(&ring.header->head));
+        while (atomic_load(&ring.header->head) < 2 * RING_LOOK_BYTES - 16)
+                put_free(0x1000, 0);
+        ck_assert_uint_eq(doorbell.word, 0);
+        put_free(0x1000, 0);
+        ck_assert_uint_eq(doorbell.word, 1);
+}
+END_TEST
+
 #define PER_WRITER 50000
 #define N_WRITERS  4
 
@@ -226,6 +244,51 @@ START_TEST(many_writers_one_reader)
 }
 END_TEST
 
+#ifndef __SANITIZE_THREAD__ /* whose runtime cannot be interrupted anywhere */
+
+#define TRAP_FLAG "0x100" /* of the processor's flags: SIGTRAP after each instruction */
+
+static unsigned n_steps, interrupt_at;
+static uint64_t position_of_handler;
+
+static void interrupt(int number) {
+        if (n_steps++ == interrupt_at)
+                position_of_handler = ring_reserve(&ring, 0, 24);
+}
+
+/* Reserves, and a signal comes after instruction number @at. Return: false: it would have come later. */
+static bool reserve_interrupted(unsigned at, uint64_t *positionp) {
+        n_steps = 0;
+        interrupt_at = at;
+        __asm__ volatile("subq $128, %%rsp; pushfq; orq $" TRAP_FLAG ", (%%rsp); popfq; addq $128, %%rsp" ::
+                                 : "memory", "cc");
+        *positionp = ring_reserve(&ring, 0, 24);
+        __asm__ volatile("subq $128, %%rsp; pushfq; andq $~" TRAP_FLAG ", (%%rsp); popfq; addq $128, %%rsp" ::
+                                 : "memory", "cc");
+        return n_steps > at;
+}
+
+/* Without the lock, too, whatever instruction a signal handler comes after. */
+START_TEST(a_lone_thread_and_its_signal_handlers_reserve_for_themselves)
+{
+        uint64_t position, start = 0;
+        unsigned n = 0;
+
+        ring.single_threaded = "1";
+        ck_assert(signal(SIGTRAP, interrupt) != SIG_ERR);
+        for (; reserve_interrupted(n, &position); n++) {
+                ck_assert_uint_eq(position + position_of_handler, start * 2 + 24);
+                ck_assert_uint_ne(position, position_of_handler);
+                start += 48;
+                ck_assert_uint_eq(atomic_load(&ring.header->head), start);
+                atomic_store(&control->tail, start);
+        }
+        ck_assert_uint_gt(n, 10);
+}
+END_TEST
+
+#endif
+
 int main(void) {
         Suite *suite = suite_create("ring_writer");
         TCase *tcase = check_case("ring_writer");
@@ -240,7 +303,11 @@ int main(void) {
         tcase_add_test(tcase, nobody_counts_losses_that_nobody_will_read);
         tcase_add_test(tcase, the_end_of_the_daemon_ends_a_wait);
         tcase_add_test(tcase, the_doorbell_rings_when_the_mark_is_passed);
+        tcase_add_test(tcase, a_mark_that_was_passed_unseen_is_seen_a_page_later);
         tcase_add_test(tcase, many_writers_one_reader);
+#ifndef __SANITIZE_THREAD__
+        tcase_add_test(tcase, a_lone_thread_and_its_signal_handlers_reserve_for_themselves);
+#endif
         suite_add_tcase(suite, tcase);
         return check_run(suite);
 }

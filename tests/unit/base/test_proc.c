@@ -41,6 +41,8 @@ START_TEST(a_process_is_told_from_its_successor_by_its_start)
         ck_assert_uint_gt(info.start_ticks, 0);
         int64_t age_s = now.tv_sec - info.started_at_ns / 1000000000;
         ck_assert(age_s >= -2 && age_s < 600);
+        ck_assert_int_ge(proc_age_ns(&info), 0);
+        ck_assert_int_lt(proc_age_ns(&info), INT64_C(600) * 1000000000);
         proc_info_deinit(&info);
 }
 END_TEST

@@ -19,6 +19,7 @@ struct world {
         struct control_peer *peer;
         struct control_peer *held; /* a request that is not answered at once */
         bool hold;
+        size_t answer_bytes; /* before each is done */
         unsigned n_requests, n_freed, depth, max_depth;
         int n_descriptors;
 };
@@ -39,7 +40,9 @@ static void on_request(void *user, struct control_peer *peer, const Tracemallocd
                 w->max_depth = w->depth;
         if (w->hold)
                 w->held = control_peer_ref(peer);
-        else
+        else if (w->answer_bytes)
+                control_peer_reply_bytes(peer, calloc(1, w->answer_bytes), w->answer_bytes);
+        if (!w->hold)
                 control_peer_done(peer);
         w->depth--;
 }
@@ -152,6 +155,33 @@ START_TEST(thousands_of_requests_in_one_go_do_not_nest)
                 drain(&w);
         }
         ck_assert_uint_eq(w.max_depth, 1);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(who_does_not_read_answers_is_answered_no_more)
+{
+        struct world w;
+        uint8_t request[64];
+        const unsigned n_requests = 20; /* as many as the socket takes in single messages */
+        world_init(&w);
+        send_hello(&w, 1);
+        w.answer_bytes = 1 << 20;
+        size_t n = pack_ps(request);
+        for (unsigned i = 0; i < n_requests; i++)
+                send_frame(&w, request, n);
+        for (int i = 0; i < 10; i++)
+                turn(&w);
+        ck_assert_uint_eq(w.n_requests, 1);
+        ck_assert_uint_gt(control_peers_unread(&w.handler, 1000), w.answer_bytes / 2);
+        ck_assert_uint_eq(control_peers_unread(&w.handler, 1001), 0);
+        size_t total = 0;
+        for (unsigned i = 0; i < 1000 * n_requests && w.n_requests < n_requests; i++) {
+                total += drain(&w);
+                turn(&w);
+                ck_assert_uint_le(w.n_requests, total / w.answer_bytes + 2);
+        }
+        ck_assert_uint_eq(w.n_requests, n_requests);
         world_deinit(&w);
 }
 END_TEST
@@ -301,6 +331,7 @@ START_TEST(a_message_in_pieces_is_taken)
 END_TEST
 
 CHECK_MAIN("control/control_peer", hello_then_requests_each_answered_once, thousands_of_requests_in_one_go_do_not_nest,
-           a_request_waits_for_the_one_before_it, a_client_that_left_is_answered_into_the_void, garbage_hangs_up,
+           who_does_not_read_answers_is_answered_no_more, a_request_waits_for_the_one_before_it,
+           a_client_that_left_is_answered_into_the_void, garbage_hangs_up,
            another_major_version_is_told_why_and_hung_up, silence_is_hung_up_on, half_a_message_is_hung_up_on,
            a_message_in_pieces_is_taken)

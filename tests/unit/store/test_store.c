@@ -274,6 +274,10 @@ START_TEST(a_label_can_be_changed)
         ck_assert_int_eq(store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded), 0);
         ck_assert_str_eq(loaded->info.label, "after \xff");
         snapshot_unref(loaded);
+        ck_assert_int_eq(fixture_label(&f, id, NULL), 0);
+        ck_assert_int_eq(store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded), 0);
+        ck_assert_str_eq(loaded->info.label, "");
+        snapshot_unref(loaded);
         ck_assert_int_eq(fixture_label(&f, id + 1, "x"), STORE_E_NOT_FOUND);
         ck_assert_str_eq(f.message, "no snapshot 2");
         snapshot_unref(s);

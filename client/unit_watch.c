@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Is a service that was started traced, and by what name? Called by command_unit.c, as root. */
+
+#include "client/unit_watch.h"
+
+#include "client/elf_check.h"
+#include "client/exit_code.h"
+#include "client/memory.h"
+#include "client/message.h"
+#include "client/request.h"
+#include "client/systemctl.h"
+#include "client/text.h"
+#include "daemon/base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GREETING_SECONDS 10 /* a service that was started allocates at once, and its agent greets then */
+#define SCRIPT_LOOKS     5  /* half a second: a script that starts another program in its place does so at once */
+
+static const struct timespec look_pause = {.tv_nsec = 100 * 1000 * 1000};
+
+struct watch {
+        const char *unit;
+        bool oneshot;
+        uint32_t pid; /* 0: not seen yet */
+        char *name;
+};
+
+static int take_process(void *context, const Tracemallocd__Control__Reply *reply) {
+        struct watch *w = context;
+        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS || w->pid)
+                return EXIT_CODE_DONE;
+        const Tracemallocd__Control__Process *p = reply->process;
+        if (p->unit.len == strlen(w->unit) && memcmp(p->unit.data, w->unit, p->unit.len) == 0) {
+                w->pid = p->pid;
+                w->name = text_display(p->name.data, p->name.len);
+        }
+        return EXIT_CODE_DONE;
+}
+
+static int look(struct connection *connection, struct watch *w) {
+        Tracemallocd__Control__Request request;
+        Tracemallocd__Control__PsRequest body = TRACEMALLOCD__CONTROL__PS_REQUEST__INIT;
+        request_init(&request);
+        request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_PS;
+        request.ps = &body;
+        return connection_call(connection, &request, take_process, w);
+}
+
+/* Return: heap; empty: systemd does not say. */
+static char *property(const char *unit, const char *name) {
+        const char *arguments[] = {"show", "-p", name, "--", unit, NULL};
+        AUTO_FREE char *shown = NULL;
+        return systemctl_run(arguments, &shown) == 0 ? systemctl_property(shown, name) : memory_copy("", 0);
+}
+
+/* A oneshot's start is under way while its commands run. */
+static bool has_ended(const struct watch *w) {
+        if (!w->oneshot)
+                return false;
+        AUTO_FREE char *job = property(w->unit, "Job");
+        return !job[0] || strcmp(job, "0") == 0;
+}
+
+static int say_ended(const char *unit) {
+        const char *arguments[] = {"is-failed", "--quiet", "--", unit, NULL};
+        if (systemctl_run(arguments, NULL) == 0) {
+                message_error("%s failed; 'journalctl -u %s' may say why", unit, unit);
+                return EXIT_CODE_FAILED;
+        }
+        printf("%s has run to its end. Of processes that lived for exit_min_age, see tracemallocd.conf(5),\n"
+               "there are exit and peak snapshots.\n",
+               unit);
+        return EXIT_CODE_DONE;
+}
+
+/* @pid: 0: none. Its environment, as it was when its program began, can be longer: then we do not know. */
+static bool was_given_no_agent(unsigned long pid) {
+        char environment[1 << 16];
+        AUTO_FREE char *path = memory_format("/proc/%lu/environ", pid);
+        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, environment, sizeof environment);
+        if (pid == 0 || n < 0 || (size_t)n == sizeof environment)
+                return false;
+        return !memmem(environment, (size_t)n, "LD_PRELOAD=", strlen("LD_PRELOAD="));
+}
+
+/* Return: the unit's main process, if the agent's environment did not reach it; else 0. */
+static unsigned long process_without_agent(const char *unit) {
+        AUTO_FREE char *pid = property(unit, "MainPID");
+        unsigned long number = strtoul(pid, NULL, 10);
+        return was_given_no_agent(number) ? number : 0;
+}
+
+static int say_not_reached(const char *unit) {
+        unsigned long pid = process_without_agent(unit);
+        if (pid)
+                message_error("%s runs (pid %lu) without the environment that its unit gives it: what starts it clears "
+                              "that; put what 'tmctl env' prints where it takes its environment from",
+                              unit, pid);
+        else
+                message_error("%s was restarted, but none of its processes has reached the daemon; 'journalctl -u %s' "
+                              "may say why",
+                              unit, unit);
+        return EXIT_CODE_FAILED;
+}
+
+/* What a process runs. Return: heap; empty: it has ended. */
+static char *program_of(const char *exe) {
+        char path[PATH_MAX];
+        ssize_t n = readlink(exe, path, sizeof path);
+        return memory_copy(path, n < 0 ? 0 : (size_t)n);
+}
+
+static const char *base_name(const char *path) {
+        const char *slash = strrchr(path, '/');
+        return slash ? slash + 1 : path;
+}
+
+/* Shells and scripts, which have names of their own, are often there to start another program in their place. */
+static bool may_have_successor(const char *name, const char *program) {
+        static const char *const shells[] = {"sh", "dash", "bash"};
+        for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
+                if (strcmp(name, shells[i]) == 0)
+                        return true;
+        return strcmp(name, base_name(program)) != 0;
+}
+
+/* Nobody else sees the exec of a program that no agent is loaded into. */
+static int check_program(const struct watch *w, const char *exe, const char *program) {
+        enum elf_verdict verdict = elf_check(exe);
+        if (verdict != ELF_STATIC && verdict != ELF_OTHER_CLASS && verdict != ELF_OTHER_LIBC)
+                return EXIT_CODE_DONE;
+        message_error("%s (pid %u) was traced, and started in its place %s, which %s", w->name, w->pid, program,
+                      elf_verdict_text(verdict));
+        return EXIT_CODE_FAILED;
+}
+
+static int await_successor(struct watch *w) {
+        AUTO_FREE char *exe = memory_format("/proc/%u/exe", w->pid);
+        AUTO_FREE char *first = program_of(exe);
+        bool waits = first[0] && may_have_successor(w->name, first);
+        for (int i = 0; waits && i < SCRIPT_LOOKS; i++) {
+                nanosleep(&look_pause, NULL);
+                AUTO_FREE char *program = program_of(exe);
+                if (!program[0] || strcmp(program, first) == 0)
+                        continue;
+                int code = check_program(w, exe, program);
+                free(w->name);
+                w->name = memory_copy(base_name(program), strlen(base_name(program)));
+                return code;
+        }
+        return check_program(w, exe, first);
+}
+
+static int conclude(struct watch *w, bool ended) {
+        if (!w->pid)
+                return ended ? say_ended(w->unit) : say_not_reached(w->unit);
+        int code = await_successor(w);
+        if (code == EXIT_CODE_DONE)
+                printf("%s (pid %u) is traced now.\n", w->name, w->pid);
+        return code;
+}
+
+int unit_watch(struct connection *connection, const char *unit, bool oneshot) {
+        struct watch w = {.unit = unit, .oneshot = oneshot};
+        int code = EXIT_CODE_DONE;
+        bool ended = false, hopeless = false;
+        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && !ended && !hopeless && code == EXIT_CODE_DONE; i++) {
+                if (i > 0)
+                        nanosleep(&look_pause, NULL);
+                ended = has_ended(&w); /* before the look, which then is one after the end */
+                code = look(connection, &w);
+                hopeless = i % 10 == 9 && process_without_agent(unit); /* once a second: that runs systemctl */
+        }
+        if (code == EXIT_CODE_DONE)
+                code = conclude(&w, ended);
+        free(w.name);
+        return code;
+}
