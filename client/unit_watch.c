@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define GREETING_SECONDS 10 /* a service that was started allocates at once, and its agent greets then */
-#define SCRIPT_SECONDS   1  /* a script that starts another program in its place does so at once */
+#define SCRIPT_LOOKS     5  /* half a second: a script that starts another program in its place does so at once */
 
 static const struct timespec look_pause = {.tv_nsec = 100 * 1000 * 1000};
 
@@ -93,10 +93,17 @@ static bool was_given_no_agent(unsigned long pid) {
         return !memmem(environment, (size_t)n, "LD_PRELOAD=", strlen("LD_PRELOAD="));
 }
 
-static int say_not_reached(const char *unit) {
+/* Return: the unit's main process, if the agent's environment did not reach it; else 0. */
+static unsigned long process_without_agent(const char *unit) {
         AUTO_FREE char *pid = property(unit, "MainPID");
-        if (was_given_no_agent(strtoul(pid, NULL, 10)))
-                message_error("%s runs (pid %s) without the environment that its unit gives it: what starts it clears "
+        unsigned long number = strtoul(pid, NULL, 10);
+        return was_given_no_agent(number) ? number : 0;
+}
+
+static int say_not_reached(const char *unit) {
+        unsigned long pid = process_without_agent(unit);
+        if (pid)
+                message_error("%s runs (pid %lu) without the environment that its unit gives it: what starts it clears "
                               "that; put what 'tmctl env' prints where it takes its environment from",
                               unit, pid);
         else
@@ -141,7 +148,7 @@ static int await_successor(struct watch *w) {
         AUTO_FREE char *exe = memory_format("/proc/%u/exe", w->pid);
         AUTO_FREE char *first = program_of(exe);
         bool waits = first[0] && may_have_successor(w->name, first);
-        for (int i = 0; waits && i < SCRIPT_SECONDS * 10; i++) {
+        for (int i = 0; waits && i < SCRIPT_LOOKS; i++) {
                 nanosleep(&look_pause, NULL);
                 AUTO_FREE char *program = program_of(exe);
                 if (!program[0] || strcmp(program, first) == 0)
@@ -166,12 +173,13 @@ static int conclude(struct watch *w, bool ended) {
 int unit_watch(struct connection *connection, const char *unit, bool oneshot) {
         struct watch w = {.unit = unit, .oneshot = oneshot};
         int code = EXIT_CODE_DONE;
-        bool ended = false;
-        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && !ended && code == EXIT_CODE_DONE; i++) {
+        bool ended = false, hopeless = false;
+        for (int i = 0; i < GREETING_SECONDS * 10 && !w.pid && !ended && !hopeless && code == EXIT_CODE_DONE; i++) {
                 if (i > 0)
                         nanosleep(&look_pause, NULL);
                 ended = has_ended(&w); /* before the look, which then is one after the end */
                 code = look(connection, &w);
+                hopeless = i % 10 == 9 && process_without_agent(unit); /* once a second: that runs systemctl */
         }
         if (code == EXIT_CODE_DONE)
                 code = conclude(&w, ended);
