@@ -75,11 +75,8 @@ INLINE uint32_t node_of(struct epoch *epoch, enum python_allocator_kind kind, st
         return node;
 }
 
-/* Flat: one call from a wrapper, of which there are many, and none further but for the stack. */
-static __attribute__((noinline, flatten)) void record_alloc(struct epoch *epoch, enum python_allocator_kind kind,
-                                                            const void *block, size_t size, uintptr_t cfa) {
-        struct recording recording = recording_begin(cfa);
-
+INLINE void put_alloc(struct epoch *epoch, enum python_allocator_kind kind, struct recording recording,
+                      const void *block, size_t size) {
         if (recording_takes(block, size))
                 ring_put(&epoch->ring, recording.room | RING_KEEP_RESERVE, 3,
                          record_header(RECORD_ALLOC, 0, DOMAIN_INDEX_PYTHON, node_of(epoch, kind, recording)),
@@ -87,12 +84,36 @@ static __attribute__((noinline, flatten)) void record_alloc(struct epoch *epoch,
         recording_end(epoch, recording);
 }
 
-static __attribute__((noinline, flatten)) void record_free(struct epoch *epoch, const void *block, uintptr_t cfa) {
-        struct recording recording = recording_begin(cfa);
-
+INLINE void put_free(struct epoch *epoch, struct recording recording, const void *block) {
         if (recording_takes(block, 0))
                 ring_put(&epoch->ring, recording.room, 2, record_header(RECORD_FREE, 0, 0, 0), (uintptr_t)block, 0, 0);
         recording_end(epoch, recording);
+}
+
+static __attribute__((noinline)) void record_alloc_inside(struct epoch *epoch, enum python_allocator_kind kind,
+                                                          const void *block, size_t size, uintptr_t cfa) {
+        put_alloc(epoch, kind, recording_begin(cfa), block, size);
+}
+
+static __attribute__((noinline)) void record_free_inside(struct epoch *epoch, const void *block, uintptr_t cfa) {
+        put_free(epoch, recording_begin(cfa), block);
+}
+
+/* Flat: one call from a wrapper, of which there are many, and none further but for the stack; and what is
+ * not inside of another recording carries nothing along for those that are. */
+static __attribute__((noinline, flatten)) void record_alloc(struct epoch *epoch, enum python_allocator_kind kind,
+                                                            const void *block, size_t size, uintptr_t cfa) {
+        if (unlikely(!recording_is_outermost()))
+                record_alloc_inside(epoch, kind, block, size, cfa);
+        else
+                put_alloc(epoch, kind, recording_begin_outermost(cfa), block, size);
+}
+
+static __attribute__((noinline, flatten)) void record_free(struct epoch *epoch, const void *block, uintptr_t cfa) {
+        if (unlikely(!recording_is_outermost()))
+                record_free_inside(epoch, block, cfa);
+        else
+                put_free(epoch, recording_begin_outermost(cfa), block);
 }
 
 INLINE void *allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size, uintptr_t cfa) {

@@ -25,6 +25,18 @@ static inline struct recording recording_begin(uintptr_t cfa) {
         return recording;
 }
 
+/** recording_is_outermost() - whether recording_begin() has nothing to find out */
+static inline bool recording_is_outermost(void) {
+        return likely(thread_state.guard == 0);
+}
+
+/** recording_begin_outermost() - recording_begin() after recording_is_outermost() */
+static inline struct recording recording_begin_outermost(uintptr_t cfa) {
+        thread_state.guard = cfa;
+        atomic_signal_fence(memory_order_seq_cst);
+        return (struct recording){.previous = 0, .room = RING_MAY_WAIT};
+}
+
 static inline void recording_end(struct epoch *epoch, struct recording recording) {
         if (unlikely(epoch->socket != NULL) && recording.room && socket_way_due(epoch->socket))
                 agent_drain(epoch, false);

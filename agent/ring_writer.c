@@ -71,12 +71,37 @@ void ring_wake_reader(struct ring_writer *ring) {
         sys_futex(&doorbell->word, FUTEX_WAKE, 1, NULL);
 }
 
+/* Two writers come at the same time and go on doing so: each record then waits for the lines of head and data to come
+ * from the other processor, several times as long as the record itself takes. A little apart, each of them writes a
+ * few records in a row. */
+static void stand_back(void) {
+        for (unsigned i = 0; i < STAND_BACK_PAUSES; i++)
+                __builtin_ia32_pause();
+}
+
+static bool has_room(const struct ring_writer *ring, unsigned room, unsigned length) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
+
+        return (int64_t)(head + length - atomic_load(&control->tail)) <= (int64_t)ring_limit(ring, room);
+}
+
+uint64_t ring_reserve(struct ring_writer *ring, unsigned room, unsigned length) {
+        for (;;) {
+                uint64_t position = ring_try_reserve(ring, room, length);
+
+                if (position != RING_NO_POSITION || !has_room(ring, room, length))
+                        return position;
+                stand_back();
+        }
+}
+
 void ring_report_lost(struct ring_writer *ring) {
         uint64_t lost = atomic_exchange(&ring->lost_unreported, 0), position;
 
         if (!lost)
                 return;
-        position = ring_try_reserve(ring, 0, 16);
+        position = ring_reserve(ring, 0, 16);
         if (position == RING_NO_POSITION) {
                 atomic_fetch_add(&ring->lost_unreported, lost);
                 return;
@@ -99,18 +124,20 @@ static void look(struct ring_writer *ring, uint64_t head) {
         atomic_store(&ring->looked_head, head);
 }
 
-void ring_look(struct ring_writer *ring, unsigned room, uint64_t head) {
-        populate(ring, head);
-        if (room & RING_MAY_WAIT)
-                look(ring, head);
+/* A lone thread's unlocked reservation may pass a mark unseen that is set at that moment. */
+static void look_for_mark(struct ring_writer *ring, uint64_t head) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        uint64_t mark = atomic_load(&control->fill_mark);
+
+        if (mark <= head && head - mark < 2 * RING_LOOK_BYTES)
+                ring_wake_reader(ring);
 }
 
-/* Two writers come at the same time and go on doing so: each record then waits for the lines of head and data to come
- * from the other processor, several times as long as the record itself takes. A little apart, each of them writes a
- * few records in a row. */
-void ring_stand_back(void) {
-        for (unsigned i = 0; i < STAND_BACK_PAUSES; i++)
-                __builtin_ia32_pause();
+void ring_look(struct ring_writer *ring, unsigned room, uint64_t head) {
+        populate(ring, head);
+        look_for_mark(ring, head);
+        if (room & RING_MAY_WAIT)
+                look(ring, head);
 }
 
 static void sleep_for_room(const struct ring_control *control, uint32_t wake, uint64_t ns) {
@@ -132,7 +159,7 @@ static uint64_t wait_for_room(struct ring_writer *ring, unsigned room, unsigned 
         for (;;) {
                 uint32_t wake = atomic_load(&control->tail_wake);
 
-                position = ring_try_reserve(ring, room, length);
+                position = ring_reserve(ring, room, length);
                 if (position != RING_NO_POSITION || now - start >= limit || atomic_load(&control->mode) == TRACE_ENDED)
                         break;
                 if (ring->make_room)
@@ -151,6 +178,12 @@ uint64_t ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned len
         uint64_t position, lost;
         bool ask = false;
 
+        if (has_room(ring, room, length)) {
+                stand_back();
+                position = ring_reserve(ring, room, length);
+                if (position != RING_NO_POSITION)
+                        return position;
+        }
         if ((room & RING_MAY_WAIT) && atomic_load(&control->stall_limit_us)) {
                 if (!atomic_load(&ring->gave_up)) {
                         position = wait_for_room(ring, room, length);

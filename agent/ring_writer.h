@@ -54,6 +54,10 @@ struct ring_writer {
  * @control: the page to begin with, borrowed */
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control);
 
+/** ring_reserve() - ring_try_reserve() until no other writer is faster; never waits for room
+ * Return: the position; RING_NO_POSITION: no room. */
+uint64_t ring_reserve(struct ring_writer *ring, unsigned room, unsigned length);
+
 /** ring_reserve_slow() - the rest of ring_put(): waits for room if it may, counts a loss
  * Return: the position; RING_NO_POSITION: the record is lost and counted. */
 uint64_t ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length);
@@ -65,12 +69,10 @@ void ring_report_lost(struct ring_writer *ring);
 void ring_wake_reader(struct ring_writer *ring);
 
 /** ring_look() - once in a page of records, so that a program that records little does it, too: have the pages that
- * come next, in the first lap; ask, once in a while, whether a reader that did not come after is still there
+ * come next, in the first lap; wake a reader whose mark was passed unseen; ask, once in a while, whether a reader that
+ * did not come after is still there
  * @head: behind the caller's record, which is published; RING_MAY_WAIT: may wait, as ring->stalled() does. */
 void ring_look(struct ring_writer *ring, unsigned room, uint64_t head);
-
-/** ring_stand_back() - a microsecond or two, after another writer was faster */
-void ring_stand_back(void);
 
 /* To own a line before it is written to. On plain x86-64 __builtin_prefetch() for writing is one for reading; what a
  * processor without this instruction makes of it is a no-op. */
@@ -78,41 +80,44 @@ static inline void ring_fetch_for_write(const void *line) {
         __asm__ volatile("prefetchw %0" ::"m"(*(const char *)line));
 }
 
-/** ring_swap_head() - step 2 of proto/ring.h
- * A lone thread needs one instruction, which no signal handler comes between, but not its lock: that waits for all
+/* A lone thread needs one instruction, which no signal handler comes between, but not its lock: that waits for all
  * stores of the record before. */
-static inline bool ring_swap_head(struct ring_writer *ring, uint64_t *headp, uint64_t next) {
-        _Atomic uint64_t *head = &ring->header->head;
+static inline bool ring_swap_head_alone(_Atomic uint64_t *head, uint64_t *expectedp, uint64_t next) {
+        bool swapped;
 
-        if (*ring->single_threaded) {
-                bool swapped;
-
-                __asm__ volatile("cmpxchgq %3, %1"
-                                 : "=@ccz"(swapped), "+m"(*head), "+a"(*headp)
-                                 : "r"(next)
-                                 : "memory");
-                return swapped;
-        }
-        return atomic_compare_exchange_weak_explicit(head, headp, next, memory_order_acq_rel, memory_order_relaxed);
+        __asm__ volatile("cmpxchgq %3, %1" : "=@ccz"(swapped), "+m"(*head), "+a"(*expectedp) : "r"(next) : "memory");
+        return swapped;
 }
 
-/** ring_try_reserve() - steps 1 and 2 of proto/ring.h; never waits
- * Return: the position; RING_NO_POSITION: no room. */
+/** ring_limit() - how far before the tail a head may be */
+static inline uint64_t ring_limit(const struct ring_writer *ring, unsigned room) {
+        return ring->size - (room & RING_KEEP_RESERVE ? RING_FREE_RESERVE(ring->size) : 0);
+}
+
+/** ring_try_reserve() - steps 1 and 2 of proto/ring.h, once; never waits
+ * Return: the position; RING_NO_POSITION: no room, or another writer was faster. */
 static inline uint64_t ring_try_reserve(struct ring_writer *ring, unsigned room, unsigned length) {
         const struct ring_control *control = atomic_load_explicit(&ring->control, memory_order_acquire);
-        uint64_t limit = ring->size - (room & RING_KEEP_RESERVE ? RING_FREE_RESERVE(ring->size) : 0);
+        _Atomic uint64_t *headp = &ring->header->head;
+        uint64_t position = atomic_load_explicit(headp, memory_order_relaxed), head = position;
+        uint64_t tail = atomic_load_explicit(&control->tail, memory_order_acquire);
+        bool swapped;
 
-        for (;;) {
-                uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
-                uint64_t tail = atomic_load_explicit(&control->tail, memory_order_acquire);
-
-                /* signed: a tail that overtook this stale head is no lack of room, the swap below will fail */
-                if (__builtin_expect((int64_t)(head + length - tail) > (int64_t)limit, 0))
+        /* signed: a tail that overtook this stale head is no lack of room, the swap below will fail */
+        if (__builtin_expect((int64_t)(head + length - tail) > (int64_t)ring_limit(ring, room), 0))
+                return RING_NO_POSITION;
+        if (__builtin_expect(*ring->single_threaded, 1)) {
+                if (__builtin_expect(!ring_swap_head_alone(headp, &head, head + length), 0))
                         return RING_NO_POSITION;
-                if (__builtin_expect(ring_swap_head(ring, &head, head + length), 1))
-                        return head;
-                ring_stand_back();
+        } else {
+                swapped = atomic_compare_exchange_weak_explicit(headp, &head, head + length, memory_order_acq_rel,
+                                                                memory_order_relaxed);
+                if (__builtin_expect(!swapped, 0))
+                        return RING_NO_POSITION;
         }
+        if (position == RING_NO_POSITION)
+                __builtin_unreachable();
+        return position;
 }
 
 /** ring_fill() - step 3 of proto/ring.h, and the lines that come next
@@ -150,8 +155,9 @@ static inline void ring_tell_fill(struct ring_writer *ring, uint64_t position, u
  * Any thread, signal handlers too. A system call only where the ring is full, the reader asked to be woken, or once in
  * RING_LOOK_BYTES.
  * Return: its position; RING_NO_POSITION: no room, counted as lost. */
-static inline uint64_t ring_put(struct ring_writer *ring, unsigned room, unsigned n_words, uint64_t header, uint64_t a,
-                                uint64_t b, uint64_t c) {
+static inline __attribute__((always_inline)) uint64_t ring_put(struct ring_writer *ring, unsigned room,
+                                                               unsigned n_words, uint64_t header, uint64_t a,
+                                                               uint64_t b, uint64_t c) {
         unsigned length = n_words * 8;
         uint64_t position;
 

@@ -25,7 +25,7 @@
  *      head + length - tail <= size - reserve (the reserve is RING_FREE_RESERVE for
  *      allocations, 0 for everything else: keep room for frees),
  *   2. reserves by compare-and-swap of head (acq_rel; not locked where no other thread of the process can write,
- *      so that a fill_mark which the reader sets at the moment of its passing may go unnoticed),
+ *      so that a fill_mark which the reader sets at the moment of its passing may go unnoticed until a page later),
  *   3. stores the payload words (relaxed), then the header (release).
  * Between 2 and 3 it makes no system call, takes no signal-unsafe step and
  * waits for nobody. The reader takes a word as a header of position p only if

@@ -99,6 +99,8 @@ static void commit(void) {
 }
 
 static bool read_batch(uint64_t head) {
+        /* as last_look: what a process that dies meanwhile has published is no hole */
+        const bool was_dead = is_dead;
         size_t n;
         uint64_t lost;
         bool go_on = true;
@@ -111,7 +113,7 @@ static bool read_batch(uint64_t head) {
         if (r == RING_READER_E_MALFORMED)
                 interleave_fail("a malformed record at %llu", (unsigned long long)reader.position);
         if (r == RING_READER_HOLE) {
-                go_on = is_dead && ring_reader_skip(&reader, head, true, &lost);
+                go_on = was_dead && ring_reader_skip(&reader, head, true, &lost);
                 n_holes += go_on;
                 at_hole = !go_on;
         }

@@ -186,6 +186,23 @@ START_TEST(the_doorbell_rings_when_the_mark_is_passed)
 }
 END_TEST
 
+START_TEST(a_mark_that_was_passed_unseen_is_seen_a_page_later)
+{
+        struct doorbell doorbell = {0};
+
+        atomic_store(&ring.doorbell, &doorbell);
+        while (atomic_load(&ring.header->head) < 3 * RING_LOOK_BYTES / 2)
+                put_free(0x1000, 0);
+        ck_assert_uint_eq(doorbell.word, 0);
+        atomic_store(&control->fill_mark, atomic_load(&ring.header->head));
+        while (atomic_load(&ring.header->head) < 2 * RING_LOOK_BYTES - 16)
+                put_free(0x1000, 0);
+        ck_assert_uint_eq(doorbell.word, 0);
+        put_free(0x1000, 0);
+        ck_assert_uint_eq(doorbell.word, 1);
+}
+END_TEST
+
 #define PER_WRITER 50000
 #define N_WRITERS  4
 
@@ -236,7 +253,7 @@ static uint64_t position_of_handler;
 
 static void interrupt(int number) {
         if (n_steps++ == interrupt_at)
-                position_of_handler = ring_try_reserve(&ring, 0, 24);
+                position_of_handler = ring_reserve(&ring, 0, 24);
 }
 
 /* Reserves, and a signal comes after instruction number @at. Return: false: it would have come later. */
@@ -245,7 +262,7 @@ static bool reserve_interrupted(unsigned at, uint64_t *positionp) {
         interrupt_at = at;
         __asm__ volatile("subq $128, %%rsp; pushfq; orq $" TRAP_FLAG ", (%%rsp); popfq; addq $128, %%rsp" ::
                                  : "memory", "cc");
-        *positionp = ring_try_reserve(&ring, 0, 24);
+        *positionp = ring_reserve(&ring, 0, 24);
         __asm__ volatile("subq $128, %%rsp; pushfq; andq $~" TRAP_FLAG ", (%%rsp); popfq; addq $128, %%rsp" ::
                                  : "memory", "cc");
         return n_steps > at;
@@ -286,6 +303,7 @@ int main(void) {
         tcase_add_test(tcase, nobody_counts_losses_that_nobody_will_read);
         tcase_add_test(tcase, the_end_of_the_daemon_ends_a_wait);
         tcase_add_test(tcase, the_doorbell_rings_when_the_mark_is_passed);
+        tcase_add_test(tcase, a_mark_that_was_passed_unseen_is_seen_a_page_later);
         tcase_add_test(tcase, many_writers_one_reader);
 #ifndef __SANITIZE_THREAD__
         tcase_add_test(tcase, a_lone_thread_and_its_signal_handlers_reserve_for_themselves);
