@@ -16,7 +16,8 @@
 
 /* In the order in which they are printed. */
 static const char *const variables[] = {"LD_PRELOAD",           "TRACEMALLOCD_RUNTIME_DIR", "TRACEMALLOCD_FRAMES",
-                                        "TRACEMALLOCD_DOMAINS", "TRACEMALLOCD_LABEL",       "TRACEMALLOCD_CHILDREN"};
+                                        "TRACEMALLOCD_DOMAINS", "TRACEMALLOCD_LABEL",       "TRACEMALLOCD_CHILDREN",
+                                        "ASAN_OPTIONS"};
 #define N_VARIABLES (sizeof variables / sizeof variables[0])
 
 /* One shell word, whatever is in it. */
@@ -73,8 +74,10 @@ static int env_run(const struct options *o) {
                 return code;
         struct environment environment;
         environment_init(&environment);
-        if (o->container) /* what this shell preloads is not in the container */
+        if (o->container) { /* what this shell preloads is not in the container */
                 environment_unset(&environment, "LD_PRELOAD");
+                environment_unset(&environment, "ASAN_OPTIONS");
+        }
         trace_environment_set(&environment, connection, o, NULL);
         if (o->json)
                 print_json(&environment);

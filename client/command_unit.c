@@ -153,25 +153,26 @@ static int restart_traced(struct connection *connection, const struct unit *u) {
         return code;
 }
 
-/* LD_PRELOAD as the unit has it already: ours goes in front. */
-static void take_preload(struct environment *e, const char *shown) {
-        AUTO_FREE char *all = systemctl_property(shown, "Environment");
-        const char *begin = strstr(all, "LD_PRELOAD=");
+/* A variable as the unit has it already: ours is added to it. */
+static void take_variable(struct environment *e, const char *name, const char *all) {
+        AUTO_FREE char *wanted = memory_format("%s=", name);
+        const char *begin = strstr(all, wanted);
         while (begin && begin > all && !strchr(" \"", begin[-1])) /* the end of another's name */
-                begin = strstr(begin + 1, "LD_PRELOAD=");
+                begin = strstr(begin + 1, wanted);
         if (!begin)
                 return;
         bool quoted = begin > all && begin[-1] == '"';
-        begin += strlen("LD_PRELOAD=");
+        begin += strlen(wanted);
         AUTO_FREE char *value = memory_copy(begin, strcspn(begin, quoted ? "\"" : " "));
-        environment_set(e, "LD_PRELOAD", value);
+        environment_set(e, name, value);
 }
 
 static int write_drop_in(const struct unit *u, const struct options *o, const struct connection *c) {
         struct environment environment;
-        AUTO_FREE char *path = NULL;
+        AUTO_FREE char *path = NULL, *shown = systemctl_property(u->shown, "Environment");
         environment_init_empty(&environment);
-        take_preload(&environment, u->shown);
+        take_variable(&environment, "LD_PRELOAD", shown);
+        take_variable(&environment, "ASAN_OPTIONS", shown);
         trace_environment_set(&environment, c, o, NULL);
         int r = drop_in_write(u->name, &environment, o->persist, &path);
         environment_deinit(&environment);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* LD_PRELOAD and TRACEMALLOCD_*. Called by command_run.c and command_env.c. */
+/* LD_PRELOAD, TRACEMALLOCD_* and ASAN_OPTIONS. Called by command_run.c and command_env.c. */
 
 #include "client/trace_environment.h"
 
@@ -37,6 +37,17 @@ static void set_preload(struct environment *e, const char *agent) {
         environment_set(e, "LD_PRELOAD", both);
 }
 
+/* The runtime of AddressSanitizer refuses to start behind another library that is preloaded, unless it is told not to
+ * look. What comes last counts. */
+static void set_asan_options(struct environment *e) {
+        static const char *const option = "verify_asan_link_order=0";
+        const char *old = environment_get(e, "ASAN_OPTIONS");
+        if (old && strstr(old, option))
+                return;
+        AUTO_FREE char *both = memory_format("%s%s%s", old ? old : "", old && old[0] ? ":" : "", option);
+        environment_set(e, "ASAN_OPTIONS", both);
+}
+
 static void set_token(struct environment *e, const ProtobufCBinaryData *token) {
         AUTO_FREE char *hex = memory_zalloc(token->len * 2 + 1);
         for (size_t i = 0; i < token->len; i++)
@@ -52,6 +63,7 @@ void trace_environment_set(struct environment *e, const struct connection *c, co
                 environment_unset(e, ours[i]);
         AUTO_FREE char *frames = memory_format("%u", o->frames ? o->frames : FRAMES_DEFAULT);
         set_preload(e, c->agent_path);
+        set_asan_options(e);
         environment_set(e, "TRACEMALLOCD_RUNTIME_DIR", c->runtime_dir);
         environment_set(e, "TRACEMALLOCD_FRAMES", frames);
         environment_set(e, "TRACEMALLOCD_DOMAINS", o->domains ? o->domains : DOMAINS_DEFAULT);

@@ -193,7 +193,8 @@ kinds_of_services() {
         unit_with preloads 'Environment="MY_LD_PRELOAD=no" "LD_PRELOAD=libm.so.6"'
         unit_with job 'Type=oneshot'
         printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/true' >$unit/done.service
-        printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/false' >$unit/failed.service
+        # before its program runs: one that runs may be seen as a traced process first, which is no failure
+        printf '%s\n' '[Service]' 'Type=oneshot' 'WorkingDirectory=/nowhere' 'ExecStart=/bin/true' >$unit/failed.service
         ln -s /dev/null /etc/systemd/system/gone.service
         systemctl daemon-reload
         traces "a forking service is traced" forks

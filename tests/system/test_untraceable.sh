@@ -59,6 +59,11 @@ fi
 compile gcc plain
 claim_equal "an ordinary program is traced" hello "$(tmctl run -- "$scratch/plain" 2>/dev/null)"
 claim "and leaves an exit snapshot" tmctl show last:exit
+compile gcc asan -fsanitize=address -g
+claim_equal "a program with AddressSanitizer is traced" hello "$(tmctl run -- "$scratch/asan" 2>/dev/null)"
+claim_match "and its blocks are seen" '"total_count": *[1-9]' "$(tmctl stats last:exit --allocated --json)"
+claim_equal "and runs as a child of another, with options of its own" "hello 0" "$(ASAN_OPTIONS=detect_leaks=1 \
+        tmctl run -- sh -c "echo \$($scratch/asan)" 2>/dev/null) $?"
 
 # Another malloc in a shared library lies behind the agent, as libc's does. One is there with redis-tools.
 for library in libjemalloc.so.2 libtcmalloc_minimal.so.4; do

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/ingest/feed.h"
+#include "daemon/ingest/feed_reader.h"
+#include "daemon/ingest/worker_private.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 
+#include "daemon/ingest/feed_private.h"
 #include "tests/unit/ingest/ring_writer.h"
 #include "tests/support/check_main.h"
 
@@ -343,6 +346,18 @@ START_TEST(finish_without_snapshots_reads_all_and_answers)
 }
 END_TEST
 
+START_TEST(worker_sleeps_while_a_finished_feed_waits_to_be_freed)
+{
+        put_alloc(0x1000, 10);
+        struct answer answer = {};
+        ck_assert_int_eq(feed_finish(feed, FEED_FINISH_EXIT, NULL, on_finished, &answer), 0);
+        run_until(&answer.come);
+        snapshot_unref(answer.snapshot);
+        ck_assert_uint_eq(feed->due_ns,
+                          UINT64_MAX); /* it was due once more: its worker did not sleep until it was freed */
+}
+END_TEST
+
 START_TEST(what_is_asked_before_free_is_answered_before_closed)
 {
         struct answer snapshot, finish = {};
@@ -486,6 +501,40 @@ START_TEST(child_of_a_dead_parent_still_gets_its_blocks)
         expect_live(child, 10, 1);
         ck_assert(feed_gauges(child)->exact);
         close_child(child);
+}
+END_TEST
+
+struct rounds {
+        struct worker_job job;
+        struct feed_round_result result;
+        bool done;
+};
+
+/* As many as settle everything; what the last one said. */
+static enum worker_job_state run_rounds(struct worker_job *job) {
+        struct rounds *rounds = (struct rounds *)job;
+        for (int i = 0; i < 10; i++)
+                rounds->result = feed_round_all(job->worker->feeds, 1, false);
+        return WORKER_JOB_DONE;
+}
+
+static void on_rounds_done(struct worker_job *job) {
+        ((struct rounds *)job)->done = true;
+}
+
+/* A worker once span for as long as an orphan lived. */
+START_TEST(dead_parent_that_waits_for_its_child_lets_the_worker_sleep)
+{
+        writer_put(&writer, RECORD_FORK, 0, 7, 0, 0, 0);
+        struct answer answer = {};
+        ck_assert_int_eq(feed_finish(feed, FEED_FINISH_EXIT, NULL, on_finished, &answer), 0);
+        run_until(&answer.come);
+        snapshot_unref(answer.snapshot);
+        struct rounds rounds = {.job = {.run = run_rounds, .done = on_rounds_done}};
+        worker_call(worker, &rounds.job);
+        run_until(&rounds.done);
+        ck_assert(!rounds.result.more);
+        ck_assert_uint_eq(rounds.result.due_ns, UINT64_MAX);
 }
 END_TEST
 
@@ -739,6 +788,7 @@ int main(void) {
         tcase_add_test(ring, clear_and_stop_forget_and_start_begins_again);
         tcase_add_test(ring, ring_of_a_dead_process_is_read_past_its_holes);
         tcase_add_test(ring, finish_without_snapshots_reads_all_and_answers);
+        tcase_add_test(ring, worker_sleeps_while_a_finished_feed_waits_to_be_freed);
         tcase_add_test(ring, what_is_asked_before_free_is_answered_before_closed);
         tcase_add_test(ring, malformed_record_is_told_once_and_the_table_stays);
         tcase_add_test(ring, head_that_jumps_is_malformed);
@@ -747,6 +797,7 @@ int main(void) {
         tcase_add_test(ring, module_record_without_its_item_is_malformed);
         tcase_add_test(ring, child_has_the_parents_blocks_of_the_fork);
         tcase_add_test(ring, child_of_a_dead_parent_still_gets_its_blocks);
+        tcase_add_test(ring, dead_parent_that_waits_for_its_child_lets_the_worker_sleep);
         tcase_add_test(ring, parent_freed_right_after_the_child_came_leaves_it_its_blocks);
         tcase_add_test(ring, child_with_an_unknown_token_starts_empty_and_inexact);
         tcase_add_test(ring, child_that_greets_while_its_dead_parent_is_read_gets_its_blocks);
