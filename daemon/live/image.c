@@ -13,9 +13,9 @@
 #include <string.h>
 
 /* events between the prefetch of a line and its use, each about the latency of a cache miss */
-#define SLOT_AHEAD  8
-#define INDEX_AHEAD 16
-#define CELL_AHEAD  32
+#define SLOT_AHEAD  4
+#define INDEX_AHEAD 8
+#define CELL_AHEAD  16
 
 int image_open_state(struct image *image) {
         struct trace_table *table;

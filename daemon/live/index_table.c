@@ -32,7 +32,8 @@ static void place(struct index_slot *slots, uint32_t mask, struct index_slot slo
 
 int index_table_reserve(struct index_table *t) {
         uint64_t n_slots = t->slots ? (uint64_t)t->mask + 1 : 0;
-        if (n_slots && t->count < n_slots / 3 * 2)
+        /* as full as a trace table, whose blocks a snapshot counts: neither has just doubled where the other is full */
+        if (n_slots && t->count < n_slots / 32 * 25)
                 return 0;
         uint64_t wanted = n_slots ? 2 * n_slots : SLOTS_MIN;
         if (wanted > UINT32_MAX)

@@ -14,11 +14,6 @@
 #define CHUNK_BYTES (64 * 1024) /* of text; longer strings have a chunk of their own */
 #define ARRAY_MIN   16
 
-struct size_entry {
-        uint64_t size, count;
-        uint32_t group;
-};
-
 struct snapshot_builder {
         struct snapshot_object *object;
         /* the same arrays as in object->snapshot, writable */
@@ -28,9 +23,10 @@ struct snapshot_builder {
         struct snapshot_node *nodes;
         struct snapshot_group *groups;
         struct snapshot_domain *domains;
-        struct size_entry *sizes;
+        struct snapshot_size *sizes;
+        uint32_t *size_groups; /* of each, whose it is: an array of its own, 20 bytes for both and not 24 */
         size_t strings_capacity, modules_capacity, locations_capacity, nodes_capacity, groups_capacity,
-                domains_capacity, sizes_capacity;
+                domains_capacity, sizes_capacity, size_groups_capacity;
         uint32_t n_sizes;
         struct index_table string_index, module_index, location_index, node_index, group_index, size_index;
 };
@@ -74,13 +70,14 @@ static void free_tables(struct snapshot_builder *b) {
         index_table_deinit(&b->node_index);
         index_table_deinit(&b->group_index);
         index_table_deinit(&b->size_index);
-        free(b->sizes);
+        free(b->size_groups);
 }
 
 struct snapshot_builder *snapshot_builder_free(struct snapshot_builder *b) {
         if (!b)
                 return NULL;
         free_tables(b);
+        free(b->sizes);
         free(b->strings);
         free(b->modules);
         free(b->locations);
@@ -247,42 +244,42 @@ int snapshot_builder_group(struct snapshot_builder *b, uint32_t domain, uint32_t
         return 0;
 }
 
-int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count) {
+static int add_size(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count) {
         struct snapshot_group *g = &b->groups[group];
-        uint32_t hash = index_hash_words(group, size), cursor = hash, index;
-        while ((index = index_table_next(&b->size_index, hash, &cursor)) != INDEX_TABLE_NONE) {
-                struct size_entry *entry = &b->sizes[index];
-                if (entry->group == group && entry->size == size) {
-                        entry->count += count;
-                        g->size += size * count;
-                        g->count += count;
-                        return 0;
-                }
-        }
-        if (GROW(b, sizes, b->n_sizes) || index_table_reserve(&b->size_index))
+        if (GROW(b, sizes, b->n_sizes) || GROW(b, size_groups, b->n_sizes))
                 return -ENOMEM;
-        b->sizes[b->n_sizes] = (struct size_entry){.size = size, .count = count, .group = group};
-        index_table_put(&b->size_index, hash, b->n_sizes++);
+        b->sizes[b->n_sizes] = (struct snapshot_size){.size = size, .count = count};
+        b->size_groups[b->n_sizes++] = group;
         g->n_sizes++;
         g->size += size * count;
         g->count += count;
         return 0;
 }
 
+int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count) {
+        struct snapshot_group *g = &b->groups[group];
+        uint32_t hash = index_hash_words(group, size), cursor = hash, index;
+        while ((index = index_table_next(&b->size_index, hash, &cursor)) != INDEX_TABLE_NONE) {
+                if (b->size_groups[index] == group && b->sizes[index].size == size) {
+                        b->sizes[index].count += count;
+                        g->size += size * count;
+                        g->count += count;
+                        return 0;
+                }
+        }
+        if (index_table_reserve(&b->size_index) || add_size(b, group, size, count))
+                return -ENOMEM;
+        index_table_put(&b->size_index, hash, b->n_sizes - 1);
+        return 0;
+}
+
 int snapshot_builder_group_sizes(struct snapshot_builder *b, uint32_t group, const struct snapshot_size *sizes,
                                  uint32_t n_sizes) {
-        struct snapshot_group *g = &b->groups[group];
-        assert(g->n_sizes == 0);
-        for (uint32_t i = 0; i < n_sizes; i++) {
-                if (GROW(b, sizes, b->n_sizes))
-                        return -ENOMEM;
-                b->sizes[b->n_sizes++] =
-                        (struct size_entry){.size = sizes[i].size, .count = sizes[i].count, .group = group};
-                g->n_sizes++;
-                g->size += sizes[i].size * sizes[i].count;
-                g->count += sizes[i].count;
-        }
-        return 0;
+        assert(b->groups[group].n_sizes == 0);
+        int r = 0;
+        for (uint32_t i = 0; r == 0 && i < n_sizes; i++)
+                r = add_size(b, group, sizes[i].size, sizes[i].count);
+        return r;
 }
 
 int snapshot_builder_block(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
@@ -358,26 +355,55 @@ static void sort_sizes(struct snapshot_size *sizes, uint32_t n) {
         }
 }
 
-/* Sizes into the order of their groups, ascending in each. */
-static int place_sizes(struct snapshot_builder *b, struct snapshot *s) {
-        struct snapshot_size *sizes = malloc((b->n_sizes + 1) * sizeof *sizes);
-        if (!sizes)
-                return -ENOMEM;
-        uint64_t first = 0;
+/* Where each size belongs, behind those of the groups before its own, in place of which group that is. */
+static uint32_t *find_places(struct snapshot_builder *b, const struct snapshot *s) {
+        uint32_t first = 0;
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 b->groups[i].first_size = first;
                 first += b->groups[i].n_sizes;
                 b->groups[i].n_sizes = 0; /* counted again below */
         }
         for (uint32_t i = 0; i < b->n_sizes; i++) {
-                struct snapshot_group *g = &b->groups[b->sizes[i].group];
-                sizes[g->first_size + g->n_sizes++] =
-                        (struct snapshot_size){.size = b->sizes[i].size, .count = b->sizes[i].count};
+                struct snapshot_group *g = &b->groups[b->size_groups[i]];
+                b->size_groups[i] = (uint32_t)g->first_size + g->n_sizes++;
         }
-        for (uint32_t i = 0; i < s->n_groups; i++)
-                sort_sizes(sizes + b->groups[i].first_size, b->groups[i].n_sizes);
-        s->sizes = sizes;
+        return b->size_groups;
+}
+
+static void exchange(struct snapshot_size *sizes, uint32_t *places, uint32_t i, uint32_t j) {
+        struct snapshot_size size = sizes[i];
+        uint32_t place = places[i];
+        sizes[i] = sizes[j];
+        places[i] = places[j];
+        sizes[j] = size;
+        places[j] = place;
+}
+
+/* Sizes into the order of their groups, ascending in each. In place, and without the index, which nobody needs any
+ * more: of blocks that are all different a second array of them would be as large as the trace table. Each exchange
+ * brings one to where it belongs, so there are fewer of them than sizes. */
+static void place_sizes(struct snapshot_builder *b, struct snapshot *s) {
+        index_table_deinit(&b->size_index);
+        uint32_t *places = find_places(b, s);
+        for (uint32_t i = 0; i < b->n_sizes; i++) {
+                while (places[i] != i)
+                        exchange(b->sizes, places, i, places[i]);
+        }
+        for (uint32_t i = 0; i < s->n_groups; i++) {
+                const struct snapshot_group *g = &b->groups[i];
+                if (g->n_sizes)
+                        sort_sizes(b->sizes + g->first_size, g->n_sizes);
+        }
         s->n_sizes = b->n_sizes;
+}
+
+/* Without what they could have grown by. */
+static int hand_over_sizes(struct snapshot_builder *b, struct snapshot *s) {
+        struct snapshot_size *sizes = b->n_sizes ? realloc(b->sizes, b->n_sizes * sizeof *sizes) : b->sizes;
+        if (b->n_sizes && !sizes)
+                return -ENOMEM;
+        s->sizes = sizes;
+        b->sizes = NULL;
         return 0;
 }
 
@@ -401,7 +427,10 @@ int snapshot_builder_finish(struct snapshot_builder *b, struct snapshot **snapsh
         struct snapshot *s = &b->object->snapshot;
         struct snapshot_info *info = &s->info;
         if (fill_text(&info->name) || fill_text(&info->exe) || fill_text(&info->unit) || fill_text(&info->cgroup) ||
-            fill_text(&info->label) || fill_text(&info->ended_by) || place_sizes(b, s))
+            fill_text(&info->label) || fill_text(&info->ended_by))
+                return -ENOMEM;
+        place_sizes(b, s);
+        if (hand_over_sizes(b, s))
                 return -ENOMEM;
         count_totals(b, s);
         s->strings = b->strings;

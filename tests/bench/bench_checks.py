@@ -132,13 +132,13 @@ def record_cost(bench, blocks, pairs):
 
 
 def records(bench, rounds):
-    pairs = 500000
+    pairs, many = 500000, max(bench.blocks, 1000000)
     small, large = [], []
     for _ in range(min(rounds, 3)):
         small.append(record_cost(bench, 10000, pairs))
-        large.append(record_cost(bench, 1000000, pairs))
+        large.append(record_cost(bench, many, pairs))
     small, large = statistics.median(small), statistics.median(large)
-    return (f"daemon's CPU time for a record with 1,000,000 live blocks against 10,000: {large / small:.2f} "
+    return (f"daemon's CPU time for a record with {many:,} live blocks against 10,000: {large / small:.2f} "
             f"({small * 1e9:.0f} and {large * 1e9:.0f} ns)")
 
 
@@ -310,6 +310,61 @@ def snapshots(bench, rounds):
             f"private memory of the daemon for it: {max(memory):.2f} of the {table / 2**20:.0f} MiB of the table")
 
 
+# n blocks from 512 call stacks, each with that many sizes.
+VARIED = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void *at(unsigned path, int depth, size_t size);
+__attribute__((noipa)) static void *left(unsigned path, int depth, size_t size) {
+        void *p = at(path, depth, size);
+        __asm__ volatile("" ::: "memory");
+        return p;
+}
+__attribute__((noipa)) static void *right(unsigned path, int depth, size_t size) {
+        void *p = at(path, depth, size);
+        __asm__ volatile("" ::: "memory");
+        return p;
+}
+__attribute__((noipa)) static void *at(unsigned path, int depth, size_t size) {
+        void *p;
+        if (depth == 0)
+                return malloc(size);
+        p = path & 1 ? left(path >> 1, depth - 1, size) : right(path >> 1, depth - 1, size);
+        __asm__ volatile("" ::: "memory");
+        return p;
+}
+int main(int argc, char **argv) {
+        long n = atol(argv[1]), sizes = atol(argv[2]);
+        void **blocks = malloc((size_t)n * sizeof(*blocks));
+        for (long i = 0; i < n; i++)
+                blocks[i] = at((unsigned)i % 512, 9, 16 + (size_t)(i / 512 % sizes));
+        puts("full");
+        fflush(stdout);
+        pause();
+}
+"""
+
+
+def snapshot_memory_of(bench, holder, sizes):
+    """Of the table's, sums of the call stacks included."""
+    empty = own_bytes(bench.daemon)
+    process = start_holder(bench, holder, FULLEST, sizes)
+    pid = held(bench, FULLEST)["pid"]
+    before = own_bytes(bench.daemon)
+    with MostBytes(bench.daemon) as seen:
+        bench.daemon.json("snapshot", "--pid", str(pid))
+    end_holder(process, pid)
+    return (seen.most - before) / (before - empty)
+
+
+def snapshot_memory(bench, _rounds):
+    holder = bench.compile("holder", VARIED, "-fno-optimize-sibling-calls")
+    found = [f"{snapshot_memory_of(bench, holder, sizes):.2f} with {sizes}" for sizes in (1, 30, 300, 3000)]
+    return (f"private memory of the daemon for a snapshot of {FULLEST} blocks from 512 call stacks, of the table's when it is fullest, by "
+            f"number of sizes from each: {', '.join(found)} (the last: hardly two blocks are alike)")
+
+
 def traced_memory(bench, _rounds):
     """Growth of the resident memory of a program of many blocks, most of it what it shares with the daemon."""
     holder = bench.compile("holder", HOLDER)
@@ -328,5 +383,66 @@ def traced_memory(bench, _rounds):
            "of ring and definitions, which the daemon has, too"
 
 
+CROWD = """
+#include <pthread.h>
+#include <stdlib.h>
+static long pairs;
+static void *run(void *unused) {
+        void *blocks[256] = {0};
+        for (long i = 0; i < pairs; i++) {
+                free(blocks[i % 256]);
+                blocks[i % 256] = malloc((size_t)(16 + i % 1000));
+        }
+        return unused;
+}
+int main(int argc, char **argv) {
+        int n = atoi(argv[1]);
+        pthread_t threads[64];
+        pairs = atol(argv[2]);
+        for (int i = 0; i < n; i++)
+                pthread_create(&threads[i], NULL, run, NULL);
+        for (int i = 0; i < n; i++)
+                pthread_join(threads[i], NULL);
+}
+"""
+
+
+def run_together(commands, environment):
+    """Return: seconds until each ended, in the order of the commands; what they said."""
+    start = time.monotonic()
+    processes = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE) for c in commands]
+    ends, said = [0.0] * len(processes), [b""] * len(processes)
+
+    def wait(i):
+        said[i] = processes[i].communicate()[1]
+        ends[i] = time.monotonic() - start
+
+    threads = [threading.Thread(target=wait, args=(i,)) for i in range(len(processes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ends, b"".join(said).decode()
+
+
+def crowd(bench, rounds):
+    """More that allocate at full speed than there are processors: they wait for the daemon, and for each other."""
+    program = bench.compile("crowd", CROWD)
+    pairs, texts = 100000 if bench.quick else 1000000, []
+    for what, copies, threads in (("8 processes", 8, 1), ("64 threads of one", 1, 64)):
+        command = [program, str(threads), str(pairs // threads * 8)] if threads > 1 else [program, "1", str(pairs)]
+        ratios, unfair, lost = [], [], 0
+        for _ in range(rounds):
+            plain, _ = run_together([command] * copies, os.environ)
+            traced, said = run_together([[TMCTL, "run", "--no-exit-snapshot", "--", *command]] * copies,
+                                        bench.daemon.environment)
+            ratios.append(max(traced) / max(plain))
+            unfair.append(max(traced) / min(traced))
+            lost += said.count(" lost")
+        texts.append(f"{what}: run time {statistics.median(ratios):.1f} of plain, the last one ends at "
+                     f"{statistics.median(unfair):.2f} of the first one's time, {lost} lost events")
+    return "nothing but malloc and free, all at once: " + "; ".join(texts)
+
+
 ALL = {"depth": depth, "untraced": untraced, "records": records, "block-memory": block_memory, "idle": idle,
-       "snapshots": snapshots, "traced-memory": traced_memory}
+       "snapshots": snapshots, "snapshot-memory": snapshot_memory, "traced-memory": traced_memory, "crowd": crowd}
