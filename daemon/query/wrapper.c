@@ -137,7 +137,7 @@ static const char *const files[] = {
 static bool begins_with(struct part p, const char *text) {
         size_t i = 0;
 
-        while (text[i] && i < p.length && p.bytes[i] == text[i])
+        while (i < p.length && text[i] && p.bytes[i] == text[i])
                 i++;
         return !text[i];
 }
