@@ -153,7 +153,7 @@ static bool pass_hole(struct feed *feed, uint64_t head, uint64_t now_ns) {
         if (!feed->dead) {
                 if (ring->hole_since_ns == 0)
                         ring->hole_since_ns = now_ns;
-                if (now_ns - ring->hole_since_ns < feed->hole_timeout_ns)
+                if (now_ns - ring->hole_since_ns < feed->hole_timeout_ns || !ring_reader_may_skip(ring, head, now_ns))
                         return false;
         }
         if (!ring_reader_skip(ring, head, feed->dead, &lost))

@@ -21,6 +21,7 @@
 #define F_SEAL_FUTURE_WRITE 0x0010 /* linux/fcntl.h, since 5.1 */
 #endif
 
+#define SKIP_NS_PER_BYTE  16 /* between two looks: every 4 s through 256 MiB, every 70 ms through 4 MiB */
 #define HOLE_RECORD_BYTES 24 /* an allocation: what a hole most likely was */
 
 static void init_control(struct ring_reader *r, void *memory, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
@@ -204,6 +205,13 @@ int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uin
         r->position = position;
         *np = i;
         return result;
+}
+
+bool ring_reader_may_skip(struct ring_reader *r, uint64_t limit, uint64_t now_ns) {
+        if (now_ns < r->skip_at_ns)
+                return false;
+        r->skip_at_ns = now_ns + (limit - r->position) * SKIP_NS_PER_BYTE;
+        return true;
 }
 
 bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint64_t *lostp) {

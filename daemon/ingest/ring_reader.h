@@ -26,6 +26,7 @@ struct ring_reader {
         uint64_t position;      /* everything before it was read */
         uint64_t woken_at;      /* position when we last looked whether writers wait */
         uint64_t hole_since_ns; /* 0: not at a hole */
+        uint64_t skip_at_ns;    /* not before: ring_reader_may_skip() */
         bool late_writers; /* a hole was skipped while the process lived: its writer may come back and write there */
 };
 
@@ -82,6 +83,10 @@ static inline bool ring_reader_limit(const struct ring_reader *r, uint64_t head)
  * RING_READER_E_MALFORMED: it is, and breaks the protocol. */
 int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
                      size_t n, size_t *np);
+
+/** ring_reader_may_skip() - whether it is time to look behind a hole of a living process: the more there is to look
+ * through, the more rarely, so that an empty ring of 256 MiB takes a worker no more than a full one of a few KiB */
+bool ring_reader_may_skip(struct ring_reader *r, uint64_t limit, uint64_t now_ns);
 
 /** ring_reader_skip() - go from a hole to the next header before @limit, or to @limit if @to_limit
  * @lostp: how many records may have been in between. Return: whether there was a place to go to. */

@@ -146,6 +146,17 @@ START_TEST(skipping_a_hole_finds_the_next_header_and_counts_what_may_be_missing)
 }
 END_TEST
 
+START_TEST(behind_a_hole_is_looked_the_more_rarely_the_more_there_is)
+{
+        const uint64_t now_ns = 1000000000, long_ns = 2000000;
+        ck_assert(ring_reader_may_skip(&reader, 64, now_ns));
+        ck_assert(!ring_reader_may_skip(&reader, 64, now_ns + 1));
+        ck_assert(ring_reader_may_skip(&reader, SIZE, now_ns + long_ns));
+        ck_assert(!ring_reader_may_skip(&reader, SIZE, now_ns + long_ns + 1000000));
+        ck_assert(ring_reader_may_skip(&reader, SIZE, now_ns + 2 * long_ns));
+}
+END_TEST
+
 START_TEST(hole_at_the_end_is_skipped_only_when_nobody_can_fill_it)
 {
         writer_reserve(&writer, RECORD_ALLOC);
@@ -418,6 +429,7 @@ int main(void) {
         tcase_add_test(tcase, header_of_an_earlier_lap_is_a_hole);
         tcase_add_test(tcase, hole_is_waited_for_and_read_when_it_is_filled);
         tcase_add_test(tcase, skipping_a_hole_finds_the_next_header_and_counts_what_may_be_missing);
+        tcase_add_test(tcase, behind_a_hole_is_looked_the_more_rarely_the_more_there_is);
         tcase_add_test(tcase, hole_at_the_end_is_skipped_only_when_nobody_can_fill_it);
         tcase_add_test(tcase, unknown_type_is_malformed);
         tcase_add_test(tcase, payload_with_the_header_bit_is_malformed);
