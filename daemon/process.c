@@ -165,8 +165,16 @@ static void close_feed(struct process *p) {
                 on_feed_closed(p);
 }
 
+/* The daemon leaves: what is kept stays in the store of descriptors for the next one. */
+static void leave(struct process *p) {
+        p->left = p->kept && !p->daemon->for_good;
+        close_feed(p);
+}
+
 static void process_settle(struct process *p) {
-        if (p->n_forks > 0)
+        if (p->n_forks > 0 && p->daemon->stopping)
+                leave(p); /* nobody sweeps any more */
+        else if (p->n_forks > 0)
                 p->state = PROCESS_LINGERING;
         else
                 close_feed(p);
@@ -338,9 +346,9 @@ static void on_discarded(uv_handle_t *handle) {
 void process_discard(struct process *p) {
         if (p->state == PROCESS_ENDING)
                 return; /* its last snapshots are on their way; process_stored() frees it */
-        p->left = p->kept && !p->daemon->for_good;
         if (p->state == PROCESS_LINGERING)
-                return close_feed(p);
+                return leave(p);
+        p->left = p->kept && !p->daemon->for_good;
         p->state = PROCESS_ENDING;
         if (!p->left)
                 feed_end(p->feed);

@@ -133,10 +133,13 @@ static const char *const files[] = {
         "/include/c++/", "/libstdc++.so", "/libc++.so", "/rustc/", "/rust/deps/",
 };
 
+/* Nearly always settled by the first byte, which counts: there are many beginnings. */
 static bool begins_with(struct part p, const char *text) {
-        size_t length = strlen(text);
+        size_t i = 0;
 
-        return p.length >= length && memcmp(p.bytes, text, length) == 0;
+        while (i < p.length && text[i] && p.bytes[i] == text[i])
+                i++;
+        return !text[i];
 }
 
 static bool ends_with(struct part p, const char *text) {
@@ -166,13 +169,17 @@ static struct part qualified_name(struct part whole) {
         while (i < whole.length) {
                 struct part done = {whole.bytes + begin, i - begin}, rest = {whole.bytes + i, whole.length - i};
 
+                if (!strchr(" (<[{", *rest.bytes)) {
+                        i++;
+                        continue;
+                }
                 if (ends_with(done, "operator"))
                         return (struct part){done.bytes, whole.length - begin};
                 if (*rest.bytes == '(' && i > begin && !ends_with(done, "decltype") && !begins_with(rest, "(anonymous"))
                         return done;
                 if (*rest.bytes == ' ')
                         begin = i + 1;
-                i += strchr("(<[{", *rest.bytes) ? bracketed(rest) : 1;
+                i += *rest.bytes == ' ' ? 1 : bracketed(rest);
         }
         return (struct part){whole.bytes + begin, whole.length - begin};
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """CPython programs with hooks of their own where the agent has its: an extension module (tests/support/own_hooks.c) wraps the
-allocators and unwraps them, calls them at their edges and in threads that Python did not make, and sets a PyRefTracer. What
-the program sees is what it sees untraced, and its blocks stand at its lines. For each CPython with its headers."""
+allocators and unwraps them, calls them at their edges and in threads that Python did not make, and sets a PyRefTracer;
+tracemalloc is started and stopped. What the program sees is what it sees untraced, and its blocks stand at its lines. For each
+CPython with its headers."""
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tm import AGENT, BUILD, SOURCE, Claims, Daemon, skip  # noqa: E402
 FAKE_DAEMON = os.path.join(BUILD, "tests", "unit", "agent", "fake-daemon")
 
 HOOKS = """
-    import own_hooks, sys
+    import own_hooks, tracemalloc
     keep = []
     print(own_hooks.edges())
     own_hooks.wrap()
@@ -27,6 +28,15 @@ HOOKS = """
     def called():
         keep.append(bytes(100004))  # called
     own_hooks.threads(called)
+    tracemalloc.start(3)
+    keep += [bytes(100005) for _ in range(5)]  # under tracemalloc
+    before = [bytes(100002) for _ in range(5)]
+    keep.pop(0)
+    print(len(tracemalloc.get_object_traceback(keep[-1])) > 0)
+    tracemalloc.clear_traces()
+    tracemalloc.stop()
+    before.clear()
+    keep.append(bytes(100006))  # after tracemalloc
     print(len(keep))
 """
 
@@ -43,7 +53,7 @@ TRACER = """
     own_hooks.drop_tracer()
     kept += make()
     print(own_hooks.traced(), len(kept))
-    kept.append(bytes(100005))  # after
+    kept.append(bytes(100007))  # after
 """
 
 FREE_LIST = """
@@ -77,13 +87,16 @@ def check_hooks(claims, daemon, name, interpreter, module, folder):
     program = pythons.Program(folder, "hooks.py", HOOKS)
     alone, traced, traces = run_both(program, daemon, interpreter, module)
     claims.check(f"{name}: allocators at their edges, wrapped by the program, in threads of C: as untraced",
-                 traced == alone == (b"True\nTrue\n206\n", 0), alone, traced)
+                 traced == alone == (b"True\nTrue\nTrue\n211\n", 0), alone, traced)
     found = {size: [(t["domain"], t["count"], pythons.frames(t, program.path)) for t in pythons.blocks(traces, size)]
-             for size in (100001, 100002, 100003, 100004)}
-    lines = {mark: program.line(mark) for mark in ("wrapped", "unwrapped", "called")}
+             for size in range(100001, 100007)}
+    lines = {mark: program.line(mark) for mark in ("wrapped", "unwrapped", "called", "under tracemalloc", "after tracemalloc")}
     claims.check(f"{name}: what came through the program's own allocators is there once, and gone when it is freed",
-                 [(d, n, f[-1]) for d, n, f in found[100001]] == [(0, 5, lines["wrapped"])] and not found[100002] and
+                 [(d, n, f[-1]) for d, n, f in found[100001]] == [(0, 4, lines["wrapped"])] and not found[100002] and
                  found[100003] == [(0, 1, [lines["unwrapped"]])], found)
+    claims.check(f"{name}: the same while tracemalloc runs inside, and after it",
+                 [(d, n, f[-1]) for d, n, f in found[100005]] == [(0, 5, lines["under tracemalloc"])] and
+                 found[100006] == [(0, 1, [lines["after tracemalloc"]])], found)
     claims.check(f"{name}: a thread of C has the frames of what it calls", found[100004] == [(0, 200, [lines["called"]])], found)
 
 
@@ -93,7 +106,7 @@ def check_tracer(claims, daemon, name, interpreter, module, folder):
     claims.check(f"{name}: a program's own PyRefTracer is told of the same objects, and stays away once it is dropped",
                  traced == alone and traced[0].startswith(b"(True, ") and traced[1] == 0, alone, traced)
     claims.check(f"{name}: blocks are traced without ours",
-                 [pythons.frames(t, program.path) for t in pythons.blocks(traces, 100005)] == [[program.line("after")]])
+                 [pythons.frames(t, program.path) for t in pythons.blocks(traces, 100007)] == [[program.line("after")]])
 
 
 def check_socket_way(claims, daemon, name, interpreter, folder):

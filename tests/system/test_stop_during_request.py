@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon that is told to end while requests wait for the symbol helper, which does not answer, ends at once and in order."""
+"""A daemon that is told to end ends at once and in order: while requests wait for the symbol helper, which does not answer; and while
+the last snapshots of a process are being stored that has left a child of which nothing was heard yet."""
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,6 +13,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from tm import TMCTL, Claims, Daemon  # noqa: E402
 
 N_REQUESTS = 8  # more than the pool has threads
+SYS_CLOCK_NANOSLEEP = 230  # what SQLite does between its attempts to get a lock; nothing else in the daemon does
+LEAVES_A_CHILD = b"""
+#include <stdlib.h>
+#include <unistd.h>
+int main(void) {
+        free(malloc(100));
+        if (fork() == 0)
+                pause(); /* without an allocation it does not greet */
+        return 0;
+}
+"""
 
 
 def wait_for(condition, seconds=20):
@@ -41,10 +54,41 @@ def has_asked(client):
     return state == "S" and any(link.startswith("socket:") for link in links)
 
 
-with Claims() as claims, Daemon() as daemon:
-    daemon.run(["/bin/ls", "/"])
+def waits_for_the_database(pid):
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/syscall", encoding="utf-8") as f:
+            if f.read().split()[0] == str(SYS_CLOCK_NANOSLEEP):
+                return True
+    return False
+
+
+def with_a_child_left(claims, daemon):
+    program = os.path.join(daemon.scratch, "leaves_a_child")
+    subprocess.run(["gcc", "-x", "c", "-o", program, "-"], input=LEAVES_A_CHILD, check=True)
+    db = sqlite3.connect(os.path.join(daemon.scratch, "state", "snapshots.db"), isolation_level=None)
+    db.execute("begin immediate")
+    run = subprocess.Popen([TMCTL, "run", "--", program], env=daemon.environment, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, start_new_session=True)
+    claims.check("last snapshots wait for the database", wait_for(lambda: waits_for_the_database(daemon.process.pid)))
+    daemon.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "ending by signal" in daemon.log_text())
+    db.execute("rollback")
+    claims.check("a parent of a child unheard of: it ends within seconds", wait_for(lambda: daemon.process.poll() is not None),
+                 daemon.log_text())
+    claims.check("in order, with the snapshots stored", daemon.process.poll() == 0 and
+                 db.execute("select count(*) from snapshot").fetchone() == (2,), daemon.process.poll(), daemon.log_text())
+    db.close()
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+with Claims() as claims, Daemon() as daemon, Daemon() as other:
+    with_a_child_left(claims, other)
+    _, exits, _ = daemon.run(["/bin/ls", "/"])
+    daemon.json("stats", exits[0]["id"])  # the helper is there and has answered
     claims.check("a symbol helper runs", wait_for(lambda: helper_of(daemon.process.pid)))
-    os.kill(helper_of(daemon.process.pid), signal.SIGSTOP)
+    helper = helper_of(daemon.process.pid)
+    os.kill(helper, signal.SIGSTOP)
     _, exits, _ = daemon.run(["/usr/bin/sort", "/dev/null"])
     clients = [subprocess.Popen([TMCTL, "stats", str(exits[0]["id"])], env=daemon.environment, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for _ in range(N_REQUESTS)]
@@ -59,3 +103,5 @@ with Claims() as claims, Daemon() as daemon:
         _, error = client.communicate(timeout=20)
         claims.check("a client says that the daemon has left", client.returncode in (1, 4) and error.count("\n") == 1,
                      client.returncode, error)
+    if not claims.check("the helper is gone", wait_for(lambda: not os.path.exists(f"/proc/{helper}"))):
+        os.kill(helper, signal.SIGKILL)
