@@ -29,6 +29,7 @@ static int compare_run(const struct options *o) {
         Tracemallocd__Control__View view;
         request_init(&request);
         request_view_init(&view, o);
+        request_view_rows(&view, o);
         body.old = old;
         body.new_ = new;
         body.view = &view;

@@ -25,6 +25,7 @@ static int stats_run(const struct options *o) {
         Tracemallocd__Control__View view;
         request_init(&request);
         request_view_init(&view, o);
+        request_view_rows(&view, o);
         body.snapshot = snapshot;
         body.view = &view;
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_STATS;

@@ -77,12 +77,14 @@ void request_view_init(Tracemallocd__Control__View *view, const struct options *
         view->cumulative = o->cumulative;
         view->limit = o->limit;
         view->allocated = o->allocated;
-        /* for people, and where the answer is one frame; JSON is Python's model */
-        view->skip_wrappers = !o->json && !o->no_skip && !o->cumulative && o->group_by != GROUP_BY_TRACEBACK;
         view->n_skip = o->skip.n;
         view->skip = bytes_array(&o->skip);
         view->n_skip_functions = o->skip_functions.n;
         view->skip_functions = bytes_array(&o->skip_functions);
+}
+
+void request_view_rows(Tracemallocd__Control__View *view, const struct options *o) {
+        view->skip_wrappers = !o->json && !o->no_skip && !o->cumulative && o->group_by != GROUP_BY_TRACEBACK;
 }
 
 void request_view_deinit(Tracemallocd__Control__View *view) {

@@ -19,3 +19,7 @@ void request_selector_deinit(Tracemallocd__Control__ProcessSelector *selector);
 /** request_view_init() - from filters, grouping and limit; pair with request_view_deinit() */
 void request_view_init(Tracemallocd__Control__View *view, const struct options *options);
 void request_view_deinit(Tracemallocd__Control__View *view);
+
+/** request_view_rows() - for stats and compare: leave wrappers out for people, and where the answer is one frame. JSON
+ * is Python's model, and so are traces and files. */
+void request_view_rows(Tracemallocd__Control__View *view, const struct options *options);

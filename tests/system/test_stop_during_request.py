@@ -84,9 +84,11 @@ def with_a_child_left(claims, daemon):
 
 with Claims() as claims, Daemon() as daemon, Daemon() as other:
     with_a_child_left(claims, other)
-    daemon.run(["/bin/ls", "/"])
+    _, exits, _ = daemon.run(["/bin/ls", "/"])
+    daemon.json("stats", exits[0]["id"])  # the helper is there and has answered
     claims.check("a symbol helper runs", wait_for(lambda: helper_of(daemon.process.pid)))
-    os.kill(helper_of(daemon.process.pid), signal.SIGSTOP)
+    helper = helper_of(daemon.process.pid)
+    os.kill(helper, signal.SIGSTOP)
     _, exits, _ = daemon.run(["/usr/bin/sort", "/dev/null"])
     clients = [subprocess.Popen([TMCTL, "stats", str(exits[0]["id"])], env=daemon.environment, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for _ in range(N_REQUESTS)]
@@ -101,3 +103,5 @@ with Claims() as claims, Daemon() as daemon, Daemon() as other:
         _, error = client.communicate(timeout=20)
         claims.check("a client says that the daemon has left", client.returncode in (1, 4) and error.count("\n") == 1,
                      client.returncode, error)
+    if not claims.check("the helper is gone", wait_for(lambda: not os.path.exists(f"/proc/{helper}"))):
+        os.kill(helper, signal.SIGKILL)
