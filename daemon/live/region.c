@@ -12,7 +12,7 @@
 
 #define PAGE_BYTES      4096
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
-#define HUGE_PAGES_FROM (UINT64_C(8) << 20)
+#define HUGE_PAGES_FROM (UINT64_C(2) << 20)
 #define AHEAD_FROM      (UINT64_C(1) << 20) /* smaller ones are of small processes, whose memory is what counts */
 #define AHEAD_BYTES     (UINT64_C(256) << 10)
 
