@@ -98,7 +98,6 @@ static void close_state(struct feed *feed) {
         definitions_close(&feed->definitions);
         ring_reader_close(&feed->ring); /* since feed_finish() the main loop does not look at it */
         feed->ring_closed = true;
-        feed->due_ns = UINT64_MAX; /* it may stay for long, until its snapshots are stored and its children have come */
         feed->phase = FEED_FINISHED;
 }
 

@@ -375,7 +375,8 @@ static void round_of(struct feed *feed, uint64_t now_ns, bool rang, struct feed_
                 adopt(feed);
                 more = worked = true;
         } else if (feed->phase == FEED_FINISHED) {
-                feed->due_ns = UINT64_MAX; /* it may stay for long, for a child of fork that says nothing */
+                /* it stays until its snapshots are stored and its children have come, which may be long */
+                feed->due_ns = UINT64_MAX;
                 feed_ops_refuse(feed, -ESRCH);
         } else if (feed->finish) {
                 feed->due_ns = UINT64_MAX;

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "daemon/ingest/feed_private.h"
 #include "tests/unit/ingest/ring_writer.h"
 #include "tests/support/check_main.h"
 
@@ -343,18 +342,6 @@ START_TEST(finish_without_snapshots_reads_all_and_answers)
         ck_assert_uint_eq(n_notices, 1);
         ck_assert_int_eq(notices[0].kind, FEED_NOTICE_EXIT);
         ck_assert_uint_eq(notices[0].status, 3);
-}
-END_TEST
-
-START_TEST(worker_sleeps_while_a_finished_feed_waits_to_be_freed)
-{
-        put_alloc(0x1000, 10);
-        struct answer answer = {};
-        ck_assert_int_eq(feed_finish(feed, FEED_FINISH_EXIT, NULL, on_finished, &answer), 0);
-        run_until(&answer.come);
-        snapshot_unref(answer.snapshot);
-        ck_assert_uint_eq(feed->due_ns,
-                          UINT64_MAX); /* it was due once more: its worker did not sleep until it was freed */
 }
 END_TEST
 
@@ -788,7 +775,6 @@ int main(void) {
         tcase_add_test(ring, clear_and_stop_forget_and_start_begins_again);
         tcase_add_test(ring, ring_of_a_dead_process_is_read_past_its_holes);
         tcase_add_test(ring, finish_without_snapshots_reads_all_and_answers);
-        tcase_add_test(ring, worker_sleeps_while_a_finished_feed_waits_to_be_freed);
         tcase_add_test(ring, what_is_asked_before_free_is_answered_before_closed);
         tcase_add_test(ring, malformed_record_is_told_once_and_the_table_stays);
         tcase_add_test(ring, head_that_jumps_is_malformed);
