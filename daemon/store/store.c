@@ -17,6 +17,10 @@
 
 #define RETAIN_PERIOD_NS (600 * UINT64_C(1000000000)) /* for ages: nothing else passes by itself */
 
+/* Of requests that share a transaction; the weight is that of some milliseconds. */
+#define GROUP_REQUESTS_MAX 64
+#define GROUP_WEIGHT_MAX   4096
+
 enum request_kind {
         REQUEST_PUT,
         REQUEST_LABEL,
@@ -129,20 +133,81 @@ static void retain(struct store *store, const struct retention *limits, int64_t 
                 log_warning("snapshots beyond the limits stay for now: %s", error.message);
 }
 
-/* With the mutex, which is let go meanwhile. The request is answered before anything is deleted because of it. */
-static void do_request(struct store *store, struct request *request) {
-        struct retention limits = store->limits;
-        uv_mutex_unlock(&store->mutex);
-        perform(store->writer, request);
-        int64_t put = request->kind == REQUEST_PUT && request->code == 0 && request->n_ids ? request->ids[0] : 0;
-        uv_mutex_lock(&store->mutex);
-        queue_push(&store->done, request);
-        uv_async_send(&store->async);
-        if (put) {
-                uv_mutex_unlock(&store->mutex);
-                retain(store, &limits, put);
-                uv_mutex_lock(&store->mutex);
+/* What makes a transaction long. */
+static size_t weight(const struct request *request) {
+        size_t n = request->symbols ? symbol_set_n_locations(request->symbols) : 0;
+        for (size_t i = 0; request->snapshots && i < request->n_ids; i++)
+                n += request->snapshots[i]->n_groups;
+        return n;
+}
+
+/* With the mutex. The next requests that one transaction can hold: where many processes end at once, a commit for each,
+ * which waits for the disk, would take longer than they lived. What is large goes alone, so that its answer does not
+ * wait for others; a delete gives space back after its own transaction. */
+static struct request *take_group(struct store *store) {
+        struct request *first = queue_pop(&store->todo), *next;
+        struct queue group;
+        size_t n = 1, total = weight(first);
+        queue_init(&group);
+        queue_push(&group, first);
+        while (first->kind != REQUEST_DELETE && n < GROUP_REQUESTS_MAX && (next = store->todo.first)) {
+                total += weight(next);
+                if (next->kind == REQUEST_DELETE || total > GROUP_WEIGHT_MAX)
+                        break;
+                queue_push(&group, queue_pop(&store->todo));
+                n++;
         }
+        return first;
+}
+
+/* Writer thread. Return: whether all succeeded, and are committed. */
+static bool perform_together(struct store_writer *writer, struct request *group) {
+        struct store_error error = {""};
+        int r = store_writer_begin_group(writer, &error);
+        if (r)
+                return false;
+        for (struct request *request = group; r == 0 && request; request = request->next) {
+                perform(writer, request);
+                r = request->code;
+        }
+        return store_writer_end_group(writer, r, &error) == 0;
+}
+
+/* Writer thread. One that fails undoes what the others did: then each goes alone, and fails or not for itself. */
+static void perform_group(struct store_writer *writer, struct request *group) {
+        if (group->next && perform_together(writer, group))
+                return;
+        for (struct request *request = group; request; request = request->next) {
+                request->error = (struct store_error){""};
+                perform(writer, request);
+        }
+}
+
+/* Hands the answers over. Return: the id of the last snapshot, or of the first of the last set; 0: none. */
+static int64_t finish_group(struct store *store, struct request *group) {
+        int64_t put = 0;
+        uv_mutex_lock(&store->mutex);
+        for (struct request *next, *request = group; request; request = next) {
+                next = request->next;
+                if (request->kind == REQUEST_PUT && request->code == 0 && request->n_ids)
+                        put = request->ids[0];
+                queue_push(&store->done, request);
+        }
+        uv_async_send(&store->async);
+        uv_mutex_unlock(&store->mutex);
+        return put;
+}
+
+/* With the mutex, which is let go meanwhile. Requests are answered before anything is deleted because of them. */
+static void do_requests(struct store *store) {
+        struct retention limits = store->limits;
+        struct request *group = take_group(store);
+        uv_mutex_unlock(&store->mutex);
+        perform_group(store->writer, group);
+        int64_t put = finish_group(store, group);
+        if (put)
+                retain(store, &limits, put);
+        uv_mutex_lock(&store->mutex);
 }
 
 /* With the mutex, which is let go meanwhile. */
@@ -165,9 +230,8 @@ static void run_writer(void *data) {
         struct store *store = data;
         uv_mutex_lock(&store->mutex);
         for (;;) {
-                struct request *request = queue_pop(&store->todo);
-                if (request)
-                        do_request(store, request);
+                if (store->todo.first)
+                        do_requests(store);
                 else if (store->closing)
                         break;
                 else

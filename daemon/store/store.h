@@ -4,9 +4,10 @@
 /*
  * The store: snapshots.db in the state directory, an SQLite database whose
  * tables schema.sql describes. One writer thread does all that changes it, in
- * the order of the calls below, each in one transaction; any thread may read
- * beside it (store_reader.h). A snapshot's id is handed out after its commit,
- * never before, and never twice.
+ * the order of the calls below, each all or nothing, small ones that wait at
+ * the same time in one transaction; any thread may read beside it
+ * (store_reader.h). A snapshot's id is handed out after its commit, never
+ * before, and never twice.
  *
  * All functions here belong to the thread of the loop. They queue and return;
  * the answer comes by callback on that loop. A failed request leaves the

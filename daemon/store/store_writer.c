@@ -134,19 +134,31 @@ int writer_string(struct store_writer *writer, const void *bytes, size_t length,
 static int begin(struct store_writer *writer, struct store_error *error) {
         writer->error = error;
         errno = 0; /* for store_error_sqlite() */
-        return store_file_execute(writer->db, "BEGIN IMMEDIATE", error);
+        return writer->grouped ? 0 : store_file_execute(writer->db, "BEGIN IMMEDIATE", error);
 }
 
 /* @r: of what was done since begin(). Return: @r, or why the commit failed. */
 static int end(struct store_writer *writer, int r) {
-        if (r == 0)
+        if (r == 0 && !writer->grouped)
                 r = store_file_execute(writer->db, "COMMIT", writer->error);
         /* SQLite may have rolled back by itself (disk full, no memory) */
-        if (r && !sqlite3_get_autocommit(writer->db))
+        if (r && !writer->grouped && !sqlite3_get_autocommit(writer->db))
                 sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
         if (r == -ENOMEM)
                 store_error_set(writer->error, r, "out of memory");
         return r;
+}
+
+int store_writer_begin_group(struct store_writer *writer, struct store_error *error) {
+        int r = begin(writer, error);
+        writer->grouped = r == 0;
+        return r;
+}
+
+int store_writer_end_group(struct store_writer *writer, int r, struct store_error *error) {
+        writer->grouped = false;
+        writer->error = error;
+        return end(writer, r);
 }
 
 static int join_set(struct store_writer *writer, int64_t set, bool new_set, int64_t *setp) {

@@ -3,8 +3,9 @@
 
 /*
  * What changes the database, done at once: each function is one transaction,
- * all or nothing. One thread at a time, the store's writer. No cache of rows lies
- * outside SQLite, so nothing has to be put right after a rollback or a delete.
+ * all or nothing; or several together are one (store_writer_begin_group()). One
+ * thread at a time, the store's writer. No cache of rows lies outside SQLite, so
+ * nothing has to be put right after a rollback or a delete.
  * Errors of every function: enum store_outcome, -ENOMEM; error says more.
  */
 
@@ -21,6 +22,15 @@ int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_er
 
 /** store_writer_free() - and close the connection; NULL is fine. Return: NULL. */
 struct store_writer *store_writer_free(struct store_writer *writer);
+
+/** store_writer_begin_group() - one transaction for what is done from now on
+ * store_writer_put(), _find(), _label() and _put_symbols() may follow, until one of them fails. */
+int store_writer_begin_group(struct store_writer *writer, struct store_error *error);
+
+/** store_writer_end_group() - commit, or undo everything
+ * @r: 0; what the last function returned
+ * Return: 0: committed; @r; why the commit failed: nothing was done then. */
+int store_writer_end_group(struct store_writer *writer, int r, struct store_error *error);
 
 /** store_writer_put() - keep snapshots
  * @set: to join; 0: none

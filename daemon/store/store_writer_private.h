@@ -50,6 +50,7 @@ enum writer_statement {
 struct store_writer {
         sqlite3 *db;
         struct store_error *error; /* of the operation under way */
+        bool grouped;              /* store_writer_begin_group() */
         sqlite3_stmt *statements[N_WRITER_STATEMENTS];
 };
 

@@ -410,6 +410,49 @@ START_TEST(what_one_user_stores_pushes_out_nothing_of_another)
 }
 END_TEST
 
+struct answer {
+        int code;
+        int64_t id;
+};
+
+static void note_answer(void *data, const struct store_result *result) {
+        *(struct answer *)data = (struct answer){result->code, result->n_ids ? result->ids[0] : 0};
+}
+
+/* What waits at once may share a transaction; nobody is to see that. */
+START_TEST(one_that_fails_takes_none_with_it_that_waited_beside_it)
+{
+        struct answer answers[40];
+        struct snapshot *s[40], *liar = make(99, 1000, SNAPSHOT_REQUEST, 5);
+        begin();
+        for (uint32_t i = 0; i < 40; i++) {
+                answers[i].code = -1;
+                s[i] = make(i, 1000, SNAPSHOT_EXIT, 5 + i);
+                if (i % 10 == 7)
+                        store_label(f.store, 12345, "label", 5, note_answer, &answers[i]);
+                else if (i % 10 == 9)
+                        store_put(f.store, liar, 777, note_answer, &answers[i]); /* no such set */
+                else
+                        store_put_once(f.store, s[i - (i % 10 == 5)], note_answer, &answers[i]);
+        }
+        for (uint32_t i = 0; i < 40; i++) {
+                while (answers[i].code == -1)
+                        uv_run(&f.loop, UV_RUN_ONCE);
+                ck_assert_int_eq(answers[i].code, i % 10 == 7 || i % 10 == 9 ? STORE_E_NOT_FOUND : 0);
+                if (answers[i].code == 0)
+                        fixture_load_equal(&f, answers[i].id, s[i - (i % 10 == 5)]);
+        }
+        for (uint32_t i = 5; i < 40; i += 10) /* the same once more, in the same transaction perhaps */
+                ck_assert_int_eq(answers[i].id, answers[i - 1].id);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 28);
+        fixture_check(&f);
+        for (uint32_t i = 0; i < 40; i++)
+                snapshot_unref(s[i]);
+        snapshot_unref(liar);
+        fixture_deinit(&f);
+}
+END_TEST
+
 START_TEST(a_close_does_what_was_queued_first)
 {
         begin();
@@ -457,4 +500,5 @@ CHECK_MAIN("store", random_snapshots_come_back_equal_to_the_letter, a_deep_trace
            a_set_holds_all_its_members_and_goes_with_the_last, a_label_can_be_changed,
            a_delete_with_one_unknown_id_deletes_nothing, a_set_is_stored_whole_or_not_at_all,
            a_snapshot_that_contradicts_itself_is_refused, what_many_blocks_take_goes_by_their_call_sites,
-           a_close_does_what_was_queued_first, a_closed_store_leaves_no_descriptor)
+           one_that_fails_takes_none_with_it_that_waited_beside_it, a_close_does_what_was_queued_first,
+           a_closed_store_leaves_no_descriptor)
