@@ -19,6 +19,7 @@ struct late_symbols {
         size_t n_queue, size;
         uv_work_t work;
         bool busy, ending;
+        struct store_reader *reader; /* while there is something to do: opening one costs more than most snapshots */
         void (*done)(void *data);
         void *data;
         /* of the job in progress */
@@ -38,18 +39,16 @@ int late_symbols_new(struct daemon *d, struct late_symbols **lp) {
 static void resolve(uv_work_t *work) {
         struct late_symbols *l = work->data;
         char message[STORE_MESSAGE_MAX];
-        struct store_reader *reader;
         struct symbol_set *known = NULL;
-        if (store_reader_open(store_path(l->daemon->store), &reader, message) != 0)
+        if (!l->reader && store_reader_open(store_path(l->daemon->store), &l->reader, message) != 0)
                 return;
         /* it may be deleted meanwhile: then there is nothing to do */
-        int r = store_reader_load(reader, l->id, STORE_LOAD_SUMS, &l->snapshot);
+        int r = store_reader_load(l->reader, l->id, STORE_LOAD_SUMS, &l->snapshot);
         if (r == 0)
                 r = symbol_set_new(&known);
         if (r == 0)
-                snapshot_symbols(reader, l->daemon->symbolizer, l->snapshot, known, &l->fresh);
+                snapshot_symbols(l->reader, l->daemon->symbolizer, l->snapshot, known, &l->fresh);
         symbol_set_free(known);
-        store_reader_close(reader);
 }
 
 static void next(struct late_symbols *l);
@@ -68,6 +67,8 @@ static void on_resolved(uv_work_t *work, int status) {
 static void next(struct late_symbols *l) {
         if (l->busy)
                 return;
+        if (l->ending || l->n_queue == 0)
+                l->reader = store_reader_close(l->reader);
         if (l->ending) {
                 if (l->done)
                         l->done(l->data);
