@@ -64,6 +64,10 @@ commands_that_cannot_run() {
         refused "run: not found" 127 'no-such-program' tmctl run -- no-such-program
         printf 'text\n' >"$scratch/not-executable"
         refused "run: not executable" 126 'not-executable' tmctl run -- "$scratch/not-executable"
+        refused "run: a directory" 126 'Is a directory' tmctl run -- "$scratch"
+        refused "run: an empty name" 127 "not found: ''" tmctl run -- ''
+        printf '#!/no/such/interpreter\n' >"$scratch/script" && chmod +x "$scratch/script"
+        refused "run: a script whose interpreter is missing" 126 '/no/such/interpreter does not exist' tmctl run -- "$scratch/script"
         claim_status "run passes a status on" 42 tmctl run -- sh -c 'exit 42'
         # shellcheck disable=SC2016 # for that sh
         claim_status "run passes a signal on" 143 tmctl run -- sh -c 'kill -TERM $$'

@@ -275,6 +275,9 @@ START_TEST(views_reach_the_daemon)
         asked("stats last~1 group_by=1 cumulative=1 allocated=1 limit=5 filter(+a.py:3 all python) filter(-*/b.c all) "
               "filter(+domain all 0) filter(-domain all mmap) skip=*/zmalloc.c skip_function=x*\n");
         has(out, "Everything allocated until snapshot 17");
+        ck_assert_int_eq(sh("$T compare 17 18 --sort count --no-skip && $T stats 17 --sort size --no-skip"), 0);
+        asked("compare 17 18 group_by=0 cumulative=0 allocated=0 limit=20 by_count\n"
+              "stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
 }
 END_TEST
 
