@@ -94,6 +94,7 @@ static int parse(const Tracemallocd__Control__View *message, const struct model_
         v->limit = message->limit;
         v->options.cumulative = message->cumulative;
         v->options.allocated = message->allocated;
+        v->options.by_count = message->by_count;
         v->skip_wrappers = message->skip_wrappers;
         r = parse_group_by(message->group_by, &v->options.group_by, messagep);
         if (r != 0)
