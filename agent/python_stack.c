@@ -11,9 +11,6 @@
 
 #include "agent/sys.h"
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
 #define CAPACITY_FIRST 128
 /* A stack that goes round in circles ends here. */
 #define DEPTH_MAX      (UINT32_C(1) << 20)
@@ -122,24 +119,6 @@ static uint32_t name_cut(const struct python_stack *stack, const struct python_n
         return node;
 }
 
-static inline uint32_t kind_of(const struct python_layout *layout, uintptr_t frame) {
-        if (layout->frame_kind == PYTHON_FRAME_OBJECT)
-                return python_word(frame, layout->frame_trace) != 0;
-        return python_byte(frame, layout->frame_owner);
-}
-
-static inline struct python_stack_name *memo_slot(struct python_stack *stack, uint64_t word, uint32_t outer) {
-        uint64_t hash = (word ^ (uint64_t)outer << 32 ^ outer) * UINT64_C(0x9e3779b97f4a7c15);
-
-        return &stack->memo[hash >> (64 - PYTHON_STACK_NAMES_LOG2)];
-}
-
-static inline bool is_name_of(const struct python_stack *stack, const struct python_stack_name *name, uint64_t word,
-                              uintptr_t code, uint32_t kind, uint32_t outer) {
-        return name->word == word && name->outer == outer && name->code == code && name->kind == kind &&
-               name->generation == stack->generation;
-}
-
 static void remember(struct python_stack *stack, struct python_stack_name *name, const struct python_stack_frame *f) {
         name->generation = 0;
         atomic_signal_fence(memory_order_seq_cst);
@@ -166,14 +145,14 @@ static __attribute__((noinline)) void name_frame(struct python_stack *stack, con
         f->node = 0;
         /* without an outer name, or without one of its own for want of room, a name says nothing of the depth */
         if (f->chain && (f->outer || outer_depth == 0))
-                remember(stack, memo_slot(stack, f->word, f->outer), f);
+                remember(stack, python_stack_name_slot(stack, f->word, f->outer), f);
 }
 
 /* Frame number @i is now @frame. What was known of that number is kept where it is still right. */
 static inline void set_frame(struct python_stack *stack, const struct python_layout *layout, uint32_t i,
                              uintptr_t frame) {
         struct python_stack_frame *f = &stack->frames[i];
-        uint32_t outer = i ? f[-1].chain : 0, kind = kind_of(layout, frame);
+        uint32_t outer = i ? f[-1].chain : 0, kind = python_stack_kind(layout, frame);
         uintptr_t code = python_word(frame, layout->frame_code);
         uint64_t word = python_word(frame, layout->frame_word);
         const struct python_stack_name *name;
@@ -186,8 +165,9 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
         f->word = word;
         f->kind = kind;
         f->outer = outer;
-        name = memo_slot(stack, word, outer);
-        if (likely(is_name_of(stack, name, word, code, kind, outer)) && likely(outer || i == 0 || f[-1].depth == 0)) {
+        name = python_stack_name_slot(stack, word, outer);
+        if (likely(python_stack_is_name(stack, name, word, code, kind, outer)) &&
+            likely(outer || i == 0 || f[-1].depth == 0)) {
                 f->chain = name->chain;
                 f->depth = name->depth;
                 f->node = name->node;
@@ -198,12 +178,8 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
                 stack->n_known = i + 1;
 }
 
-static inline uint32_t *find_slot(struct python_stack *stack, uintptr_t frame) {
-        return &stack->find[frame >> 4 & (PYTHON_STACK_FIND - 1)];
-}
-
 static inline uint32_t find(struct python_stack *stack, uintptr_t frame) {
-        uint32_t i = *find_slot(stack, frame);
+        uint32_t i = *python_stack_find_slot(stack, frame);
 
         return i < stack->n_frames && stack->frames[i].frame == frame ? i : NOT_FOUND;
 }
@@ -297,7 +273,7 @@ static inline void change(struct python_stack *stack, const struct python_layout
                 uintptr_t frame = stack->fresh[--n_fresh];
 
                 set_frame(stack, layout, n, frame);
-                *find_slot(stack, frame) = n;
+                *python_stack_find_slot(stack, frame) = n;
         }
         stack->n_frames = n;
         atomic_signal_fence(memory_order_seq_cst);
@@ -324,74 +300,22 @@ static bool follow(struct python_stack *stack, const struct python_layout *layou
 
 static uint32_t name_top(struct python_stack *stack, const struct python_layout *layout) {
         struct python_stack_frame *top = &stack->frames[stack->n_frames - 1];
-        struct python_stack_name *name = memo_slot(stack, top->word, top->outer);
+        struct python_stack_name *name = python_stack_name_slot(stack, top->word, top->outer);
 
         top->node =
                 top->depth <= stack->names.limit ? top->chain : name_cut(stack, &stack->names, layout, stack->n_frames);
-        if (is_name_of(stack, name, top->word, top->code, top->kind, top->outer) && name->chain == top->chain)
+        if (python_stack_is_name(stack, name, top->word, top->code, top->kind, top->outer) && name->chain == top->chain)
                 name->node = top->node;
         return top->node;
 }
 
-/* Whether @frame and all outside of it are remembered, the innermost as @f, and stand where they stood. Outside of the
- * outermost frame is one that none is equal to. */
-static inline __attribute__((always_inline)) bool stand_still(const struct python_stack *stack,
-                                                              const struct python_layout *layout,
-                                                              const struct python_stack_frame *f, uintptr_t frame,
-                                                              bool by_code) {
-        const uint32_t code = layout->frame_code, word = layout->frame_word, previous = layout->frame_previous;
-
-        for (; likely(f->frame == frame); f--) {
-                if (unlikely(python_word(frame, word) != f->word) ||
-                    (by_code && unlikely(python_word(frame, code) != f->code)))
-                        return false;
-                frame = python_word(frame, previous);
-        }
-        return likely(frame == 0) && likely(f < stack->frames);
-}
-
-/* Most walks end here: what is outside of the innermost frame stands as it is remembered, and that frame, whether or
- * not it is remembered, was there before. Nothing is changed. Return: the traceback; 0: it is for follow(). */
-static inline uint32_t look_up(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
-        uintptr_t outer_frame = python_word(top, layout->frame_previous), code = python_word(top, layout->frame_code);
-        uint64_t word = python_word(top, layout->frame_word);
-        bool by_code = layout->frame_kind == PYTHON_FRAME_OBJECT;
-        uint32_t kind, outer = 0;
-        const struct python_stack_name *name;
-
-        if (likely(outer_frame != 0)) {
-                uint32_t i = *find_slot(stack, outer_frame);
-                const struct python_stack_frame *f = &stack->frames[i];
-
-                if (unlikely(i >= stack->n_frames) || unlikely(f->chain == 0))
-                        return 0;
-                if (!(by_code ? stand_still(stack, layout, f, outer_frame, true)
-                              : stand_still(stack, layout, f, outer_frame, false)))
-                        return 0;
-                outer = f->chain;
-        }
-        kind = kind_of(layout, top);
-        name = memo_slot(stack, word, outer);
-        return likely(is_name_of(stack, name, word, code, kind, outer)) ? name->node : 0;
-}
-
-/* The stack that begins at @top is remembered from now on. */
-static __attribute__((noinline)) uint32_t walk(struct python_stack *stack, const struct python_layout *layout,
-                                               uintptr_t top) {
+uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
         uint32_t node;
 
+        if (unlikely(!python_stack_is_valid(stack)))
+                forget_all(stack);
         if (!follow(stack, layout, top))
                 return 0;
         node = stack->frames[stack->n_frames - 1].node;
         return node ? node : name_top(stack, layout);
-}
-
-uint32_t python_stack_node(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
-        uint32_t node;
-
-        if (unlikely(stack->trie_version != trie_version(stack->names.trie) || stack->changing ||
-                     stack->code_version != atomic_load_explicit(&python_stack_code_version, memory_order_acquire)))
-                forget_all(stack);
-        node = look_up(stack, layout, top);
-        return likely(node != 0) ? node : walk(stack, layout, top);
 }

@@ -25,6 +25,7 @@
 #include "agent/definitions_writer.h"
 #include "agent/python_code.h"
 #include "agent/python_layout.h"
+#include "agent/thread.h"
 #include "agent/trie.h"
 
 /* Keys of Python frames in a trie: this bit, number of the code, position in it (34 bits) */
@@ -59,7 +60,7 @@ struct python_stack_name {
         uint32_t chain, depth, node;
 };
 
-#define PYTHON_STACK_FIND       256 /* a power of two */
+#define PYTHON_STACK_FIND_LOG2  8
 #define PYTHON_STACK_NAMES_LOG2 10
 
 struct python_stack {
@@ -73,7 +74,7 @@ struct python_stack {
         uint32_t capacity;                 /* of frames and fresh */
         struct python_stack_frame *frames; /* outermost first */
         uintptr_t *fresh;                  /* scratch: frames on top of what is remembered, innermost first */
-        uint32_t find[PYTHON_STACK_FIND];  /* by address: where in frames[] it may be */
+        uint32_t find[1 << PYTHON_STACK_FIND_LOG2]; /* by address: where in frames[] it may be */
         struct python_stack_name memo[1 << PYTHON_STACK_NAMES_LOG2];
 };
 
@@ -92,8 +93,95 @@ struct python_stack *python_stack_new(void);
  * @names: copied */
 void python_stack_rename(struct python_stack *stack, const struct python_names *names);
 
+/** python_stack_walk() - python_stack_node() where python_stack_look_up() finds nothing */
+uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top);
+
+static inline uint32_t python_stack_kind(const struct python_layout *layout, uintptr_t frame) {
+        if (layout->frame_kind == PYTHON_FRAME_OBJECT)
+                return python_word(frame, layout->frame_trace) != 0;
+        return python_byte(frame, layout->frame_owner);
+}
+
+static inline struct python_stack_name *python_stack_name_slot(struct python_stack *stack, uint64_t word,
+                                                               uint32_t outer) {
+        uint64_t hash = (word ^ (uint64_t)outer << 32 ^ outer) * UINT64_C(0x9e3779b97f4a7c15);
+
+        return &stack->memo[hash >> (64 - PYTHON_STACK_NAMES_LOG2)];
+}
+
+static inline bool python_stack_is_name(const struct python_stack *stack, const struct python_stack_name *name,
+                                        uint64_t word, uintptr_t code, uint32_t kind, uint32_t outer) {
+        return name->word == word && name->outer == outer && name->code == code && name->kind == kind &&
+               name->generation == stack->generation;
+}
+
+static inline uint32_t *python_stack_find_slot(struct python_stack *stack, uintptr_t frame) {
+        /* all bits: frames begin at the same places of their pages */
+        return &stack->find[frame * UINT64_C(0x9e3779b97f4a7c15) >> (64 - PYTHON_STACK_FIND_LOG2)];
+}
+
+static inline bool python_stack_is_valid(const struct python_stack *stack) {
+        return likely(stack->trie_version == trie_version(stack->names.trie)) && likely(!stack->changing) &&
+               likely(stack->code_version == atomic_load_explicit(&python_stack_code_version, memory_order_acquire));
+}
+
+/* Whether @frame and all outside of it are remembered, the innermost as @f, and stand where they stood. Outside of the
+ * outermost frame is one that none is equal to. */
+static inline __attribute__((always_inline)) bool python_stack_stands_still(const struct python_stack *stack,
+                                                                            const struct python_layout *layout,
+                                                                            const struct python_stack_frame *f,
+                                                                            uintptr_t frame, bool by_code) {
+        const uint32_t code = layout->frame_code, word = layout->frame_word, previous = layout->frame_previous;
+
+        for (; likely(f->frame == frame); f--) {
+                if (unlikely(python_word(frame, word) != f->word) ||
+                    (by_code && unlikely(python_word(frame, code) != f->code)))
+                        return false;
+                frame = python_word(frame, previous);
+        }
+        return likely(frame == 0) && likely(f < stack->frames);
+}
+
+/* Most walks end here: what is outside of the innermost frame stands as it is remembered, and that frame, whether or
+ * not it is remembered, was there before. Nothing is changed. Return: the traceback; 0: it is for python_stack_walk().
+ */
+static inline uint32_t python_stack_look_up(struct python_stack *stack, const struct python_layout *layout,
+                                            uintptr_t top) {
+        uintptr_t outer_frame = python_word(top, layout->frame_previous), code = python_word(top, layout->frame_code);
+        uint64_t word = python_word(top, layout->frame_word);
+        bool by_code = layout->frame_kind == PYTHON_FRAME_OBJECT;
+        uint32_t kind, outer = 0;
+        const struct python_stack_name *name;
+
+        if (likely(outer_frame != 0)) {
+                uint32_t i = *python_stack_find_slot(stack, outer_frame);
+                const struct python_stack_frame *f = &stack->frames[i];
+
+                if (unlikely(i >= stack->n_frames) || unlikely(f->frame != outer_frame)) {
+                        /* another frame has its place; after a walk this is where it is */
+                        if (stack->n_frames < 2)
+                                return 0;
+                        f = &stack->frames[stack->n_frames - 2];
+                }
+                if (unlikely(f->chain == 0))
+                        return 0;
+                if (!(by_code ? python_stack_stands_still(stack, layout, f, outer_frame, true)
+                              : python_stack_stands_still(stack, layout, f, outer_frame, false)))
+                        return 0;
+                outer = f->chain;
+        }
+        kind = python_stack_kind(layout, top);
+        name = python_stack_name_slot(stack, word, outer);
+        return likely(python_stack_is_name(stack, name, word, code, kind, outer)) ? name->node : 0;
+}
+
 /** python_stack_node() - the traceback of a stack
  * @stack: renamed once, at least; @top: innermost frame of the calling thread, not 0
  * Takes no lock; no system call but where the stack is the deepest so far. Return: node; 0: no frame that counts,
  * or no room. */
-uint32_t python_stack_node(struct python_stack *stack, const struct python_layout *layout, uintptr_t top);
+static inline uint32_t python_stack_node(struct python_stack *stack, const struct python_layout *layout,
+                                         uintptr_t top) {
+        uint32_t node = python_stack_is_valid(stack) ? python_stack_look_up(stack, layout, top) : 0;
+
+        return likely(node != 0) ? node : python_stack_walk(stack, layout, top);
+}
