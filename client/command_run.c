@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Children that are just about to end shall be in the summary; a server that goes to the background shall not hold it
  * up. */
@@ -35,7 +36,7 @@ struct run {
 
 static int exec_error(const char *command, int error) {
         if (error == -ENOENT || error == -ENOTDIR) {
-                message_error("command not found: %s", command);
+                message_error("command not found: %s", command[0] ? command : "''");
                 return EXIT_CODE_RUN_NOT_FOUND;
         }
         message_error("cannot execute %s: %s", command, strerror(-error));
@@ -63,6 +64,11 @@ static int check_program(struct run *run, bool *traceablep) {
                                      "libraries allocate",
                                      run->options->arguments[0]);
                 return EXIT_CODE_DONE;
+        }
+        if (access(culprit, F_OK) < 0 && errno == ENOENT) {
+                message_error("cannot execute %s: its interpreter %s does not exist", run->options->arguments[0],
+                              culprit);
+                return EXIT_CODE_RUN_NOT_EXECUTABLE;
         }
         AUTO_FREE char *why =
                 memory_format("cannot trace %s: %s %s", run->options->arguments[0], culprit, elf_verdict_text(verdict));

@@ -6,6 +6,7 @@
 
 #include "client/memory.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,11 @@ char *function_name_short(const char *name) {
         return w.text;
 }
 
+/* Whether @w ends with the word that the name of an operator or a conversion begins with. */
+static bool ends_with_operator(const struct writer *w, char next) {
+        return ends_with(w, "operator") && !isalnum((unsigned char)next) && next != '_';
+}
+
 /* At an opening bracket: how many bytes up to and with the one that closes it, or to the end. */
 static size_t bracketed(const char *text) {
         size_t i = 0, depth = 0;
@@ -178,11 +184,11 @@ char *function_name_brief(const char *name) {
         if (!strstr(name, "::") || *name == '<') /* Rust's <A as B>::f says most inside */
                 return memory_copy(name, length);
         struct writer w = {.text = memory_zalloc(length + 1)};
-        bool arguments = false;
+        bool named = false; /* no space ends a result any more */
         while (*name) {
-                if (*name == '(' && w.length > 0)
-                        arguments = true;
-                bool result = *name == ' ' && !arguments && !ends_with(&w, "operator");
+                if ((*name == '(' && w.length > 0) || ends_with_operator(&w, *name))
+                        named = true;
+                bool result = *name == ' ' && !named;
                 name += write_brief(&w, name);
                 if (result)
                         w.length = 0;

@@ -88,6 +88,17 @@ int option_group_by(const char *text, enum group_by *group_byp) {
         return 0;
 }
 
+int option_sort(const char *text, bool *by_countp) {
+        static const char *const words[] = {"size", "count", NULL};
+        int i = word_index(words, text);
+        if (i < 0) {
+                message_error("--sort is size or count, not '%s'", text);
+                return OPTIONS_E_USAGE;
+        }
+        *by_countp = i == 1;
+        return 0;
+}
+
 int option_domains(const char *text) {
         static const char *const words[] = {"python", "malloc", "mmap", "other", NULL};
         AUTO_FREE char *copy = memory_copy(text, strlen(text));

@@ -17,6 +17,7 @@ int option_integer(const char *option, const char *text, int64_t *valuep);
 int option_not_empty(const char *option, const char *text);
 int option_color(const char *text, enum color_when *colorp);
 int option_group_by(const char *text, enum group_by *group_byp);
+int option_sort(const char *text, bool *by_countp);
 int option_domains(const char *text);
 int option_format(const char *text, enum export_format *formatp);
 int option_python(const char *text, bool *python_3_8p);

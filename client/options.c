@@ -32,6 +32,7 @@ enum option_id {
         OPTION_GROUP_BY,
         OPTION_CUMULATIVE,
         OPTION_ALLOCATED,
+        OPTION_SORT,
         OPTION_SKIP,
         OPTION_SKIP_FUNCTION,
         OPTION_NO_SKIP,
@@ -68,6 +69,7 @@ static const struct option_entry entries[] = {
         {OPTION_SET_GROUP, OPTION_CUMULATIVE, "cumulative", NULL, "count a block for every frame of its traceback"},
         {OPTION_SET_GROUP, OPTION_ALLOCATED, "allocated", NULL,
          "all that was allocated since the start, instead of\nwhat is alive (live and exit snapshots)"},
+        {OPTION_SET_GROUP, OPTION_SORT, "sort", "KEY", "size (default), or count: most blocks first"},
         {OPTION_SET_GROUP, OPTION_SKIP, "skip", "PATTERN",
          "drop most recent frames in matching files, so that\nan allocation wrapper is not the answer; repeatable"},
         {OPTION_SET_GROUP, OPTION_SKIP_FUNCTION, "skip-function", "PATTERN", "the same by function; repeatable"},
@@ -192,6 +194,8 @@ static int take_value(struct options *o, enum option_id id, const char *value) {
                 return add_filter(o, id, value);
         case OPTION_GROUP_BY:
                 return option_group_by(value, &o->group_by);
+        case OPTION_SORT:
+                return option_sort(value, &o->by_count);
         case OPTION_LIMIT:
                 o->has_limit = true;
                 return option_number("--limit", value, 0, UINT64_MAX, &o->limit);

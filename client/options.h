@@ -16,7 +16,7 @@ enum option_set {
         OPTION_SET_JSON = 1 << 1,       /* --json */
         OPTION_SET_SELECT = 1 << 2,     /* --pid --name --unit */
         OPTION_SET_FILTER = 1 << 3,     /* --include --exclude --domain --exclude-domain --all-frames */
-        OPTION_SET_GROUP = 1 << 4,      /* --group-by --cumulative --allocated --skip --skip-function --no-skip */
+        OPTION_SET_GROUP = 1 << 4,      /* --group-by --cumulative --allocated --sort, --skip and its like */
         OPTION_SET_ROWS = 1 << 5,       /* --limit --traceback-limit --most-recent-first */
         OPTION_SET_TRACE = 1 << 6,      /* --frames --domains --label, of run and env */
         OPTION_SET_RUN = 1 << 7,        /* --no-exit-snapshot --no-children --best-effort */
@@ -68,7 +68,7 @@ struct options {
         struct filter *filters;
         size_t n_filters;
         enum group_by group_by;
-        bool cumulative, allocated, no_skip;
+        bool cumulative, allocated, by_count, no_skip;
         struct text_list skip, skip_functions;
 
         bool has_limit, has_traceback_limit, most_recent_first;

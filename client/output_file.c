@@ -15,6 +15,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+int output_error(FILE *stream) {
+        static int error;
+        if (!ferror(stream))
+                return 0;
+        if (error == 0)
+                error = errno;
+        return error;
+}
+
 /* A device or a pipe is no place to move a file to. */
 static int open_in_place(const char *path) {
         return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
@@ -60,7 +69,7 @@ static int close_stream(struct output_file *f) {
 }
 
 int output_file_commit(struct output_file *f) {
-        int r = ferror(f->stream) ? -EIO : 0;
+        int r = -output_error(f->stream);
         int closed = close_stream(f);
         if (r == 0)
                 r = closed;

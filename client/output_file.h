@@ -3,6 +3,11 @@
 
 #include <stdio.h>
 
+/** output_error() - why a write to @stream failed; a stream itself remembers no more than that one did
+ * Called right behind a write, or errno is another's. A command writes one stream.
+ * Return: 0; errno of the first failure. */
+int output_error(FILE *stream);
+
 /* A file that is there when it is whole, or not at all: written beside its place and moved there. */
 
 struct output_file {

@@ -24,7 +24,7 @@ static int try_program(const char *path) {
         if (stat(path, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode))
-                return -EACCES;
+                return S_ISDIR(st.st_mode) ? -EISDIR : -EACCES;
         return access(path, X_OK) < 0 ? -errno : 0;
 }
 
@@ -49,7 +49,7 @@ int program_find(const char *name, const char *path_variable, char **pathp) {
                         return 0;
                 }
                 free(path);
-                if (r == -EACCES)
+                if (r == -EACCES || r == -EISDIR)
                         result = r;
         }
         return result;

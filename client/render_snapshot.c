@@ -76,8 +76,17 @@ static void line_number(const struct render *r, const char *what, uint64_t n) {
         fprintf(r->out, "%-17s%" PRIu64 "\n", what, n);
 }
 
+static void line_size(const struct render *r, uint64_t size) {
+        char text[SIZE_FORMAT_MAX];
+        size_format(text, (double)size, false);
+        if (strchr(text, 'i')) /* 75.8 KiB is rounded, 512 B is not */
+                fprintf(r->out, "%-17s%s (%" PRIu64 " bytes)\n", "Size", text, size);
+        else
+                line(r, "Size", text);
+}
+
 void render_snapshot(const struct render *r, const Tracemallocd__Control__SnapshotInfo *s) {
-        char text[TIME_FORMAT_MAX], size[SIZE_FORMAT_MAX];
+        char text[TIME_FORMAT_MAX];
         if (s->id != 0)
                 line_number(r, "Snapshot", (uint64_t)s->id);
         else
@@ -101,7 +110,7 @@ void render_snapshot(const struct render *r, const Tracemallocd__Control__Snapsh
         line_bytes(r, "Cgroup", &s->cgroup);
         line_bytes(r, "Ended by", &s->ended_by);
         line_number(r, "Traceback limit", s->traceback_limit);
-        fprintf(r->out, "%-17s%s (%" PRIu64 " bytes)\n", "Size", size_format(size, (double)s->size, false), s->size);
+        line_size(r, s->size);
         line_number(r, "Count", s->count);
         line_number(r, "Traces", s->traces);
         if (s->exact)

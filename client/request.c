@@ -77,6 +77,7 @@ void request_view_init(Tracemallocd__Control__View *view, const struct options *
         view->cumulative = o->cumulative;
         view->limit = o->limit;
         view->allocated = o->allocated;
+        view->by_count = o->by_count;
         view->n_skip = o->skip.n;
         view->skip = bytes_array(&o->skip);
         view->n_skip_functions = o->skip_functions.n;

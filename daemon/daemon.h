@@ -35,6 +35,7 @@ struct daemon {
         struct control_server *control; /* control.sock; NULL when all is closed and no request is under way */
         struct pool_queue requests;     /* that a thread of the pool answers */
         struct late_symbols *late_symbols;
+        struct exec_watch *exec_watch;
         struct drops drops; /* of both sockets, and rings that are not read any more */
         bool stopping;
         bool for_good; /* the service is stopped, not restarted: nobody will want what is kept */

@@ -21,6 +21,7 @@
 #include "daemon/base/log.h"
 #include "daemon/control/control_server.h"
 #include "daemon/daemon.h"
+#include "daemon/exec_watch.h"
 #include "daemon/ingest/worker.h"
 #include "daemon/late_symbols.h"
 #include "daemon/process.h"
@@ -67,6 +68,7 @@ static void say_status(struct daemon *d) {
 static void on_sweep(uv_timer_t *timer) {
         struct daemon *d = ((struct lifetime *)timer->data)->daemon;
         process_sweep(d);
+        exec_watch_sweep(d->exec_watch);
         drops_tell(&d->drops, uv_now(d->loop));
         say_status(d);
 }
@@ -179,6 +181,7 @@ static void stop(struct lifetime *l) {
         }
         for (size_t i = 0; i < sizeof l->signals / sizeof l->signals[0]; i++)
                 uv_close((uv_handle_t *)&l->signals[i], NULL);
+        d->exec_watch = exec_watch_free(d->exec_watch);
         uv_close((uv_handle_t *)&l->sweep, NULL);
         uv_close((uv_handle_t *)&l->idle, NULL);
         uv_close((uv_handle_t *)&l->watchdog, NULL);

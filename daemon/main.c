@@ -22,6 +22,7 @@
 #include "daemon/control/control_server.h"
 #include "daemon/crash.h"
 #include "daemon/daemon.h"
+#include "daemon/exec_watch.h"
 #include "daemon/fd_store.h"
 #include "daemon/ingest/worker.h"
 #include "daemon/kept_processes.h"
@@ -244,6 +245,11 @@ static int run(struct daemon *d) {
         }
         if (open_fd_store(d) < 0 || open_store(d) < 0 || open_symbols(d) < 0 || open_workers(d) < 0)
                 return EXIT_FAILURE; /* the process ends: nothing that was begun outlives it */
+        int r = exec_watch_new(d, &d->exec_watch);
+        if (r < 0) {
+                fail("cannot watch for execs", r);
+                return EXIT_FAILURE;
+        }
         kept_processes_adopt(d);
         if (open_sockets(d) < 0)
                 return EXIT_FAILURE;

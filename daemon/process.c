@@ -16,6 +16,7 @@
 
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/exec_watch.h"
 #include "daemon/exit_status.h"
 #include "daemon/fd_store.h"
 #include "daemon/kept_processes.h"
@@ -105,14 +106,6 @@ static void note_fork(struct process *p, uint32_t token, pid_t pid) {
                 return;
         p->forks = forks;
         p->forks[p->n_forks++] = (struct process_fork){token, pid, info.start_ticks};
-}
-
-static bool fork_child_lives(const struct process_fork *f) {
-        struct proc_info info;
-        if (proc_info_read(f->pid, &info) < 0)
-                return false;
-        proc_info_deinit(&info);
-        return info.start_ticks == f->start_ticks;
 }
 
 /* The child greeted, as itself or as what it became by exec: its parent's table is claimed or not wanted. */
@@ -363,7 +356,7 @@ void process_sweep(struct daemon *d) {
         for (struct process *p = d->processes, *next; p; p = next) {
                 next = p->next;
                 for (size_t i = p->n_forks; i > 0; i--) {
-                        if (!fork_child_lives(&p->forks[i - 1]))
+                        if (!proc_lives(p->forks[i - 1].pid, p->forks[i - 1].start_ticks))
                                 drop_fork(p, i - 1);
                 }
                 if (p->state == PROCESS_LINGERING && p->n_forks == 0)
@@ -407,10 +400,14 @@ void process_on_notice(void *data, struct feed *feed, const struct feed_notice *
                 free(p->phase);
                 p->phase = notice->phase.length ? strndup(notice->phase.label, notice->phase.length) : NULL;
                 break;
+        case FEED_NOTICE_EXEC:
+                exec_watch_begin(p);
+                break;
+        case FEED_NOTICE_EXEC_BACK:
+                exec_watch_back(p);
+                break;
         case FEED_NOTICE_FORK_DROPPED:
         case FEED_NOTICE_EXIT:
-        case FEED_NOTICE_EXEC:
-        case FEED_NOTICE_EXEC_BACK:
                 break;
         }
 }
@@ -536,8 +533,10 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
 /* The same process greeted before: it did an exec, or it comes back to a daemon that it had left. */
 static void replace_predecessor(struct process *p, const Tracemallocd__Agent__Hello *hello) {
         struct process *old = process_find(p->daemon, p->proc.pid);
-        if (!old)
+        if (!old) {
+                p->image = exec_watch_take(p->daemon->exec_watch, &p->proc) + 1;
                 return;
+        }
         if (old->proc.start_ticks != p->proc.start_ticks)
                 return process_end(old, NULL);
         p->image = old->image + 1;
@@ -569,12 +568,10 @@ static int build(struct process *p, const Tracemallocd__Agent__Hello *hello, int
 
 struct process *process_greets_again(struct daemon *d, const struct credentials *who, int ring_fd) {
         struct process *p = process_find(d, who->pid);
-        struct proc_info now;
-        if (!p || !p->kept || p->uid != who->uid || !feed_reads_ring(p->feed, ring_fd) ||
-            proc_info_read(who->pid, &now) < 0)
-                return NULL;
-        proc_info_deinit(&now);
-        return now.start_ticks == p->proc.start_ticks ? p : NULL;
+        return p && p->kept && p->uid == who->uid && feed_reads_ring(p->feed, ring_fd) &&
+                               proc_lives(who->pid, p->proc.start_ticks)
+                       ? p
+                       : NULL;
 }
 
 int process_new(struct daemon *d, const struct credentials *who, const Tracemallocd__Agent__Hello *hello, int fds[2],
@@ -621,13 +618,7 @@ void process_abandon(struct process *p) {
 
 /* The pidfd first, then who it is: if it is the right one now, it was the right one when the pidfd was opened. */
 static bool watch_again(struct process *p) {
-        struct proc_info now;
-        if (p->replaced_by || p->stored || watch(p) < 0)
-                return false;
-        bool same = proc_info_read(p->proc.pid, &now) == 0;
-        if (same)
-                proc_info_deinit(&now);
-        return same && now.start_ticks == p->proc.start_ticks;
+        return !p->replaced_by && !p->stored && watch(p) == 0 && proc_lives(p->proc.pid, p->proc.start_ticks);
 }
 
 static void adopt_forks(struct process *p) {
@@ -647,6 +638,7 @@ void process_adopt_state(struct process *p) {
         const struct image_phase *phase = feed_adopt_phase(p->feed);
         p->phase = phase->length ? strndup(phase->label, phase->length) : NULL;
         p->stopped = !atomic_load_explicit(&feed_gauges(p->feed)->tracing, memory_order_relaxed);
+        p->n_execs = atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed);
         p->waits = feed_adopt_waits(p->feed);
         adopt_forks(p);
 }

@@ -62,6 +62,8 @@ struct process {
         uv_poll_t pidfd_poll;
         struct process_fork *forks;
         size_t n_forks;
+        uint32_t n_execs;        /* under way: daemon/exec_watch.h */
+        uint64_t exec_at_ms;     /* uv_now() when the last of them was heard of */
         uint64_t id;             /* of kept ones: the names of their descriptors in the store begin with it */
         bool kept;               /* the next daemon goes on with it */
         bool waits;              /* adopted: for its parent's table, when this daemon began */

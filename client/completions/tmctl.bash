@@ -55,6 +55,7 @@ _tmctl_value() { # OPTION: what may follow it
         --name) _tmctl_names ;;
         --unit) _tmctl_units ;;
         --group-by) printf '%s\n' filename lineno traceback function ;;
+        --sort) printf '%s\n' size count ;;
         --domain | --exclude-domain) printf '%s\n' python malloc mmap ;;
         --domains) printf '%s\n' python malloc mmap other python,malloc ;;
         --kind) printf '%s\n' request exit peak import ;;

@@ -52,6 +52,7 @@ _tmctl_value() { # OPTION
         --name) _tmctl_names ;;
         --unit) _tmctl_units ;;
         --group-by) compadd filename lineno traceback function ;;
+        --sort) compadd size count ;;
         --domain|--exclude-domain) compadd python malloc mmap ;;
         --domains) compadd python malloc mmap other python,malloc ;;
         --kind) compadd request exit peak import ;;

@@ -126,6 +126,19 @@ int proc_info_read(pid_t pid, struct proc_info *info) {
         return r;
 }
 
+bool proc_lives(pid_t pid, uint64_t start_ticks) {
+        struct proc_info info = {.pid = pid};
+        return read_stat(&info) == 0 && info.start_ticks == start_ticks;
+}
+
+void proc_read_comm(pid_t pid, char comm[PROC_COMM_BYTES]) {
+        char buffer[PROC_FILE_MAX];
+        if (read_file(pid, "comm", buffer) < 0)
+                buffer[0] = '\0';
+        buffer[strcspn(buffer, "\n")] = '\0';
+        snprintf(comm, PROC_COMM_BYTES, "%.*s", PROC_COMM_BYTES - 1, buffer);
+}
+
 void proc_info_deinit(struct proc_info *info) {
         free(info->cgroup);
         free(info->unit);

@@ -3,8 +3,11 @@
 
 /* What /proc says about a process (proc(5)), as far as any user may read it. */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#define PROC_COMM_BYTES 64 /* proc_pid_comm(5): 16, kernel threads' are longer */
 
 struct proc_info {
         pid_t pid, ppid, ns_pid; /* ns_pid: in the process's own pid namespace */
@@ -17,6 +20,12 @@ struct proc_info {
 /** proc_info_read() - Return: 0; -ESRCH: no such process; other -errno. Strings are owned by @info on 0. */
 int proc_info_read(pid_t pid, struct proc_info *info);
 void proc_info_deinit(struct proc_info *info);
+
+/** proc_lives() - whether a process is still there, be it a zombie, by its identity */
+bool proc_lives(pid_t pid, uint64_t start_ticks);
+
+/** proc_read_comm() - what the kernel calls it: the name of its program, unless it changed that; "" where it is gone */
+void proc_read_comm(pid_t pid, char comm[PROC_COMM_BYTES]);
 
 /** proc_age_ns() - how long it lives, or would if it did; no change of the clock counts */
 int64_t proc_age_ns(const struct proc_info *info);

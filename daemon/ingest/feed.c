@@ -9,10 +9,12 @@
 #include "daemon/ingest/feed_gauges.h"
 #include "daemon/ingest/feed_private.h"
 #include "daemon/ingest/feed_reader.h"
+#include "daemon/ingest/memfd.h"
 #include "daemon/ingest/snapshot_identity.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +33,7 @@ static void destroy(struct feed *feed) {
         close_fd(&feed->fds.ring);
         close_fd(&feed->fds.definitions);
         close_fd(&feed->fds.control);
+        close_fd(&feed->tied_fd);
         ring_reader_close(&feed->ring);
         snapshot_identity_deinit(&feed->info);
         free(feed->broken_notice);
@@ -80,6 +83,7 @@ static int new_handle(struct worker *worker, const struct feed_options *options,
         feed->worker = options->parent ? options->parent->worker : worker;
         feed->ring.control_fd = -1;
         feed->fds = (struct feed_fds){-1, -1, -1, -1};
+        feed->tied_fd = -1;
         feed->id = options->id;
         feed->ops_end = &feed->ops;
         feed->pushes_end = &feed->pushes;
@@ -151,6 +155,15 @@ static void attach(struct feed *feed, const struct feed_options *options) {
         worker_call(feed->worker, &feed->attach_job);
 }
 
+/* From here on the peer's descriptor is the peer's alone. Where that can't be, its ring is read all the same. */
+static void tie(int *ringp) {
+        int own;
+        if (memfd_tie_peer(*ringp, &own) != 0)
+                return;
+        close(*ringp);
+        *ringp = own;
+}
+
 int feed_new_ring(struct worker *worker, int ring_fd, int definitions_fd, const struct feed_options *options,
                   struct feed **feedp, const char **reasonp) {
         AUTO_CLOSE int ring = ring_fd;
@@ -162,6 +175,7 @@ int feed_new_ring(struct worker *worker, int ring_fd, int definitions_fd, const 
         if (r)
                 return r;
         feed->by_ring = true;
+        tie(&ring);
         r = options->kept
                     ? ring_reader_open_kept(&feed->ring, ring, options->mode, options->traceback_limit,
                                             options->domains, options->stall_limit_us, &feed->fds.control, reasonp)
@@ -174,6 +188,7 @@ int feed_new_ring(struct worker *worker, int ring_fd, int definitions_fd, const 
                 destroy(feed);
                 return r < 0 ? r : FEED_E_REFUSED;
         }
+        feed->tied_fd = fcntl(ring, F_DUPFD_CLOEXEC, 3);
         if (options->kept) {
                 feed->fds.ring = fd_steal(&ring);
                 feed->fds.definitions = fd_steal(&definitions);
@@ -232,6 +247,8 @@ static int adopt_parts(struct feed *feed, const struct feed_fds *fds, struct kee
                 r = definitions_open_ring(&feed->definitions, fds->definitions, reasonp);
         if (r)
                 image_deinit(&feed->image);
+        else
+                feed->tied_fd = fcntl(fds->ring, F_DUPFD_CLOEXEC, 3);
         return r;
 }
 
@@ -346,6 +363,10 @@ struct worker *feed_worker(const struct feed *feed) {
 bool feed_reads_ring(const struct feed *feed, int ring_fd) {
         struct stat st;
         return feed->by_ring && ring_fd >= 0 && fstat(ring_fd, &st) == 0 && st.st_ino == feed->ring.inode;
+}
+
+bool feed_has_writer(const struct feed *feed) {
+        return feed->by_ring ? memfd_is_tied(feed->tied_fd) : !feed->cut_off;
 }
 
 int feed_control_fd(const struct feed *feed) {
@@ -627,6 +648,7 @@ void feed_end(struct feed *feed) {
 }
 
 void feed_cut_off(struct feed *feed) {
+        feed->cut_off = true;
         if (!feed->finishing && !feed->by_ring)
                 send_simple_op(feed, FEED_OP_CUT_OFF, feed_position(feed));
 }

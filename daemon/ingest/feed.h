@@ -163,6 +163,10 @@ struct worker *feed_worker(const struct feed *feed);
 /** feed_reads_ring() - whether that descriptor is the memfd of the ring that it reads; borrowed */
 bool feed_reads_ring(const struct feed *feed, int ring_fd);
 
+/** feed_has_writer() - whether somebody may still write: the ring is mapped (also by a fork that has not become another
+ * program), or the connection stands. Where that is not known: true. A system call. */
+bool feed_has_writer(const struct feed *feed);
+
 /** feed_control_fd() - the control memfd for HelloReply
  * Return: a descriptor, borrowed, sealed so that a receiver can't write; -1 in the socket way. */
 int feed_control_fd(const struct feed *feed);

@@ -94,6 +94,8 @@ struct feed {
         struct keep *keep;   /* of the image; its identity is the main loop's. NULL: none */
         struct feed_fds fds; /* until feed_fds_stored(); -1 each: none */
         uint64_t id;
+        int tied_fd;  /* memfd_is_tied() of the ring; -1: socket way */
+        bool cut_off; /* socket way */
 
         /* worker's */
         struct feed *next; /* worker->feeds */

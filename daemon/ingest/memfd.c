@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -60,6 +61,33 @@ int memfd_map_peer(int fd, uint64_t bytes_min, uint64_t bytes_max, const void **
         return 0;
 }
 
+/* A descriptor of the same file with a description of its own. Only of what refusal() lets pass: opening a device may
+ * do anything, and opening a file that somebody has a lease on waits without O_NONBLOCK. */
+static int open_again(int fd) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+int memfd_tie_peer(int fd, int *ownp) {
+        uint64_t bytes;
+        if (refusal(fd, 0, UINT64_MAX, &bytes))
+                return MEMFD_E_REFUSED;
+        AUTO_CLOSE int own = open_again(fd);
+        if (own < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0)
+                return -errno;
+        *ownp = fd_steal(&own);
+        return 0;
+}
+
+bool memfd_is_tied(int own) {
+        /* one that can be written to is the peer's own, which could not be tied: no lock says anything */
+        if (own < 0 || (fcntl(own, F_GETFL) & O_ACCMODE) != O_RDONLY || flock(own, LOCK_EX | LOCK_NB) < 0)
+                return true;
+        flock(own, LOCK_UN);
+        return false;
+}
+
 int memfd_make(const char *name, size_t bytes, int seals, int *fdp, void **memoryp) {
         AUTO_CLOSE int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (fd < 0 || ftruncate(fd, (off_t)bytes))
@@ -78,11 +106,9 @@ int memfd_make(const char *name, size_t bytes, int seals, int *fdp, void **memor
 }
 
 int memfd_reader(int fd, int *readerp) {
-        char path[64];
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
         if (fchmod(fd, 0400) < 0)
                 return -errno;
-        int reader = open(path, O_RDONLY | O_CLOEXEC);
+        int reader = open_again(fd);
         if (reader < 0)
                 return -errno;
         *readerp = reader;

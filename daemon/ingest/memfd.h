@@ -3,6 +3,7 @@
 
 /* Memory shared by descriptor: checking a peer's, making ours. Main loop's thread. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,18 @@ enum { MEMFD_E_REFUSED = 1 };
  * Return: 0; MEMFD_E_REFUSED; -errno of mmap. */
 int memfd_map_peer(int fd, uint64_t bytes_min, uint64_t bytes_max, const void **memoryp, uint64_t *bytesp,
                    const char **reasonp);
+
+/** memfd_tie_peer() - make it known later whether the peer has let go of a memfd: its open file description is locked,
+ * and lives as long as anybody holds the descriptor or maps the file through it; what is ours goes through another one
+ * @fd: as memfd_map_peer() takes it, borrowed; to be closed, and not to be mapped
+ * @ownp: set on 0: the same file, read-only, for memfd_is_tied()
+ * Return: 0; MEMFD_E_REFUSED; -errno. */
+int memfd_tie_peer(int fd, int *ownp);
+
+/** memfd_is_tied() - whether somebody holds or maps it whose descriptor memfd_tie_peer() saw, a fork of the peer for
+ * one
+ * @own: of memfd_tie_peer(), also in a later daemon. Return: true also where it is not known. */
+bool memfd_is_tied(int own);
 
 /** memfd_make() - one of ours, mapped read-write, sealed against resizing
  * @seals: more seals, put on after the mapping (F_SEAL_FUTURE_WRITE: nobody else will write to it)

@@ -226,20 +226,31 @@ static int compare_tracebacks(const struct order *o, const struct statistic *a, 
         }
 }
 
-/* Descending by tracemalloc's sort keys: (size, count, traceback), or those of StatisticDiff. */
+static int compare_amounts(int64_t a_diff, uint64_t a, int64_t b_diff, uint64_t b) {
+        int r = compare_numbers(absolute(a_diff), absolute(b_diff));
+
+        return r != 0 ? r : compare_numbers(a, b);
+}
+
+static int compare_sizes(const struct statistic *a, const struct statistic *b) {
+        return compare_amounts(a->size_diff, a->size, b->size_diff, b->size);
+}
+
+static int compare_counts(const struct statistic *a, const struct statistic *b) {
+        return compare_amounts(a->count_diff, a->count, b->count_diff, b->count);
+}
+
+/* Descending by tracemalloc's sort keys: (size, count, traceback), or those of StatisticDiff. Without MODEL_OLD the
+ * differences are the amounts themselves. */
 static int compare_rows(const void *x, const void *y, void *order) {
         const struct order *o = order;
         const struct statistic *a = x, *b = y;
-        int r = 0;
+        int r = o->options->by_count ? compare_counts(a, b) : 0;
 
-        if (o->options->diff)
-                r = compare_numbers(absolute(a->size_diff), absolute(b->size_diff));
         if (r == 0)
-                r = compare_numbers(a->size, b->size);
-        if (r == 0 && o->options->diff)
-                r = compare_numbers(absolute(a->count_diff), absolute(b->count_diff));
+                r = compare_sizes(a, b);
         if (r == 0)
-                r = compare_numbers(a->count, b->count);
+                r = compare_counts(a, b);
         if (r == 0)
                 r = compare_tracebacks(o, a, b);
         return (r < 0) - (r > 0);

@@ -29,6 +29,7 @@ struct statistics_options {
         bool cumulative;
         bool allocated; /* everything allocated since the start instead of what is alive */
         bool diff;      /* compare MODEL_NEW with MODEL_OLD */
+        bool by_count;  /* order by count before size */
 };
 
 struct statistic {
@@ -40,7 +41,7 @@ struct statistic {
 
 struct statistics {
         enum group_by group_by;
-        struct statistic *rows; /* in Python's order */
+        struct statistic *rows; /* in Python's order, unless by count */
         size_t n_rows;
         uint64_t total_size, total_count; /* of all traces, each once, cumulative or not */
         int64_t total_size_diff, total_count_diff;

@@ -104,8 +104,12 @@ static int put(struct store_writer *writer, struct request *request) {
                 r = store_writer_find(writer, &request->snapshots[0]->info, &request->ids[0], &request->error);
         if (r || (request->once && request->ids[0]))
                 return r;
-        return store_writer_put(writer, request->snapshots, request->n_ids, request->set, request->new_set,
-                                request->ids, &request->set, &request->error);
+        int64_t set = 0; /* what was asked for stays: this may be done again */
+        r = store_writer_put(writer, request->snapshots, request->n_ids, request->set, request->new_set, request->ids,
+                             &set, &request->error);
+        if (r == 0)
+                request->set = set;
+        return r;
 }
 
 /* Writer thread */

@@ -64,9 +64,29 @@ commands_that_cannot_run() {
         refused "run: not found" 127 'no-such-program' tmctl run -- no-such-program
         printf 'text\n' >"$scratch/not-executable"
         refused "run: not executable" 126 'not-executable' tmctl run -- "$scratch/not-executable"
+        refused "run: a directory" 126 'Is a directory' tmctl run -- "$scratch"
+        refused "run: an empty name" 127 "not found: ''" tmctl run -- ''
+        printf '#!/no/such/interpreter\n' >"$scratch/script" && chmod +x "$scratch/script"
+        refused "run: a script whose interpreter is missing" 126 '/no/such/interpreter does not exist' tmctl run -- "$scratch/script"
         claim_status "run passes a status on" 42 tmctl run -- sh -c 'exit 42'
         # shellcheck disable=SC2016 # for that sh
         claim_status "run passes a signal on" 143 tmctl run -- sh -c 'kill -TERM $$'
+}
+
+onto_full() {
+        "$@" >/dev/full
+}
+
+# More than a buffer of stdio, so that it is not the last write that fails.
+full_outputs() {
+        refused "export to a full disk" 1 'cannot write to /dev/full: No space left' \
+                tmctl export last:exit --format json -o /dev/full
+        local command
+        for command in 'export last:exit --format json -o -' 'traces last:exit --json' 'stats last:exit --json' list; do
+                # shellcheck disable=SC2086 # words
+                refused "a full disk as standard output: $command" 1 'cannot write to standard output: No space left' \
+                        onto_full tmctl $command
+        done
 }
 
 wrong_configuration() {
@@ -123,6 +143,7 @@ without_a_daemon
 daemon_start
 claim "something is stored" tmctl run -- perl -e '1'
 kept=$(tmctl show last:exit --json)
+full_outputs
 wrong_usage
 unknown_things
 commands_that_cannot_run

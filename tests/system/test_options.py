@@ -144,6 +144,8 @@ class Test:
         self.check("--exclude-domain", "not of that one", self.rows("--exclude-domain", "7"), lines[1:])
         self.check("--limit", "so many rows", self.rows("--limit", "2"), lines[:2])
         self.check("--limit", "0 is all", len(self.rows("--limit", "0")), 3)
+        self.check("--sort", "count: most blocks first", self.rows("--sort", "count"), [lines[1], lines[0], lines[2]])
+        self.check("--sort", "size is the default", self.rows("--sort", "size"), lines)
         self.check("--json", "is JSON", self.daemon.json("stats", self.file)["total_size"], 1350)
         frames = re.compile(r"^  File \".*/(\w+)\.py\", line", re.M)
         view = ("stats", self.file, "--group-by", "traceback", "--include", "*/wrap.py", "--limit", "1")
@@ -171,6 +173,8 @@ class Test:
         self.check("--output", "- is standard output", [json.loads(line)["size"] for line in written.splitlines()], [1000])
         number = self.daemon.tmctl("import", self.file, "--label", "mine").stdout.strip()
         self.check("--label", "of import", self.daemon.json("show", number)["label"], "mine")
+        self.claims.check("show: a size that was not rounded stands there once",
+                          re.search("^Size +1350 B$", self.text("show", number), re.M) is not None)
         self.check("--kind", "import", [s["id"] for s in self.daemon.json("list", "--kind", "import")], [int(number)])
         self.check("--kind", "none of that kind", self.daemon.json("list", "--kind", "exit"), [])
 
@@ -268,6 +272,7 @@ class Test:
             (2, "unknown command 'frobnicate'.*tmctl --help", "frobnicate"),
             (2, "stats: takes SNAPSHOT.*tmctl stats --help", "stats"),
             (2, "unknown key_type: 'foo'", "stats", self.file, "--group-by", "foo"),
+            (2, "--sort is size or count, not 'foo'", "stats", self.file, "--sort", "foo"),
             (2, "cumulative mode cannot by used with key type 'traceback'", "stats", self.file, "--cumulative", "--group-by",
              "traceback"),
             (2, "of which process.*tmctl ps", "snapshot"),

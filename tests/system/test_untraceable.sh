@@ -39,7 +39,45 @@ own_malloc() {
                 int main(void) { return malloc(10) && write(1, "hello\n", 6) == 6 ? 0 : 1; }'
 }
 
+untraced() { # PID
+        daemon_answers && ! tmctl ps --json | grep -q "\"pid\": *$1\b"
+}
+
+left_by_exec() { # PID: the newest exit snapshot is that of an image of it that went by exec
+        tmctl show last:exit --json | tr -d '\n' | grep -q "\"pid\": *$1\b.*\"ended_by\": *\"exec\""
+}
+
+# exec_into WAY WHAT COMMAND...: a traced shell that becomes COMMAND, which says hello and then waits for its input
+exec_into() {
+        local way=$1 what="a traced shell that becomes $2 by exec ($1 way)" run traced
+        shift 2
+        ln -sf "$(command -v bash)" "$scratch/shell"
+        rm -f "$scratch/input" "$scratch/out"
+        mkfifo "$scratch/input"
+        # shellcheck disable=SC2016 # for that shell
+        TRACEMALLOCD_TRANSPORT=$way "${programs[0]}" run -- "$scratch/shell" -c 'echo $$; exec "$@"' sh "$@" \
+                <>"$scratch/input" >"$scratch/out" 2>"$scratch/err" &
+        run=$!
+        background+=("$run")
+        claim "$what is started" wait_until 20 grep -q hello "$scratch/out"
+        traced=$(head -n 1 "$scratch/out")
+        claim "$what is not traced any more" wait_until 20 untraced "$traced"
+        claim "$what leaves an exit snapshot that says so" wait_until 20 left_by_exec "$traced"
+        claim_match "$what is told of in the log" "process $traced \\(.* after an exec it is" \
+                "$(cat "$scratch/daemon.log")"
+        echo <>"$scratch/input" >&0
+        wait "$run"
+        claim_equal "$what ends as it would" "0 done" "$? $(tail -n 1 "$scratch/out")"
+}
+
 daemon_start
+exec_into ring "a static program" busybox sh -c 'echo hello; read line; echo done'
+exec_into socket "a static program" busybox sh -c 'echo hello; read line; echo done'
+exec_into ring "a program without the agent" env -i /bin/sh -c 'echo hello; read line; echo done'
+# shellcheck disable=SC2016 # for that shell
+exec_into ring "a static program that becomes a traced one" busybox sh -c \
+        'echo hello; read line; exec "$0" -c "echo done"' "$scratch/shell"
+claim_match "which is the same process's second image" '"name": *"shell".*"image": *2,' "$(tmctl show last:exit --json | tr -d '\n')"
 untraceable "a static program" static busybox echo hello
 compile gcc static-pie -static-pie && untraceable "a static-pie program" static "$scratch/static-pie"
 if command -v musl-gcc >/dev/null; then
@@ -65,7 +103,7 @@ claim_match "and its blocks are seen" '"total_count": *[1-9]' "$(tmctl stats las
 claim_equal "and runs as a child of another, with options of its own" "hello 0" "$(ASAN_OPTIONS=detect_leaks=1 \
         tmctl run -- sh -c "echo \$($scratch/asan)" 2>/dev/null) $?"
 
-# Another malloc in a shared library lies behind the agent, as libc's does. One is there with redis-tools.
+# Another malloc in a shared library lies behind the agent, as libc's does.
 for library in libjemalloc.so.2 libtcmalloc_minimal.so.4; do
         [ -n "$(find /usr/lib -name "$library")" ] || continue
         LD_PRELOAD=$library tmctl run --label "$library" -- "$scratch/plain" >/dev/null 2>&1

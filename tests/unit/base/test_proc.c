@@ -43,6 +43,8 @@ START_TEST(a_process_is_told_from_its_successor_by_its_start)
         ck_assert(age_s >= -2 && age_s < 600);
         ck_assert_int_ge(proc_age_ns(&info), 0);
         ck_assert_int_lt(proc_age_ns(&info), INT64_C(600) * 1000000000);
+        ck_assert(proc_lives(getpid(), info.start_ticks));
+        ck_assert(!proc_lives(getpid(), info.start_ticks + 1));
         proc_info_deinit(&info);
 }
 END_TEST
@@ -50,6 +52,7 @@ END_TEST
 START_TEST(a_name_with_parentheses_does_not_confuse)
 {
         struct proc_info info;
+        char name[PROC_COMM_BYTES];
         int ready[2];
         ck_assert_int_eq(pipe(ready), 0);
         pid_t child = fork();
@@ -65,10 +68,15 @@ START_TEST(a_name_with_parentheses_does_not_confuse)
         ck_assert_int_eq(read(ready[0], &c, 1), 0);
         ck_assert_int_eq(proc_info_read(child, &info), 0);
         ck_assert_int_eq(info.ppid, getpid());
+        proc_read_comm(child, name);
+        ck_assert_str_eq(name, "a) 1 (b");
         proc_info_deinit(&info);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         ck_assert_int_eq(proc_info_read(child, &info), -ESRCH);
+        ck_assert(!proc_lives(child, info.start_ticks));
+        proc_read_comm(child, name);
+        ck_assert_str_eq(name, "");
         close(ready[0]);
 }
 END_TEST

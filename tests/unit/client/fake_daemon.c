@@ -122,6 +122,8 @@ static void log_view(const Tracemallocd__Control__View *v) {
                 fprintf(requests, " skip=%.*s", (int)v->skip[i].len, v->skip[i].data);
         for (size_t i = 0; i < v->n_skip_functions; i++)
                 fprintf(requests, " skip_function=%.*s", (int)v->skip_functions[i].len, v->skip_functions[i].data);
+        if (v->by_count)
+                fprintf(requests, " by_count");
         if (v->skip_wrappers)
                 fprintf(requests, " skip_wrappers");
 }

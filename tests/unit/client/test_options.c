@@ -88,10 +88,13 @@ END_TEST
 START_TEST(nonsense_is_refused)
 {
         static const char *const bad[][2] = {
-                {"--pid", "0"},         {"--pid", "-1"},      {"--pid", "99999999999"},
-                {"--pid", ""},          {"--limit", "-1"},    {"--limit", "x"},
-                {"--group-by", "line"}, {"--color", "maybe"}, {"--traceback-limit", "x"},
-                {"--runtime-dir", ""},  {"--domain", ""},     {"--frames", "1"},
+                {"--pid", "0"},           {"--pid", "-1"},
+                {"--pid", "99999999999"}, {"--pid", ""},
+                {"--limit", "-1"},        {"--limit", "x"},
+                {"--group-by", "line"},   {"--sort", "average"},
+                {"--color", "maybe"},     {"--traceback-limit", "x"},
+                {"--runtime-dir", ""},    {"--domain", ""},
+                {"--frames", "1"},
         };
         for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
                 ck_assert_msg(PARSE(bad[i][0], bad[i][1]) == OPTIONS_E_USAGE, "%s %s", bad[i][0], bad[i][1]);

@@ -195,7 +195,9 @@ START_TEST(programs_are_found_as_execvp_does)
         free(path);
         ck_assert_int_eq(program_find("no-such-program", "/bin", &path), -ENOENT);
         ck_assert_int_eq(program_find("", "/bin", &path), -ENOENT);
-        ck_assert_int_eq(program_find("/bin", "/bin", &path), -EACCES);
+        ck_assert_int_eq(program_find("/bin", "/bin", &path), -EISDIR);
+        ck_assert_int_eq(program_find("/dev/null", "/bin", &path), -EACCES);
+        ck_assert_int_eq(program_find("bin", "/usr:/nonexistent", &path), -EISDIR);
         ck_assert_int_eq(program_find("/nonexistent/x", "/bin", &path), -ENOENT);
         ck_assert_int_eq(program_find("/etc/passwd/x", "/bin", &path), -ENOTDIR);
         write_file("ls", "not executable", 0644);

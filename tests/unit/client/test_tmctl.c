@@ -275,6 +275,9 @@ START_TEST(views_reach_the_daemon)
         asked("stats last~1 group_by=1 cumulative=1 allocated=1 limit=5 filter(+a.py:3 all python) filter(-*/b.c all) "
               "filter(+domain all 0) filter(-domain all mmap) skip=*/zmalloc.c skip_function=x*\n");
         has(out, "Everything allocated until snapshot 17");
+        ck_assert_int_eq(sh("$T compare 17 18 --sort count --no-skip && $T stats 17 --sort size --no-skip"), 0);
+        asked("compare 17 18 group_by=0 cumulative=0 allocated=0 limit=20 by_count\n"
+              "stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
 }
 END_TEST
 
@@ -299,7 +302,7 @@ START_TEST(the_remedy_for_absent_lines_is_for_who_built_the_module)
         has(out, "No line information: /srv/app/server.\nBuilt with -g, and not stripped, programs have it.\n");
         ck_assert_int_eq(sh("$T compare 17 18"), 0);
         has(out, "No line information: /usr/lib/libfoo.so.1, /srv/app/server.\nInstall -dbgsym packages or set "
-                 "debuginfod_urls in tracemallocd.conf(5);\nbuild one's own with -g.\n");
+                 "debuginfod_urls in tracemallocd.conf(5); your own modules need -g.\n");
 }
 END_TEST
 
@@ -352,6 +355,27 @@ START_TEST(colour_is_for_terminals_or_on_request)
         has(out, "\x1b[");
         ck_assert_int_eq(sh_on_terminal("NO_COLOR=1 $T stats 17"), 0);
         ck_assert_ptr_null(strstr(out, "\x1b["));
+}
+END_TEST
+
+static size_t widest_line(void) {
+        size_t widest = 0, width;
+        for (const char *line = out; *line; line += width + (line[width] != '\0')) {
+                width = strcspn(line, "\n");
+                if (width > widest)
+                        widest = width;
+        }
+        return widest;
+}
+
+START_TEST(every_line_fits_a_terminal)
+{
+        static const char *const commands[] = {"NO_COLOR=1 $T stats 17", "NO_COLOR=1 $T compare 17 18",
+                                               "NO_COLOR=1 $T ps", "NO_COLOR=1 $T traces 17"};
+        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+                ck_assert_int_eq(sh_on_terminal(commands[i]), 0);
+                ck_assert_msg(widest_line() <= 56 + strlen("\r"), "%s: %s", commands[i], out);
+        }
 }
 END_TEST
 
@@ -668,6 +692,7 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, exit_codes_are_those_of_the_contract);
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);
+        tcase_add_test(tc, every_line_fits_a_terminal);
         tcase_add_test(tc, rows_fit_a_terminal_and_are_whole_on_a_pipe);
         tcase_add_test(tc, a_closed_stdout_is_an_error_and_a_closed_pipe_is_not);
         tcase_add_test(tc, help_fits_a_screen);

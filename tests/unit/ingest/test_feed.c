@@ -7,7 +7,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "tests/unit/ingest/ring_writer.h"
 #include "tests/support/check_main.h"
@@ -577,6 +579,38 @@ END_TEST
 
 /* ---- refusals ---- */
 
+/* A fork of the agent for the one that maps the ring: until it does an exec, or ends. */
+START_TEST(ring_has_a_writer_as_long_as_somebody_maps_it)
+{
+        struct feed *without;
+        struct ring_writer gone;
+        int ready[2];
+        struct feed_options options = default_options();
+        ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+        without = open_ring(&gone, RING_LOG2_SIZE_MIN, &options);
+        ck_assert(feed_has_writer(without));
+        pid_t child = fork();
+        if (child == 0) {
+                char byte;
+                close(ready[1]);
+                ck_assert_int_eq(read(ready[0], &byte, 1), 0);
+                execl("/bin/sleep", "sleep", "100", NULL);
+                _exit(1);
+        }
+        writer_close(&gone);
+        ck_assert(feed_has_writer(without));
+        close(ready[1]);
+        while (feed_has_writer(without)) /* its exec */
+                sched_yield();
+        ck_assert_int_eq(waitpid(child, NULL, WNOHANG), 0);
+        kill(child, SIGKILL);
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+        close(ready[0]);
+        free_feed(without);
+        ck_assert(feed_has_writer(feed));
+}
+END_TEST
+
 START_TEST(bad_descriptors_are_refused_with_a_reason_and_closed)
 {
         struct feed_options options = default_options();
@@ -660,6 +694,14 @@ static int push_alloc(uint32_t node, uint64_t address, uint64_t size) {
         const uint64_t words[] = {record_header(RECORD_ALLOC, 0, 0, node), address, size};
         return push(words, 3);
 }
+
+START_TEST(socket_has_a_writer_until_it_is_cut_off)
+{
+        ck_assert(feed_has_writer(socket_feed));
+        feed_cut_off(socket_feed);
+        ck_assert(!feed_has_writer(socket_feed));
+}
+END_TEST
 
 START_TEST(pushed_events_are_applied_and_acknowledged)
 {
@@ -788,11 +830,13 @@ int main(void) {
         tcase_add_test(ring, child_with_an_unknown_token_starts_empty_and_inexact);
         tcase_add_test(ring, child_that_greets_while_its_dead_parent_is_read_gets_its_blocks);
         tcase_add_test(ring, dropped_fork_is_gone);
+        tcase_add_test(ring, ring_has_a_writer_as_long_as_somebody_maps_it);
         tcase_add_test(ring, bad_descriptors_are_refused_with_a_reason_and_closed);
         tcase_add_test(ring, snapshots_under_load_are_consistent_and_nothing_is_lost);
         tcase_add_test(impatient, hole_of_a_living_process_is_declared_lost_in_time);
         tcase_add_test(impatient, writer_that_comes_back_to_a_hole_declared_lost_does_not_break_the_feed);
         tcase_add_checked_fixture(socket, open_socket, close_socket);
+        tcase_add_test(socket, socket_has_a_writer_until_it_is_cut_off);
         tcase_add_test(socket, pushed_events_are_applied_and_acknowledged);
         tcase_add_test(socket, pushes_that_do_not_follow_on_are_refused);
         tcase_add_test(socket, push_with_a_bad_record_breaks_the_feed);

@@ -54,6 +54,27 @@ START_TEST(larger_size_then_count_come_first)
 }
 END_TEST
 
+START_TEST(by_count_most_blocks_come_first_then_size)
+{
+        ck_answer("snapshot 1\ntrace 0 1 9 1 s,a,1\ntrace 0 1 1 3 s,b,1\ntrace 0 1 2 3 s,c,1\nview lineno 0 2 "
+                  "0\nby-count\nstats 1\n",
+                  "header 18 7 3 exact\nrow 6 3 c,1,-,-\nrow 3 3 b,1,-,-\nend\n");
+}
+END_TEST
+
+START_TEST(by_count_the_largest_change_of_count_comes_first_either_way)
+{
+        ck_answer("snapshot 1\ntrace 0 1 1 9 s,a,1\ntrace 0 1 1 5 s,b,1\n"
+                  "snapshot 2\ntrace 0 1 1 9 s,a,1\ntrace 0 1 1 2 s,b,1\ntrace 0 1 90 1 s,c,1\n"
+                  "view lineno 0 0 0\nby-count\ncompare 1 2\n",
+                  "header 101 12 3 exact +87 -2\n"
+                  "row 2 -3 2 -3 b,1,-,-\n"
+                  "row 90 +90 1 +1 c,1,-,-\n"
+                  "row 9 +0 9 +0 a,1,-,-\n"
+                  "end\n");
+}
+END_TEST
+
 START_TEST(tracebacks_compare_from_the_oldest_frame_and_longer_ones_are_larger)
 {
         ck_answer("snapshot 1\n"
@@ -345,6 +366,8 @@ int main(void) {
         tcase_add_test(cases, cumulative_with_traceback_has_python_s_message);
         tcase_add_test(cases, ties_go_to_the_larger_traceback);
         tcase_add_test(cases, larger_size_then_count_come_first);
+        tcase_add_test(cases, by_count_most_blocks_come_first_then_size);
+        tcase_add_test(cases, by_count_the_largest_change_of_count_comes_first_either_way);
         tcase_add_test(cases, tracebacks_compare_from_the_oldest_frame_and_longer_ones_are_larger);
         tcase_add_test(cases, groups_cross_domains_and_total_nframe);
         tcase_add_test(cases, compare_keeps_unchanged_new_and_gone_rows);

@@ -230,6 +230,8 @@ static bool view_line(struct world *w, char **words, size_t n) {
                 w->skip_functions[w->view.n_skip_functions++] = pattern_copy(words[1]);
         } else if (strcmp(words[0], "skip-wrappers") == 0 && n == 1) {
                 w->view.skip_wrappers = true;
+        } else if (strcmp(words[0], "by-count") == 0 && n == 1) {
+                w->view.by_count = true;
         } else {
                 return false;
         }

@@ -20,7 +20,7 @@
  *   domain-filter include|exclude DOMAIN
  *   skip PATTERN
  *   skip-function PATTERN
- *   skip-wrappers
+ *   skip-wrappers, by-count
  *
  *   stats ID...       compare OLD NEW      traces ID...
  *   match PATTERN NAME

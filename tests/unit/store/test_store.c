@@ -419,6 +419,12 @@ static void note_answer(void *data, const struct store_result *result) {
         *(struct answer *)data = (struct answer){result->code, result->n_ids ? result->ids[0] : 0};
 }
 
+static int code_of(const struct answer *answer) {
+        while (answer->code == -1)
+                uv_run(&f.loop, UV_RUN_ONCE);
+        return answer->code;
+}
+
 /* What waits at once may share a transaction; nobody is to see that. */
 START_TEST(one_that_fails_takes_none_with_it_that_waited_beside_it)
 {
@@ -436,9 +442,7 @@ START_TEST(one_that_fails_takes_none_with_it_that_waited_beside_it)
                         store_put_once(f.store, s[i - (i % 10 == 5)], note_answer, &answers[i]);
         }
         for (uint32_t i = 0; i < 40; i++) {
-                while (answers[i].code == -1)
-                        uv_run(&f.loop, UV_RUN_ONCE);
-                ck_assert_int_eq(answers[i].code, i % 10 == 7 || i % 10 == 9 ? STORE_E_NOT_FOUND : 0);
+                ck_assert_int_eq(code_of(&answers[i]), i % 10 == 7 || i % 10 == 9 ? STORE_E_NOT_FOUND : 0);
                 if (answers[i].code == 0)
                         fixture_load_equal(&f, answers[i].id, s[i - (i % 10 == 5)]);
         }
@@ -449,6 +453,23 @@ START_TEST(one_that_fails_takes_none_with_it_that_waited_beside_it)
         for (uint32_t i = 0; i < 40; i++)
                 snapshot_unref(s[i]);
         snapshot_unref(liar);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(one_of_a_set_that_is_not_there_is_refused_when_it_is_tried_again_alone)
+{
+        struct answer answers[3];
+        begin();
+        struct snapshot *s = make(1, 1000, SNAPSHOT_REQUEST, 5);
+        for (size_t i = 0; i < 3; i++) {
+                answers[i].code = -1;
+                store_put(f.store, s, i == 1 ? 777 : 0, note_answer, &answers[i]);
+        }
+        for (size_t i = 0; i < 3; i++)
+                ck_assert_int_eq(code_of(&answers[i]), i == 1 ? STORE_E_NOT_FOUND : 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 2);
+        snapshot_unref(s);
         fixture_deinit(&f);
 }
 END_TEST
@@ -500,5 +521,6 @@ CHECK_MAIN("store", random_snapshots_come_back_equal_to_the_letter, a_deep_trace
            a_set_holds_all_its_members_and_goes_with_the_last, a_label_can_be_changed,
            a_delete_with_one_unknown_id_deletes_nothing, a_set_is_stored_whole_or_not_at_all,
            a_snapshot_that_contradicts_itself_is_refused, what_many_blocks_take_goes_by_their_call_sites,
-           one_that_fails_takes_none_with_it_that_waited_beside_it, a_close_does_what_was_queued_first,
+           one_that_fails_takes_none_with_it_that_waited_beside_it,
+           one_of_a_set_that_is_not_there_is_refused_when_it_is_tried_again_alone, a_close_does_what_was_queued_first,
            a_closed_store_leaves_no_descriptor)
