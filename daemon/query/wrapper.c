@@ -148,8 +148,8 @@ static bool ends_with(struct part p, const char *text) {
         return p.length >= length && memcmp(p.bytes + p.length - length, text, length) == 0;
 }
 
-/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. Between others < and
- * > may compare, or be of an operator. */
+/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. Between others <
+ * and > may compare, or be of an operator. */
 static size_t bracketed(struct part p) {
         size_t i, pointed = 0, others = 0;
 
