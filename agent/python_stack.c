@@ -18,6 +18,8 @@
 /* A stack that goes round in circles ends here. */
 #define DEPTH_MAX      (UINT32_C(1) << 20)
 #define NOT_FOUND      UINT32_MAX
+/* Outside of the outermost frame; no frame is there. */
+#define NO_FRAME       UINTPTR_MAX
 
 _Atomic uint32_t python_stack_code_version;
 
@@ -25,23 +27,31 @@ struct python_stack *python_stack_new(void) {
         return sys_map_memory(sizeof(struct python_stack));
 }
 
+static size_t bytes_for(uint32_t capacity) {
+        return (capacity + 1) * sizeof(struct python_stack_frame) + capacity * sizeof(uintptr_t);
+}
+
 static __attribute__((noinline)) bool reserve_more(struct python_stack *stack, uint32_t n) {
         uint32_t capacity = stack->capacity ? stack->capacity : CAPACITY_FIRST;
-        size_t frame_bytes = sizeof(*stack->frames), fresh_bytes = sizeof(*stack->fresh);
-        char *memory;
+        struct python_stack_frame *frames;
+        uintptr_t *fresh;
+        void *memory;
 
         while (capacity < n)
                 capacity *= 2;
-        memory = n <= DEPTH_MAX ? sys_map_memory(capacity * (frame_bytes + fresh_bytes)) : NULL;
+        memory = n <= DEPTH_MAX ? sys_map_memory(bytes_for(capacity)) : NULL;
         if (!memory)
                 return false;
+        frames = (struct python_stack_frame *)memory + 1;
+        frames[-1].frame = NO_FRAME;
+        fresh = (uintptr_t *)(void *)(frames + capacity);
         if (stack->frames) {
-                memcpy(memory, stack->frames, stack->n_known * frame_bytes);
-                memcpy(memory + capacity * frame_bytes, stack->fresh, stack->capacity * fresh_bytes);
-                sys_unmap(stack->frames, stack->capacity * (frame_bytes + fresh_bytes));
+                memcpy(frames, stack->frames, stack->n_known * sizeof(*frames));
+                memcpy(fresh, stack->fresh, stack->capacity * sizeof(*fresh));
+                sys_unmap(stack->frames - 1, bytes_for(stack->capacity));
         }
-        stack->frames = (struct python_stack_frame *)(void *)memory;
-        stack->fresh = (uintptr_t *)(void *)(memory + capacity * frame_bytes);
+        stack->frames = frames;
+        stack->fresh = fresh;
         stack->capacity = capacity;
         return true;
 }
@@ -124,9 +134,9 @@ static inline struct python_stack_name *memo_slot(struct python_stack *stack, ui
         return &stack->memo[hash >> (64 - PYTHON_STACK_NAMES_LOG2)];
 }
 
-static inline bool is_name_of(const struct python_stack *stack, const struct python_stack_name *name,
-                              const struct python_stack_frame *f) {
-        return name->word == f->word && name->outer == f->outer && name->code == f->code && name->kind == f->kind &&
+static inline bool is_name_of(const struct python_stack *stack, const struct python_stack_name *name, uint64_t word,
+                              uintptr_t code, uint32_t kind, uint32_t outer) {
+        return name->word == word && name->outer == outer && name->code == code && name->kind == kind &&
                name->generation == stack->generation;
 }
 
@@ -177,7 +187,7 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
         f->kind = kind;
         f->outer = outer;
         name = memo_slot(stack, word, outer);
-        if (likely(is_name_of(stack, name, f)) && likely(outer || i == 0 || f[-1].depth == 0)) {
+        if (likely(is_name_of(stack, name, word, code, kind, outer)) && likely(outer || i == 0 || f[-1].depth == 0)) {
                 f->chain = name->chain;
                 f->depth = name->depth;
                 f->node = name->node;
@@ -188,8 +198,12 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
                 stack->n_known = i + 1;
 }
 
-static inline uint32_t find(const struct python_stack *stack, uintptr_t frame) {
-        uint32_t i = stack->find[frame >> 4 & (PYTHON_STACK_FIND - 1)];
+static inline uint32_t *find_slot(struct python_stack *stack, uintptr_t frame) {
+        return &stack->find[frame >> 4 & (PYTHON_STACK_FIND - 1)];
+}
+
+static inline uint32_t find(struct python_stack *stack, uintptr_t frame) {
+        uint32_t i = *find_slot(stack, frame);
 
         return i < stack->n_frames && stack->frames[i].frame == frame ? i : NOT_FOUND;
 }
@@ -283,7 +297,7 @@ static inline void change(struct python_stack *stack, const struct python_layout
                 uintptr_t frame = stack->fresh[--n_fresh];
 
                 set_frame(stack, layout, n, frame);
-                stack->find[frame >> 4 & (PYTHON_STACK_FIND - 1)] = n;
+                *find_slot(stack, frame) = n;
         }
         stack->n_frames = n;
         atomic_signal_fence(memory_order_seq_cst);
@@ -291,8 +305,7 @@ static inline void change(struct python_stack *stack, const struct python_layout
 }
 
 /* Makes the stack that begins at @top the remembered one, wherever it leaves that. Return: false: it is too deep. */
-static __attribute__((noinline)) bool follow(struct python_stack *stack, const struct python_layout *layout,
-                                             uintptr_t top) {
+static bool follow(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
         uint32_t n_fresh, changed = 0, base = gather(stack, layout, top, false, &n_fresh), n = 0;
 
         if (base != NOT_FOUND && compare(stack, layout, base, &changed)) {
@@ -309,43 +322,68 @@ static __attribute__((noinline)) bool follow(struct python_stack *stack, const s
         return true;
 }
 
-/* The same where nothing but the usual happened since: it stands elsewhere, one frame returned, or one was called.
- * Return: false: it is for follow(). */
-static inline bool step(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
-        uint32_t n = stack->n_frames, n_fresh = 0, changed;
-        const struct python_stack_frame *last;
-
-        if (unlikely(n == 0))
-                return false;
-        last = &stack->frames[n - 1];
-        if (last->frame == top) {
-                ;
-        } else if (n > 1 && last[-1].frame == top) {
-                n--;
-        } else if (python_word(top, layout->frame_previous) == last->frame && n < stack->capacity) {
-                stack->fresh[0] = top;
-                n_fresh = 1;
-        } else {
-                return false;
-        }
-        if (unlikely(!compare(stack, layout, n - 1, &changed)))
-                return false;
-        if (changed < n || n_fresh)
-                change(stack, layout, n, changed, n_fresh);
-        else
-                stack->n_frames = n;
-        return true;
-}
-
-static __attribute__((noinline)) uint32_t name_top(struct python_stack *stack, const struct python_layout *layout) {
+static uint32_t name_top(struct python_stack *stack, const struct python_layout *layout) {
         struct python_stack_frame *top = &stack->frames[stack->n_frames - 1];
         struct python_stack_name *name = memo_slot(stack, top->word, top->outer);
 
         top->node =
                 top->depth <= stack->names.limit ? top->chain : name_cut(stack, &stack->names, layout, stack->n_frames);
-        if (is_name_of(stack, name, top) && name->chain == top->chain)
+        if (is_name_of(stack, name, top->word, top->code, top->kind, top->outer) && name->chain == top->chain)
                 name->node = top->node;
         return top->node;
+}
+
+/* Whether @frame and all outside of it are remembered, the innermost as @f, and stand where they stood. Outside of the
+ * outermost frame is one that none is equal to. */
+static inline __attribute__((always_inline)) bool stand_still(const struct python_stack *stack,
+                                                              const struct python_layout *layout,
+                                                              const struct python_stack_frame *f, uintptr_t frame,
+                                                              bool by_code) {
+        const uint32_t code = layout->frame_code, word = layout->frame_word, previous = layout->frame_previous;
+
+        for (; likely(f->frame == frame); f--) {
+                if (unlikely(python_word(frame, word) != f->word) ||
+                    (by_code && unlikely(python_word(frame, code) != f->code)))
+                        return false;
+                frame = python_word(frame, previous);
+        }
+        return likely(frame == 0) && likely(f < stack->frames);
+}
+
+/* Most walks end here: what is outside of the innermost frame stands as it is remembered, and that frame, whether or
+ * not it is remembered, was there before. Nothing is changed. Return: the traceback; 0: it is for follow(). */
+static inline uint32_t look_up(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+        uintptr_t outer_frame = python_word(top, layout->frame_previous), code = python_word(top, layout->frame_code);
+        uint64_t word = python_word(top, layout->frame_word);
+        bool by_code = layout->frame_kind == PYTHON_FRAME_OBJECT;
+        uint32_t kind, outer = 0;
+        const struct python_stack_name *name;
+
+        if (likely(outer_frame != 0)) {
+                uint32_t i = *find_slot(stack, outer_frame);
+                const struct python_stack_frame *f = &stack->frames[i];
+
+                if (unlikely(i >= stack->n_frames) || unlikely(f->chain == 0))
+                        return 0;
+                if (!(by_code ? stand_still(stack, layout, f, outer_frame, true)
+                              : stand_still(stack, layout, f, outer_frame, false)))
+                        return 0;
+                outer = f->chain;
+        }
+        kind = kind_of(layout, top);
+        name = memo_slot(stack, word, outer);
+        return likely(is_name_of(stack, name, word, code, kind, outer)) ? name->node : 0;
+}
+
+/* The stack that begins at @top is remembered from now on. */
+static __attribute__((noinline)) uint32_t walk(struct python_stack *stack, const struct python_layout *layout,
+                                               uintptr_t top) {
+        uint32_t node;
+
+        if (!follow(stack, layout, top))
+                return 0;
+        node = stack->frames[stack->n_frames - 1].node;
+        return node ? node : name_top(stack, layout);
 }
 
 uint32_t python_stack_node(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
@@ -354,8 +392,6 @@ uint32_t python_stack_node(struct python_stack *stack, const struct python_layou
         if (unlikely(stack->trie_version != trie_version(stack->names.trie) || stack->changing ||
                      stack->code_version != atomic_load_explicit(&python_stack_code_version, memory_order_acquire)))
                 forget_all(stack);
-        if (unlikely(!step(stack, layout, top)) && !follow(stack, layout, top))
-                return 0;
-        node = stack->frames[stack->n_frames - 1].node;
-        return likely(node != 0) ? node : name_top(stack, layout);
+        node = look_up(stack, layout, top);
+        return likely(node != 0) ? node : walk(stack, layout, top);
 }

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The Python stack of a thread as a traceback node. The last stack is remembered,
- * outermost frame first, so that the next walk only looks whether it is still there.
+ * The Python stack of a thread as a traceback node. A stack is remembered, outermost frame first, so that the next
+ * walk only looks whether what is outside of its innermost frame is still there; of that one a memo says the rest.
+ * Only a walk that finds another caller, or one that moved on, changes what is remembered.
  *
  * Each frame is remembered with the word that says where in its code it stands.
  * From the innermost frame outward: if a frame of now is at the address of a
@@ -67,7 +68,7 @@ struct python_stack {
         uint32_t trie_version, code_version;
         uint32_t generation;               /* of memo[]; another since the last time that all was forgotten */
         uint32_t changing;                 /* left set by a longjmp out of a signal handler: nothing here is right */
-        uint32_t n_frames;                 /* of the last stack */
+        uint32_t n_frames;                 /* of the remembered stack */
         uint32_t n_known;                  /* frames[] beyond it is garbage */
         uint32_t capacity;                 /* of frames and fresh */
         struct python_stack_frame *frames; /* outermost first */

@@ -47,7 +47,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         default:
                 break;
         }
-        return ferror(e->file.stream) ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
+        return output_error(e->file.stream) != 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }
 
 static int call(struct connection *connection, const struct options *o, char *snapshot, struct export *e) {
@@ -77,7 +77,7 @@ static int call(struct connection *connection, const struct options *o, char *sn
 }
 
 static int cannot_write(const char *path, int error) {
-        message_error("cannot write to %s: %s", path ? path : "standard output", strerror(error));
+        message_error("cannot write to %s: %s", path, strerror(error));
         return error == EACCES ? EXIT_CODE_DENIED : EXIT_CODE_FAILED;
 }
 
@@ -109,9 +109,10 @@ static int export_to_file(struct connection *connection, const struct options *o
                 output_file_discard(&e.file);
                 return code;
         }
+        bool to_stdout = e.file.stream == stdout;
         r = output_file_commit(&e.file);
         if (r < 0)
-                return o->output || r != -EPIPE ? cannot_write(o->output, -r) : EXIT_CODE_FAILED;
+                return to_stdout ? EXIT_CODE_FAILED : cannot_write(o->output, -r); /* main.c says it of stdout */
         say_what_is_left_out(&e);
         return code;
 }

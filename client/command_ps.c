@@ -16,7 +16,6 @@
 #include "client/time_format.h"
 #include "client/names.h"
 #include "daemon/base/cleanup.h"
-#include "daemon/base/cleanup.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -102,22 +101,26 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         return EXIT_CODE_DONE;
 }
 
+static void remark(const struct ps *ps, enum style style, const char *text) {
+        AUTO_FREE char *lines = paragraph_format(text, ps->terminal.width, 0);
+        printf("%s%s%s\n", terminal_begin(&ps->terminal, style), lines, terminal_end(&ps->terminal, style));
+}
+
 static void finish(const struct ps *ps) {
         if (ps->options->json) {
                 puts(ps->n > 0 ? "]" : "[]");
                 return;
         }
         if (ps->n == 0) {
-                AUTO_FREE char *lines = paragraph_format("No traced processes. 'tmctl run COMMAND' starts one, 'tmctl "
-                                                         "unit trace UNIT' traces a service.",
-                                                         ps->terminal.width, 0);
-                puts(lines);
+                remark(ps, STYLE_PLAIN,
+                       "No traced processes. 'tmctl run COMMAND' starts one, 'tmctl unit trace UNIT' traces a "
+                       "service.");
                 return;
         }
         table_print(ps->table, stdout, &ps->terminal);
         if (ps->inexact)
-                printf("%sLOST: events that are missing; sizes and counts of these processes are inexact.%s\n",
-                       terminal_begin(&ps->terminal, STYLE_WARNING), terminal_end(&ps->terminal, STYLE_WARNING));
+                remark(ps, STYLE_WARNING,
+                       "LOST: events that are missing; sizes and counts of these processes are inexact.");
 }
 
 static int ps_run(const struct options *o) {

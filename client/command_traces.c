@@ -7,6 +7,7 @@
 #include "client/json_output.h"
 #include "client/memory.h"
 #include "client/message.h"
+#include "client/output_file.h"
 #include "client/reference.h"
 #include "client/render.h"
 #include "client/request.h"
@@ -64,7 +65,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         t->inexact = reply->traces->inexact;
         for (size_t i = 0; i < reply->traces->n_rows; i++)
                 add_row(t, reply->traces->rows[i]);
-        return ferror(stdout) ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
+        return output_error(stdout) != 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }
 
 static void finish(const struct traces *t) {

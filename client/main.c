@@ -6,6 +6,7 @@
 #include "client/exit_code.h"
 #include "client/memory.h"
 #include "client/message.h"
+#include "client/output_file.h"
 #include "client/version.h"
 #include "daemon/base/cleanup.h"
 
@@ -62,11 +63,11 @@ static void print_help(void) {
 
 /* What the command printed may still be in stdio's buffer, or could not be written. */
 static int flush_output(int code) {
-        if (fflush(stdout) == 0 && !ferror(stdout))
+        (void)!fflush(stdout);
+        int error = output_error(stdout);
+        if (error == 0 || error == EPIPE) /* the reader had enough */
                 return code;
-        if (errno == EPIPE)
-                return code; /* the reader had enough */
-        message_error("cannot write to standard output: %s", strerror(errno));
+        message_error("cannot write to standard output: %s", strerror(error));
         return code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code;
 }
 

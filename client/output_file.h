@@ -3,7 +3,13 @@
 
 #include <stdio.h>
 
-/* A file that is there when it is whole, or not at all: written beside its place and moved there. */
+/** output_error() - why a write to @stream failed; a stream itself remembers no more than that one did
+ * Called right behind a write, or errno is another's. A command writes one stream.
+ * Return: 0; errno of the first failure. */
+int output_error(FILE *stream);
+
+/* A file that is there when it is whole, or not at all: written beside its place and moved there. A signal that ends
+ * tmctl meanwhile leaves nothing beside it; one at a time. */
 
 struct output_file {
         const char *path; /* borrowed; NULL or "-": stdout */

@@ -131,8 +131,8 @@ static const char *lines_remedy(const Tracemallocd__Control__StatisticsHeader *h
         if (n_packaged == 0)
                 return "Built with -g, and not stripped, programs have it.";
         if (n_packaged < h->n_without_lines)
-                return "Install -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5);\n"
-                       "build one's own with -g.";
+                return "Install -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5); "
+                       "your own modules need -g.";
         return n_packaged == 1 ? "Install its -dbgsym package or set debuginfod_urls in tracemallocd.conf(5)."
                                : "Install their -dbgsym packages or set debuginfod_urls in tracemallocd.conf(5).";
 }
@@ -150,7 +150,7 @@ static void render_without_lines(const struct render *r, const Tracemallocd__Con
                 h->n_without_lines > n ? memory_format(" and %zu more", h->n_without_lines - n) : memory_copy("", 0);
         AUTO_FREE char *sentence = memory_format("%s%s.", list, more);
         render_sentence(r, STYLE_PLAIN, sentence, 2);
-        fprintf(r->out, "%s\n", lines_remedy(h));
+        render_sentence(r, STYLE_PLAIN, lines_remedy(h), 2);
 }
 
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,

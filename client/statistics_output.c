@@ -7,6 +7,7 @@
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/message.h"
+#include "client/output_file.h"
 #include "client/render.h"
 #include "client/wrapper_hint.h"
 
@@ -78,7 +79,7 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
                 break;
         }
         /* nobody reads any more: a closed pipe shall not make us work through a million rows */
-        return ferror(stdout) ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
+        return output_error(stdout) != 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }
 
 static void finish(const struct statistics_output *s) {

@@ -5,6 +5,7 @@
 #include "client/table.h"
 
 #include "client/memory.h"
+#include "client/paragraph.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"
 
@@ -117,16 +118,18 @@ static void print_row(const struct table *t, const size_t *widths, char *const *
 }
 
 static void print_left_out(const struct table *t, const size_t *widths, FILE *out, const struct terminal *terminal) {
-        const char *before = "Left out for want of room: ";
+        AUTO_FREE char *list = NULL;
         for (size_t i = 0; i < t->n_columns; i++) {
                 if (widths[i] > 0 || t->widths[i] == 0)
                         continue;
-                fprintf(out, "%s%s%s", before[0] == 'L' ? terminal_begin(terminal, STYLE_FAINT) : "", before,
-                        t->columns[i].heading);
-                before = ", ";
+                AUTO_FREE char *shorter = list;
+                list = shorter ? memory_format("%s, %s", shorter, t->columns[i].heading)
+                               : memory_format("Left out for want of room: %s", t->columns[i].heading);
         }
-        if (before[0] == ',')
-                fprintf(out, "%s\n", terminal_end(terminal, STYLE_FAINT));
+        if (!list)
+                return;
+        AUTO_FREE char *lines = paragraph_format(list, terminal->width, 2);
+        fprintf(out, "%s%s%s\n", terminal_begin(terminal, STYLE_FAINT), lines, terminal_end(terminal, STYLE_FAINT));
 }
 
 void table_print(const struct table *t, FILE *out, const struct terminal *terminal) {

@@ -156,25 +156,30 @@ int filter_drop_recent(struct model *m, const uint8_t *marks, bool *anyp) {
         return 0;
 }
 
-int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
-                size_t n_functions) {
-        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
+int filter_mark(const struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
+                size_t n_functions, uint8_t *marks) {
         struct matcher file_matcher = {0}, function_matcher = {0};
-        int r = marks ? 0 : -ENOMEM;
-        bool any;
+        int r = matcher_init(&file_matcher, m, files, n_files);
 
-        if (r == 0)
-                r = matcher_init(&file_matcher, m, files, n_files);
         if (r == 0)
                 r = matcher_init(&function_matcher, m, functions, n_functions);
         for (uint32_t i = 0; r == 0 && i < m->table.n_frames; i++)
                 if (matches(&file_matcher, m->table.frames[i].filename) ||
                     matches(&function_matcher, m->table.frames[i].function))
                         marks[i] = FILTER_GOES;
-        if (r == 0)
-                r = filter_drop_recent(m, marks, &any);
         matcher_deinit(&file_matcher);
         matcher_deinit(&function_matcher);
+        return r;
+}
+
+int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
+                size_t n_functions) {
+        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
+        int r = marks ? filter_mark(m, files, n_files, functions, n_functions, marks) : -ENOMEM;
+        bool any;
+
+        if (r == 0)
+                r = filter_drop_recent(m, marks, &any);
         free(marks);
         return r;
 }

@@ -32,12 +32,18 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
 int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
                 size_t n_functions);
 
+/** enum filter_mark - of a frame, for filter_drop_recent() */
 enum filter_mark {
         FILTER_STAYS = 0,
         FILTER_GOES,
         FILTER_FOLLOWS,   /* goes where its caller goes and is of the same module: a part of it without a name */
         FILTER_NO_ANSWER, /* stays; but what it called says more, so the oldest of that stays too */
 };
+
+/** filter_mark() - mark what filter_skip() drops FILTER_GOES
+ * @marks: [n_frames of the model's table]. Return: 0; -ENOMEM. */
+int filter_mark(const struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
+                size_t n_functions, uint8_t *marks);
 
 /** filter_drop_recent() - drop most recent frames from every traceback, as long as they are marked so
  * @marks: [n_frames of the model's table] enum filter_mark. Where all frames are to go the oldest is kept.

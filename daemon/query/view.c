@@ -148,6 +148,19 @@ struct view *view_free(struct view *v) {
         return NULL;
 }
 
+/* What --skip names goes here, too: a wrapper of the user's may call one that everybody knows. */
+static int skip_wrappers(const struct view *v, struct model *m, bool *anyp) {
+        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
+        int r = marks ? filter_mark(m, v->skip, v->n_skip, v->skip_functions, v->n_skip_functions, marks) : -ENOMEM;
+
+        if (r == 0)
+                r = wrapper_mark(m, marks);
+        if (r == 0)
+                r = filter_drop_recent(m, marks, anyp);
+        free(marks);
+        return r;
+}
+
 int view_apply(const struct view *v, struct model *m, bool *wrappersp) {
         int r = 0;
 
@@ -157,6 +170,6 @@ int view_apply(const struct view *v, struct model *m, bool *wrappersp) {
         if (r == 0 && v->n_filters > 0)
                 r = filter_traces(m, v->filters, v->n_filters);
         if (r == 0 && v->skip_wrappers)
-                r = wrapper_skip(m, wrappersp);
+                r = skip_wrappers(v, m, wrappersp);
         return r;
 }

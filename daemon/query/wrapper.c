@@ -148,14 +148,21 @@ static bool ends_with(struct part p, const char *text) {
         return p.length >= length && memcmp(p.bytes + p.length - length, text, length) == 0;
 }
 
-/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. */
+/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. Between others < and
+ * > may compare, or be of an operator. */
 static size_t bracketed(struct part p) {
-        size_t i, depth = 0;
+        size_t i, pointed = 0, others = 0;
 
         for (i = 0; i < p.length; i++) {
-                if (strchr("(<[{", p.bytes[i]))
-                        depth++;
-                else if (strchr(")>]}", p.bytes[i]) && (i == 0 || p.bytes[i - 1] != '-') && --depth == 0)
+                if (strchr("([{", p.bytes[i]))
+                        others++;
+                else if (strchr(")]}", p.bytes[i]) && others > 0)
+                        others--;
+                else if (p.bytes[i] == '<' && others == 0)
+                        pointed++;
+                else if (p.bytes[i] == '>' && others == 0 && p.bytes[i - 1] != '-')
+                        pointed--;
+                if (pointed + others == 0)
                         return i + 1;
         }
         return i;
@@ -258,7 +265,7 @@ static bool is_loader(const struct model *m, const struct traceback_frame *frame
         return memmem(path->bytes, path->length, "/ld-linux", strlen("/ld-linux"));
 }
 
-static int mark_frames(const struct model *m, uint8_t *marks) {
+int wrapper_mark(const struct model *m, uint8_t *marks) {
         const size_t n_texts = m->table.texts.n_texts;
         uint8_t *answers = calloc(2 * n_texts + 1, sizeof(*answers)); /* of files, then of functions */
 
@@ -267,7 +274,7 @@ static int mark_frames(const struct model *m, uint8_t *marks) {
         for (uint32_t i = 0; i < m->table.n_frames; i++) {
                 const struct traceback_frame *f = &m->table.frames[i];
 
-                if (!f->native)
+                if (!f->native || marks[i] == FILTER_GOES)
                         continue;
                 if (ask(m, f->filename, answers, wrapper_file) ||
                     ask(m, f->function, answers + n_texts, wrapper_function))
@@ -279,14 +286,4 @@ static int mark_frames(const struct model *m, uint8_t *marks) {
         }
         free(answers);
         return 0;
-}
-
-int wrapper_skip(struct model *m, bool *anyp) {
-        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
-        int r = marks ? mark_frames(m, marks) : -ENOMEM;
-
-        if (r == 0)
-                r = filter_drop_recent(m, marks, anyp);
-        free(marks);
-        return r;
 }

@@ -19,9 +19,9 @@ bool wrapper_function(const char *name, size_t length);
 /** wrapper_file() - is every function of that source file or module one? O(length). */
 bool wrapper_file(const char *name, size_t length);
 
-/** wrapper_skip() - drop them from the recent end of every traceback, as filter_skip() does
+/** wrapper_mark() - mark them, for filter_drop_recent()
  * With a wrapper go the nameless functions of its module that it calls. Frames of Python, and of imported files, stay;
  * so does the last one before the loader, which runs initialisers.
- * @anyp: set on 0: whether there were such. O(frames + nodes + traces).
- * Return: 0; -ENOMEM (model unchanged). */
-int wrapper_skip(struct model *m, bool *anyp);
+ * @marks: [n_frames of the model's table] enum filter_mark; one that is FILTER_GOES stays so, as a wrapper that the
+ * user knows. O(frames). Return: 0; -ENOMEM. */
+int wrapper_mark(const struct model *m, uint8_t *marks);

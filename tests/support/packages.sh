@@ -30,6 +30,8 @@ test_packages=(
         zsh
         # programs that are traced, and those that cannot be
         "${demo_packages[@]}" nginx sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck stress-ng
+        # what they are built with, and allocators that they may have (jemalloc comes with redis-tools)
+        libpython3.11-dev libtcmalloc-minimal4
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed

@@ -73,6 +73,22 @@ commands_that_cannot_run() {
         claim_status "run passes a signal on" 143 tmctl run -- sh -c 'kill -TERM $$'
 }
 
+onto_full() {
+        "$@" >/dev/full
+}
+
+# More than a buffer of stdio, so that it is not the last write that fails.
+full_outputs() {
+        refused "export to a full disk" 1 'cannot write to /dev/full: No space left' \
+                tmctl export last:exit --format json -o /dev/full
+        local command
+        for command in 'export last:exit --format json -o -' 'traces last:exit --json' 'stats last:exit --json' list; do
+                # shellcheck disable=SC2086 # words
+                refused "a full disk as standard output: $command" 1 'cannot write to standard output: No space left' \
+                        onto_full tmctl $command
+        done
+}
+
 wrong_configuration() {
         printf '[daemon]\nworkers = lots\n' >"$scratch/wrong.conf"
         refused "wrong configuration: file, line and key" 1 'wrong.conf:2.*workers' \
@@ -127,6 +143,7 @@ without_a_daemon
 daemon_start
 claim "something is stored" tmctl run -- perl -e '1'
 kept=$(tmctl show last:exit --json)
+full_outputs
 wrong_usage
 unknown_things
 commands_that_cannot_run

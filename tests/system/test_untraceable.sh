@@ -103,7 +103,7 @@ claim_match "and its blocks are seen" '"total_count": *[1-9]' "$(tmctl stats las
 claim_equal "and runs as a child of another, with options of its own" "hello 0" "$(ASAN_OPTIONS=detect_leaks=1 \
         tmctl run -- sh -c "echo \$($scratch/asan)" 2>/dev/null) $?"
 
-# Another malloc in a shared library lies behind the agent, as libc's does. One is there with redis-tools.
+# Another malloc in a shared library lies behind the agent, as libc's does.
 for library in libjemalloc.so.2 libtcmalloc_minimal.so.4; do
         [ -n "$(find /usr/lib -name "$library")" ] || continue
         LD_PRELOAD=$library tmctl run --label "$library" -- "$scratch/plain" >/dev/null 2>&1

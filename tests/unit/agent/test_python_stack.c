@@ -12,6 +12,7 @@
 #include "agent/sys.h"
 
 #define CODES      12
+#define OFFSETS    9
 #define DEPTH      60
 #define NODES      (UINT32_C(1) << 20)
 #define ITEM_BYTES (UINT64_C(8) << 20)
@@ -84,11 +85,12 @@ struct world {
         struct python_codes *codes;
         struct python_stack *stack;
         char *code[CODES];
-        char *frames[DEPTH][2]; /* two places for each depth */
-        unsigned n, place[DEPTH], runs[DEPTH];
+        char *frames[DEPTH][2];                      /* two places for each depth */
+        unsigned base, n, place[DEPTH], runs[DEPTH]; /* frames base to n - 1 are the stack */
         bool counts[DEPTH];
         uint64_t value[DEPTH]; /* what a node should say */
         uint32_t limit;
+        unsigned n_codes, n_offsets, depth; /* of those that there are: with few the same stacks come again and again */
 };
 
 static void world_rename(struct world *world, uint32_t limit) {
@@ -123,7 +125,7 @@ static char *frame_at(const struct world *world, unsigned i) {
 static void move(struct world *world, unsigned i) {
         const struct python_layout *layout = &world->layout;
         char *frame = frame_at(world, i), *code = world->code[world->runs[i]];
-        int offset = 2 * ((int)dice(9) - 1);
+        int offset = 2 * (int)(OFFSETS - world->n_offsets + dice(world->n_offsets)) - 2;
         uint32_t line = (uint32_t)python_int((uintptr_t)code, layout->code_first_line);
 
         world->counts[i] = true;
@@ -150,21 +152,35 @@ static void move(struct world *world, unsigned i) {
         world->value[i] = offset < 0 ? NODE_VALUE_LINE | line : (uint64_t)offset + 1;
 }
 
+static void hang(const struct world *world, unsigned i) {
+        put_word(frame_at(world, i), world->layout.frame_previous,
+                 i == 0 || i == world->base ? 0 : (uintptr_t)frame_at(world, i - 1));
+}
+
 static void push(struct world *world) {
         unsigned i = world->n++;
         char *frame;
 
         world->place[i] = dice(4) == 0;
-        world->runs[i] = dice(CODES);
+        world->runs[i] = dice(world->n_codes);
         frame = frame_at(world, i);
         put_word(frame, world->layout.frame_code, (uintptr_t)world->code[world->runs[i]]);
-        put_word(frame, world->layout.frame_previous, i ? (uintptr_t)frame_at(world, i - 1) : 0);
+        hang(world, i);
         move(world, i);
+}
+
+/* The outer frames go, or come back: a generator's frame, say, that another calls now. */
+static void rebase(struct world *world) {
+        unsigned old = world->base;
+
+        world->base = dice(2) ? 0 : dice(world->n);
+        hang(world, old);
+        hang(world, world->base);
 }
 
 /* A code object that no frame runs is freed, and its address becomes another. */
 static void replace_code(struct world *world) {
-        unsigned i = dice(CODES);
+        unsigned i = dice(world->n_codes);
 
         for (unsigned j = 0; j < world->n; j++)
                 if (world->runs[j] == i)
@@ -178,7 +194,7 @@ static void check_node(const struct world *world, uint32_t node, unsigned step) 
         const struct node_def *nodes = world->definitions.nodes;
         unsigned depth = 0, kept = 0;
 
-        for (unsigned i = 0; i < world->n; i++)
+        for (unsigned i = world->base; i < world->n; i++)
                 depth += world->counts[i];
         if (depth == 0) {
                 ck_assert_msg(node == 0, "3.%u, step %u: a node for no frame", world->layout.minor, step);
@@ -190,7 +206,7 @@ static void check_node(const struct world *world, uint32_t node, unsigned step) 
                               world->layout.minor, step);
                 node = nodes[node].parent;
         }
-        for (unsigned i = world->n; i-- > 0 && kept < world->limit;) {
+        for (unsigned i = world->n; i-- > world->base && kept < world->limit;) {
                 uint32_t number;
 
                 if (!world->counts[i])
@@ -211,16 +227,18 @@ static void change(struct world *world) {
                 switch (dice(6)) {
                 case 0:
                 case 1:
-                        if (world->n < DEPTH)
+                        if (world->n < world->depth)
                                 push(world);
                         break;
                 case 2:
-                        if (world->n > 1)
-                                world->n -= dice(8) ? 1 : 1 + dice(world->n - 1);
+                        if (world->n > world->base + 1)
+                                world->n -= dice(8) ? 1 : 1 + dice(world->n - world->base - 1);
                         break;
                 case 3:
                         if (dice(20) == 0)
                                 replace_code(world);
+                        if (dice(20) == 0)
+                                rebase(world);
                         break;
                 default:
                         move(world, world->n - 1);
@@ -231,10 +249,13 @@ static void change(struct world *world) {
                 move(world, world->n - 1);
 }
 
-static void play(unsigned minor, unsigned n_steps) {
+static void play(unsigned minor, unsigned n_steps, bool few) {
         static const uint32_t limits[] = {1, 5, 25, 65535};
         struct world *world = world_new(minor);
 
+        world->n_codes = few ? 2 : CODES;
+        world->n_offsets = few ? 2 : OFFSETS;
+        world->depth = few ? 4 : DEPTH;
         push(world);
         for (unsigned step = 0; step < n_steps; step++) {
                 uintptr_t top;
@@ -255,8 +276,10 @@ START_TEST(a_stack_is_named_as_it_is)
 
         seed = text ? strtoull(text, NULL, 0) : 20261124;
         printf("seed %llu\n", (unsigned long long)seed);
-        for (unsigned minor = 8; minor <= 12; minor++)
-                play(minor, 20000);
+        for (unsigned minor = 8; minor <= 12; minor++) {
+                play(minor, 20000, false);
+                play(minor, 20000, true);
+        }
 }
 END_TEST
 

@@ -302,7 +302,7 @@ START_TEST(the_remedy_for_absent_lines_is_for_who_built_the_module)
         has(out, "No line information: /srv/app/server.\nBuilt with -g, and not stripped, programs have it.\n");
         ck_assert_int_eq(sh("$T compare 17 18"), 0);
         has(out, "No line information: /usr/lib/libfoo.so.1, /srv/app/server.\nInstall -dbgsym packages or set "
-                 "debuginfod_urls in tracemallocd.conf(5);\nbuild one's own with -g.\n");
+                 "debuginfod_urls in tracemallocd.conf(5); your own modules need -g.\n");
 }
 END_TEST
 
@@ -358,12 +358,45 @@ START_TEST(colour_is_for_terminals_or_on_request)
 }
 END_TEST
 
+static size_t widest_line(void) {
+        size_t widest = 0, width;
+        for (const char *line = out; *line; line += width + (line[width] != '\0')) {
+                width = strcspn(line, "\n");
+                if (width > widest)
+                        widest = width;
+        }
+        return widest;
+}
+
+START_TEST(every_line_fits_a_terminal)
+{
+        static const char *const commands[] = {"NO_COLOR=1 $T stats 17", "NO_COLOR=1 $T compare 17 18",
+                                               "NO_COLOR=1 $T ps", "NO_COLOR=1 $T traces 17"};
+        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+                ck_assert_int_eq(sh_on_terminal(commands[i]), 0);
+                ck_assert_msg(widest_line() <= 56 + strlen("\r"), "%s: %s", commands[i], out);
+        }
+}
+END_TEST
+
 START_TEST(rows_fit_a_terminal_and_are_whole_on_a_pipe)
 {
         ck_assert_int_eq(sh_on_terminal("$T compare 17 18 --color never"), 0);
         has(out, "/usr/lib/libfoo.so.1 (foo):\r\n  size=0 B (-512 B), count=0 (-1)\r\n");
         ck_assert_int_eq(sh("COLUMNS=56 $T compare 17 18"), 0);
         ck_assert_ptr_null(strstr(out, "..."));
+}
+END_TEST
+
+START_TEST(an_export_that_is_interrupted_leaves_what_was_there)
+{
+        ck_assert_int_eq(
+                sh("cd %s; echo earlier >file; $T export 555 --format json -o file & until ls file.*; do :; done; "
+                   "kill -TERM $!; wait $!",
+                   dir),
+                128 + SIGTERM);
+        ck_assert_int_eq(sh("cd %s; cat file; ls file.*", dir), 2);
+        ck_assert_str_eq(out, "earlier\n");
 }
 END_TEST
 
@@ -671,6 +704,8 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, exit_codes_are_those_of_the_contract);
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);
+        tcase_add_test(tc, every_line_fits_a_terminal);
+        tcase_add_test(tc, an_export_that_is_interrupted_leaves_what_was_there);
         tcase_add_test(tc, rows_fit_a_terminal_and_are_whole_on_a_pipe);
         tcase_add_test(tc, a_closed_stdout_is_an_error_and_a_closed_pipe_is_not);
         tcase_add_test(tc, help_fits_a_screen);

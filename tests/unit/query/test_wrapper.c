@@ -13,6 +13,8 @@ static const char *const wrappers[] = {
         "checked_malloc(unsigned long)",
         "shop::(anonymous namespace)::pool_strdup(std::string const&)",
         "Pool::operator new(unsigned long)",
+        "Arena<(4>2)>::zalloc(unsigned long)",
+        "Arena<&(Page::operator<(Page const&))>::zalloc(unsigned long)",
         "Arena<int>::zalloc<char>(unsigned long)",
         "zmalloc_usable",
         "_sdsnewlen",
@@ -101,6 +103,18 @@ START_TEST(filters_find_wrappers_by_name)
 }
 END_TEST
 
+START_TEST(what_the_user_skips_goes_on_both_sides_of_a_wrapper)
+{
+        check("symbol prog 0x1 s,prog.c,1,main\nsymbol prog 0x2 s,prog.c,2,new_cart\nsymbol prog 0x3 "
+              "s,prog.c,3,xmalloc\n"
+              "symbol prog 0x4 s,prog.c,4,new_page\nlines prog yes\nsnapshot 1\n"
+              "trace 4294967294 4 8 1 n,prog,0x1 n,prog,0x2 n,prog,0x3 n,prog,0x4\n"
+              "trace 4294967294 3 1 1 n,prog,0x1 n,prog,0x2 n,prog,0x3\n"
+              "view lineno 0 0 0\nskip-function new_*\nskip-wrappers\nstats 1\n",
+              "header 9 2 1 exact\nwrappers-skipped\nrow 9 2 prog.c,1,main,prog\nend\n");
+}
+END_TEST
+
 START_TEST(the_loader_is_no_caller)
 {
         check("symbol /lib64/ld-linux-x86-64.so.2 0x1 s,,0,call_init\nsymbol /lib/libstdc++.so.6 0x2 s,,0,init\n"
@@ -145,6 +159,7 @@ int main(void) {
         tcase_add_test(cases, the_caller_is_shown_and_it_is_said);
         tcase_add_test(cases, nothing_is_said_where_there_are_none);
         tcase_add_test(cases, filters_find_wrappers_by_name);
+        tcase_add_test(cases, what_the_user_skips_goes_on_both_sides_of_a_wrapper);
         tcase_add_test(cases, the_loader_is_no_caller);
         tcase_add_test(cases, nameless_parts_of_a_wrapper_go_with_it);
         tcase_add_test(cases, frames_of_python_are_pythons);
