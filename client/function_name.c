@@ -148,13 +148,20 @@ static bool ends_with_operator(const struct writer *w, char next) {
         return ends_with(w, "operator") && !isalnum((unsigned char)next) && next != '_';
 }
 
-/* At an opening bracket: how many bytes up to and with the one that closes it, or to the end. */
+/* At an opening bracket: how many bytes up to and with the one that closes it, or to the end. In parentheses < and >
+ * may compare, or be of an operator. */
 static size_t bracketed(const char *text) {
-        size_t i = 0, depth = 0;
+        size_t i = 0, round = 0, pointed = 0;
         for (; text[i]; i++) {
-                if (strchr("(<", text[i]))
-                        depth++;
-                else if (strchr(")>", text[i]) && text[i - 1] != '-' && --depth == 0)
+                if (text[i] == '(')
+                        round++;
+                else if (text[i] == ')' && round > 0)
+                        round--;
+                else if (text[i] == '<' && round == 0)
+                        pointed++;
+                else if (text[i] == '>' && round == 0 && text[i - 1] != '-')
+                        pointed--;
+                if (round + pointed == 0)
                         return i + 1;
         }
         return i;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,34 @@ int output_error(FILE *stream) {
         return error;
 }
 
+/* ---- a signal that ends tmctl takes the unfinished file along ---- */
+
+static char *volatile unfinished;
+
+static void end_by_signal(int number) {
+        if (unfinished)
+                unlink(unfinished);
+        raise(number); /* SA_RESETHAND: what it does by default, as soon as this returns */
+}
+
+static void take_along(char *temporary) {
+        static const int ending[] = {SIGHUP, SIGINT, SIGTERM};
+        unfinished = temporary;
+        for (size_t i = 0; i < sizeof ending / sizeof ending[0]; i++) {
+                struct sigaction now, ours = {.sa_handler = end_by_signal, .sa_flags = (int)SA_RESETHAND};
+                if (sigaction(ending[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL) /* nohup(1) ignores one */
+                        sigaction(ending[i], &ours, NULL);
+        }
+}
+
+static void forget_temporary(struct output_file *f) {
+        unfinished = NULL;
+        free(f->temporary);
+        f->temporary = NULL;
+}
+
+/* ---- files ---- */
+
 /* A device or a pipe is no place to move a file to. */
 static int open_in_place(const char *path) {
         return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
@@ -32,6 +61,7 @@ static int open_in_place(const char *path) {
 /* mkostemp(3) permits nobody else to read; a new file is to have the usual mode, another's place its mode. */
 static int open_temporary(struct output_file *f, const struct stat *old) {
         f->temporary = memory_format("%s.XXXXXX", f->path);
+        take_along(f->temporary);
         int fd = mkostemp(f->temporary, O_CLOEXEC);
         if (fd < 0)
                 return fd;
@@ -57,8 +87,7 @@ int output_file_open(struct output_file *f, const char *path) {
         int r = -errno;
         if (fd >= 0 && f->temporary)
                 unlink(f->temporary);
-        free(f->temporary);
-        f->temporary = NULL;
+        forget_temporary(f);
         return r;
 }
 
@@ -77,8 +106,7 @@ int output_file_commit(struct output_file *f) {
                 r = -errno;
         if (r < 0 && f->temporary)
                 unlink(f->temporary);
-        free(f->temporary);
-        f->temporary = NULL;
+        forget_temporary(f);
         return r;
 }
 
@@ -86,6 +114,5 @@ void output_file_discard(struct output_file *f) {
         close_stream(f);
         if (f->temporary)
                 unlink(f->temporary);
-        free(f->temporary);
-        f->temporary = NULL;
+        forget_temporary(f);
 }

@@ -8,7 +8,8 @@
  * Return: 0; errno of the first failure. */
 int output_error(FILE *stream);
 
-/* A file that is there when it is whole, or not at all: written beside its place and moved there. */
+/* A file that is there when it is whole, or not at all: written beside its place and moved there. A signal that ends
+ * tmctl meanwhile leaves nothing beside it; one at a time. */
 
 struct output_file {
         const char *path; /* borrowed; NULL or "-": stdout */

@@ -129,6 +129,8 @@ static const Tracemallocd__Control__RunProcess *most_interesting(Tracemallocd__C
 static void next_line(FILE *out, const struct options *o, Tracemallocd__Control__RunProcess *const *processes,
                       size_t n) {
         const Tracemallocd__Control__RunProcess *p = most_interesting(processes, n);
+        if (p->process->peak_size == 0 && p->peak_snapshot != 0)
+                return; /* nobody allocated anything */
         fprintf(out, "  %-12s ", "next");
         if (p != processes[0])
                 next_command_of_child(out, o, p);

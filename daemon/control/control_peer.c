@@ -82,6 +82,10 @@ void control_peer_unref(struct control_peer *p) {
         free(p);
 }
 
+bool control_peer_is_gone(const struct control_peer *p) {
+        return p->closing;
+}
+
 const struct credentials *control_peer_credentials(const struct control_peer *p) {
         return &p->who;
 }

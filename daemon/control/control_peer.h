@@ -51,6 +51,9 @@ void control_peer_close_all(struct control_handler *handler);
 /** control_peers_unread() - bytes of answers that the clients of a user have not read yet. O(peers). */
 size_t control_peers_unread(const struct control_handler *handler, uid_t uid);
 
+/** control_peer_is_gone() - whether it hung up, or was hung up on: nobody reads what it is answered */
+bool control_peer_is_gone(const struct control_peer *p);
+
 struct control_peer *control_peer_ref(struct control_peer *p);
 void control_peer_unref(struct control_peer *p);
 

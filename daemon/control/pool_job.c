@@ -22,6 +22,8 @@ static void on_begin(struct pool_task *task) {
                         job, CONTROL_FAILED,
                         "earlier answers of yours, more than 256 MiB, wait to be read: end the tmctl that does not "
                         "read them");
+        if (!job->finish && control_peer_is_gone(job->peer))
+                pool_job_fail(job, CONTROL_FAILED, "the client is gone");
         job->reader = job->daemon->reader;
         job->daemon->reader = NULL;
 }

@@ -29,7 +29,8 @@ struct pool_job {
         /* pool thread: the work */
         void (*run)(struct pool_job *job);
         /* main loop, when run() did not fail: goes on with what run() found, and answers job->peer, whose reference
-         * it takes. NULL: the replies are the answer. */
+         * it takes. NULL: the replies are the answer, and all that comes of it: nothing is run for a client that is
+         * gone. */
         void (*finish)(struct pool_job *job);
         /* main loop: frees the job and what it holds */
         void (*free)(struct pool_job *job);

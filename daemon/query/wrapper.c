@@ -148,14 +148,21 @@ static bool ends_with(struct part p, const char *text) {
         return p.length >= length && memcmp(p.bytes + p.length - length, text, length) == 0;
 }
 
-/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. */
+/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. Between others <
+ * and > may compare, or be of an operator. */
 static size_t bracketed(struct part p) {
-        size_t i, depth = 0;
+        size_t i, pointed = 0, others = 0;
 
         for (i = 0; i < p.length; i++) {
-                if (strchr("(<[{", p.bytes[i]))
-                        depth++;
-                else if (strchr(")>]}", p.bytes[i]) && (i == 0 || p.bytes[i - 1] != '-') && --depth == 0)
+                if (strchr("([{", p.bytes[i]))
+                        others++;
+                else if (strchr(")]}", p.bytes[i]) && others > 0)
+                        others--;
+                else if (p.bytes[i] == '<' && others == 0)
+                        pointed++;
+                else if (p.bytes[i] == '>' && others == 0 && p.bytes[i - 1] != '-')
+                        pointed--;
+                if (pointed + others == 0)
                         return i + 1;
         }
         return i;

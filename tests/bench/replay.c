@@ -4,8 +4,8 @@
  * replay [--kept] FILE | --live N EVENTS: what one record costs the daemon; --kept: with tables that outlive it. A
  * child process writes the records of a stream (tests/support/event_stream.h), or those of a made-up program with N
  * live blocks, into a ring; this process reads them as tracemallocd does, with a worker and a feed, and says what it
- * needed. Beside it --plain, the least that any reader has to do: words out of the ring, one table that is large enough
- * from the start, sums for each traceback; no check, no peak, no growth, no cuts.
+ * needed. Beside it --plain, the least that any reader has to do: of each record the words that it needs out of the
+ * ring, one table that is large enough from the start, sums for each traceback; no check, no peak, no growth, no cuts.
  */
 
 #include <errno.h>
@@ -355,23 +355,26 @@ static void plain_add(struct plain *p, uint64_t address, uint64_t size, uint32_t
         p->live++;
 }
 
-static void plain_apply(struct plain *p, const uint64_t words[4]) {
-        unsigned type = record_type(words[0]);
-        if (type == RECORD_ALLOC || type == RECORD_MOVE_IN)
-                return plain_add(p, words[1], words[2], record_argument(words[0]));
-        if (type != RECORD_FREE && type != RECORD_MOVE_OUT)
-                return;
-        struct plain_cell *cell = plain_find(p, words[1]);
+struct plain_event {
+        uint64_t address, size;
+        uint32_t node;
+        bool adds;
+};
+
+static void plain_apply(struct plain *p, const struct plain_event *event) {
+        if (event->adds)
+                return plain_add(p, event->address, event->size, event->node);
+        struct plain_cell *cell = plain_find(p, event->address);
         if (cell->address) {
                 plain_gone(p, cell);
                 plain_erase(p, cell);
         }
 }
 
-static void plain_prefetch(struct plain *p, const uint64_t words[4]) {
-        __builtin_prefetch(&p->cells[plain_home(words[1])], 1);
-        if (record_type(words[0]) == RECORD_ALLOC)
-                __builtin_prefetch(&p->sums[record_argument(words[0])], 1);
+static void plain_prefetch(struct plain *p, const struct plain_event *event) {
+        __builtin_prefetch(&p->cells[plain_home(event->address)], 1);
+        if (event->adds)
+                __builtin_prefetch(&p->sums[event->node], 1);
 }
 
 static void *plain_memory(size_t bytes, int flags) {
@@ -381,22 +384,33 @@ static void *plain_memory(size_t bytes, int flags) {
         return memory;
 }
 
+static uint64_t plain_word(struct shared *shared, uint64_t position) {
+        return atomic_load_explicit(&shared->data[position / 8 % RING_WORDS], memory_order_relaxed);
+}
+
 /* Some hundred records at once, so that prefetching has time to work. Return: the new position. */
 static uint64_t plain_batch(struct plain *p, struct shared *shared, uint64_t position, uint64_t head) {
-        static uint64_t batch[512][4];
+        static struct plain_event batch[512];
         size_t n = 0;
-        for (; n < 512 && position < head; n++) {
-                for (unsigned i = 0; i < 4; i++)
-                        batch[n][i] = atomic_load_explicit(&shared->data[(position / 8 + i) % RING_WORDS],
-                                                           i ? memory_order_relaxed : memory_order_acquire);
-                unsigned lap = position >> RING_LOG2 & 255;
-                if (!(batch[n][0] & RECORD_HEADER_BIT) || record_lap(batch[n][0]) != lap)
+        while (n < 512 && position < head) {
+                uint64_t header = atomic_load_explicit(&shared->data[position / 8 % RING_WORDS], memory_order_acquire);
+                unsigned type = record_type(header);
+                if (!(header & RECORD_HEADER_BIT) || record_lap(header) != (position >> RING_LOG2 & 255))
                         break;
-                plain_prefetch(p, batch[n]);
-                position += 8 * record_words(record_type(batch[n][0]));
+                struct plain_event *event = &batch[n];
+                event->address = plain_word(shared, position + 8);
+                event->adds = type == RECORD_ALLOC || type == RECORD_MOVE_IN;
+                if (event->adds)
+                        event->size = plain_word(shared, position + 16);
+                event->node = record_argument(header);
+                if (type <= RECORD_MOVE_IN) { /* the rest is rare, and none of its business */
+                        plain_prefetch(p, event);
+                        n++;
+                }
+                position += 8 * record_words(type);
         }
         for (size_t i = 0; i < n; i++)
-                plain_apply(p, batch[i]);
+                plain_apply(p, &batch[i]);
         return position;
 }
 

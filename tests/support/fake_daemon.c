@@ -78,7 +78,7 @@ struct connection {
         int fds[FDS_MAX];
         unsigned n_fds;
         struct image *image;
-        bool files_only;
+        bool files_only, hung_up;
 };
 
 struct fake_daemon {
@@ -91,6 +91,9 @@ struct fake_daemon {
         uint64_t rounds; /* of the loop: settle waits for two */
         struct image *images[FAKE_IMAGES_MAX];
         size_t n_images;
+        uint32_t n_unanswered;
+        ino_t ring_greeted; /* by the last Hello that brought one */
+        uint32_t n_greetings;
         struct connection connections[CONNECTIONS_MAX];
         struct doorbell *doorbell;
         int doorbell_fd;
@@ -480,6 +483,7 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
         if (hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING) {
                 assert(connection->n_fds >= 2);
                 take_rings(image, connection->fds);
+                image->told.n_greetings = daemon->n_greetings;
         } else {
                 make_areas(image);
                 image->connection = connection->fd;
@@ -492,9 +496,32 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
         return image;
 }
 
+static void note_ring(struct fake_daemon *daemon, const struct connection *connection) {
+        struct stat st = {0};
+
+        if (connection->n_fds < 2)
+                return;
+        assert(fstat(connection->fds[0], &st) == 0);
+        if (st.st_ino != daemon->ring_greeted)
+                daemon->n_greetings = 0;
+        daemon->ring_greeted = st.st_ino;
+        daemon->n_greetings++;
+}
+
+/* Return: whether this Hello is one of those. */
+static bool leave_unanswered(struct fake_daemon *daemon, struct connection *connection) {
+        const struct fake_daemon_options *options = &daemon->options;
+
+        if (daemon->n_unanswered >= options->silences + options->hang_ups)
+                return false;
+        connection->hung_up = daemon->n_unanswered++ >= options->silences;
+        return true;
+}
+
 static void handle_hello(struct fake_daemon *daemon, struct connection *connection,
                          const Tracemallocd__Agent__Hello *hello) {
-        if (daemon->options.deaf)
+        note_ring(daemon, connection);
+        if (leave_unanswered(daemon, connection))
                 return;
         if (daemon->options.refuse) {
                 send_reply(daemon, connection, NULL, 2, NULL);
@@ -614,7 +641,7 @@ static void service_connection(struct fake_daemon *daemon, struct connection *co
         }
         memmove(connection->bytes, connection->bytes + done, connection->used - done);
         connection->used -= done;
-        if (!open)
+        if (!open || connection->hung_up)
                 drop(connection);
 }
 

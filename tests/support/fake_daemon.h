@@ -23,7 +23,8 @@ struct fake_daemon_options {
         uint32_t stall_limit_us;  /* 0: 2 s */
         uint32_t minor;           /* of the protocol that it speaks: 0 is the first, before RELABEL */
         bool refuse;              /* answer every Hello with REFUSED */
-        bool deaf;                /* accept, never answer */
+        uint32_t silences;        /* so many Hellos at first are taken and never answered */
+        uint32_t hang_ups;        /* so many Hellos at first end their connection: a daemon that died over them */
         bool keep_full;           /* never move the tail: the ring fills up */
         const char *record;       /* NULL, or a path: what image N wrote about blocks goes to PATH.N (event_stream.h) */
 };
@@ -37,6 +38,7 @@ struct fake_image {
         uint8_t secret[16];
         uint8_t parent_secret[16];
         uint32_t fork_token;
+        uint32_t n_greetings;                /* Hellos in a row that brought its ring; socket way: 0 */
         uint64_t count[RECORD_TYPE_MAX + 1]; /* records by enum record_type */
         uint64_t live_count, live_bytes;
         uint64_t peak_bytes;

@@ -316,6 +316,9 @@ class Test:
             found = re.search(wanted, summary, re.M)
             kinds = [self.daemon.json("show", number)["kind"] for number in found.groups()] if found else []
             self.claims.check(f"tmctl run suggests {what}", kinds in (["peak", "exit"], ["exit"], ["peak"]), summary)
+        summary = self.daemon.tmctl("run", "--", "true").stderr
+        self.claims.check("tmctl run suggests nothing after a program that allocated nothing",
+                          "allocated    nothing" in summary and "next" not in summary, summary)
 
     def labels(self, one):
         d = self.daemon

@@ -468,22 +468,74 @@ START_TEST(without_a_daemon_nothing_changes)
 }
 END_TEST
 
-START_TEST(a_daemon_that_refuses_or_is_deaf_is_no_daemon)
+START_TEST(a_daemon_that_refuses_is_no_daemon)
 {
-        static const struct fake_daemon_options options[] = {{.refuse = true}, {.deaf = true}};
+        struct traced traced;
+        const char *argv[] = {getenv("SUBJECT"), "kinds", NULL};
+        const char *environment[] = {ways[_i], NULL};
 
-        for (size_t i = 0; i < 2; i++) {
-                struct traced traced;
-                const char *argv[] = {getenv("SUBJECT"), "kinds", NULL};
-                const char *environment[] = {ways[_i], NULL};
+        traced_open(&traced, &(struct fake_daemon_options){.refuse = true});
+        traced_start(&traced, argv, environment, true);
+        traced_finish(&traced);
+        ck_assert_int_eq(traced.status, 0);
+        ck_assert_str_eq(traced.output, "");
+        traced_close(&traced);
+}
+END_TEST
 
-                traced_open(&traced, &options[i]);
-                traced_start(&traced, argv, environment, true);
-                traced_finish(&traced);
-                ck_assert_int_eq(traced.status, 0);
-                ck_assert_str_eq(traced.output, "");
-                traced_close(&traced);
+/* Its successor may know the ring: nothing is missing then. */
+START_TEST(a_daemon_that_dies_while_it_is_greeted_has_a_successor_that_gets_the_same_ring)
+{
+        struct traced traced;
+        const char *argv[] = {getenv("SUBJECT"), "kinds", NULL};
+        const char *environment[] = {ways[_i], NULL};
+
+        traced_open(&traced, &(struct fake_daemon_options){.hang_ups = 2});
+        traced_start(&traced, argv, environment, true);
+        traced_finish(&traced);
+        ck_assert_int_eq(traced.status, 0);
+        ck_assert_str_eq(traced.output, "");
+        ck_assert_uint_eq(traced.n_images, 1);
+        ck_assert_uint_eq(traced.images[0]->kind, 0);
+        ck_assert_uint_eq(traced.images[0]->n_greetings, _i == 0 ? 3 : 0);
+        ck_assert_uint_eq(traced.images[0]->lost_events, 0);
+        ck_assert_uint_eq(traced.images[0]->unknown_frees, 0);
+        ck_assert_uint_eq(traced.images[0]->bad_records, 0);
+        traced_close(&traced);
+}
+END_TEST
+
+static void expect_second_try(struct traced *traced, bool by_ring) {
+        traced_finish(traced);
+        ck_assert_int_eq(traced->status, 0);
+        ck_assert_str_eq(traced->output, "");
+        ck_assert_uint_eq(traced->n_images, 1);
+        ck_assert_uint_eq(traced->images[0]->kind, 2);
+        ck_assert_uint_eq(traced->images[0]->n_greetings, by_ring ? 1 : 0);
+        ck_assert_uint_eq(traced->images[0]->bad_records, 0);
+        ck_assert_int_eq(traced->images[0]->exit_status, 0);
+        traced_close(traced);
+}
+
+/* _i: whether the greetings are not answered at all. The program has not ended when it greets anew, so it went on; and
+ * it does that with another ring, since nobody knows whether the first one is read. Both ways at once: it takes
+ * seconds. */
+START_TEST(a_greeting_without_an_answer_is_given_up_and_tried_anew_later)
+{
+        static const struct fake_daemon_options options[] = {{.hang_ups = 3}, {.silences = 1}};
+        struct traced traced[2];
+        const char *argv[] = {getenv("SUBJECT"), "until_eof", NULL};
+
+        for (size_t way = 0; way < 2; way++) {
+                const char *environment[] = {ways[way], NULL};
+
+                traced_open(&traced[way], &options[_i]);
+                traced_start(&traced[way], argv, environment, true);
         }
+        for (size_t way = 0; way < 2; way++)
+                fake_daemon_wait(traced[way].daemon, 1);
+        for (size_t way = 0; way < 2; way++)
+                expect_second_try(&traced[way], way == 0);
 }
 END_TEST
 
@@ -602,7 +654,9 @@ int main(void) {
         IN_BOTH(tight_limits_leave_the_program_alone);
         IN_BOTH(off_and_childless_processes_are_not_traced);
         IN_BOTH(without_a_daemon_nothing_changes);
-        IN_BOTH(a_daemon_that_refuses_or_is_deaf_is_no_daemon);
+        IN_BOTH(a_daemon_that_refuses_is_no_daemon);
+        IN_BOTH(a_daemon_that_dies_while_it_is_greeted_has_a_successor_that_gets_the_same_ring);
+        tcase_add_loop_test(once, a_greeting_without_an_answer_is_given_up_and_tried_anew_later, 0, 2);
         IN_BOTH(a_daemon_that_comes_late_is_found);
         tcase_add_loop_test(both, the_next_daemon_gets_a_new_epoch, 0, 4);
         IN_BOTH(small_rings_lose_nothing);

@@ -8,7 +8,8 @@
  * it was asked to DIR/requests, a line each.
  *
  * Processes: 1234 ("redis-server") and 77 (an inexact one whose name is no UTF-8), no others; 5 is somebody else's.
- * Snapshots: 17 and 18; 999 is unknown; 666 ends the connection in the middle of an answer; 998 fails.
+ * Snapshots: 17 and 18; 999 is unknown; 666 ends the connection in the middle of an answer; 998 fails; 555 is not
+ * answered.
  */
 
 /** fake_daemon_start() - fork a server on DIR/control.sock; it answers when this returns

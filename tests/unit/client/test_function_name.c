@@ -81,6 +81,8 @@ START_TEST(arguments_give_way_before_the_name)
         expect_brief("(anonymous namespace)::f(int, char)", "(anonymous namespace)::f(...)");
         expect_brief("A::operator new(unsigned long)", "A::operator new(...)");
         expect_brief("A::operator()(int, char) const", "A::operator()(...) const");
+        expect_brief("A<(1>2), 3>::f(int, char)", "A<...>::f(...)");
+        expect_brief("A<&(B::operator<(int))>::f(int, char)", "A<...>::f(...)");
         expect_brief("A::operator char const*() const", "A::operator char const*() const");
         expect_brief("int shop::operator<< <char>(int, char)", "shop::operator<< <...>(...)");
         expect_brief("a::f<T>(int)", "a::f<T>(int)");

@@ -388,6 +388,18 @@ START_TEST(rows_fit_a_terminal_and_are_whole_on_a_pipe)
 }
 END_TEST
 
+START_TEST(an_export_that_is_interrupted_leaves_what_was_there)
+{
+        ck_assert_int_eq(
+                sh("cd %s; echo earlier >file; $T export 555 --format json -o file & until ls file.*; do :; done; "
+                   "kill -TERM $!; wait $!",
+                   dir),
+                128 + SIGTERM);
+        ck_assert_int_eq(sh("cd %s; cat file; ls file.*", dir), 2);
+        ck_assert_str_eq(out, "earlier\n");
+}
+END_TEST
+
 START_TEST(a_closed_stdout_is_an_error_and_a_closed_pipe_is_not)
 {
         ck_assert_int_eq(sh("$T ps >&-"), 1);
@@ -693,6 +705,7 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);
         tcase_add_test(tc, every_line_fits_a_terminal);
+        tcase_add_test(tc, an_export_that_is_interrupted_leaves_what_was_there);
         tcase_add_test(tc, rows_fit_a_terminal_and_are_whole_on_a_pipe);
         tcase_add_test(tc, a_closed_stdout_is_an_error_and_a_closed_pipe_is_not);
         tcase_add_test(tc, help_fits_a_screen);

@@ -13,6 +13,8 @@ static const char *const wrappers[] = {
         "checked_malloc(unsigned long)",
         "shop::(anonymous namespace)::pool_strdup(std::string const&)",
         "Pool::operator new(unsigned long)",
+        "Arena<(4>2)>::zalloc(unsigned long)",
+        "Arena<&(Page::operator<(Page const&))>::zalloc(unsigned long)",
         "Arena<int>::zalloc<char>(unsigned long)",
         "zmalloc_usable",
         "_sdsnewlen",
