@@ -176,6 +176,15 @@ static bool set_up(void) {
         return true;
 }
 
+void agent_share_memory(void) {
+        static const char never;
+        struct epoch *epoch = atomic_load(&current_epoch);
+
+        agent.single_threaded = &never;
+        if (epoch)
+                epoch->ring.single_threaded = &never;
+}
+
 static int new_epoch(struct epoch **epochp) {
         enum config_transport transport = agent.config.transport;
         bool shared = transport != CONFIG_TRANSPORT_SOCKET;

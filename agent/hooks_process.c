@@ -11,6 +11,7 @@
 #include <alloca.h>
 #include <dlfcn.h>
 #include <pty.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -111,6 +112,28 @@ static int exec_failed(int r, uintptr_t cfa) {
         if (epoch)
                 recorder_note(epoch, RECORD_EXEC_BACK, 0, 0, cfa);
         return r;
+}
+
+/* Only by libc's function: what a program does with syscall(2) is not seen. The last three arguments are there if the
+ * flags say so; what lies in their places otherwise is passed on unread. */
+HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...) {
+        REAL(clone);
+        void *parent_tid, *tls, *child_tid;
+        uint32_t token;
+        va_list rest;
+
+        va_start(rest, argument);
+        parent_tid = va_arg(rest, void *);
+        tls = va_arg(rest, void *);
+        child_tid = va_arg(rest, void *);
+        va_end(rest);
+        if (flags & CLONE_VM) {
+                if (!(flags & CLONE_VFORK))
+                        agent_share_memory();
+                return real_clone(start, stack, flags, argument, parent_tid, tls, child_tid);
+        }
+        token = about_to_fork(HOOK_CFA);
+        return forked(token, real_clone(start, stack, flags, argument, parent_tid, tls, child_tid), HOOK_CFA);
 }
 
 HOOK int execve(const char *path, char *const argv[], char *const envp[]) {

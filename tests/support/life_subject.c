@@ -465,6 +465,43 @@ static int clone_vm(void) {
         return 0;
 }
 
+#define N_MAPS 100000
+
+static int map_and_unmap(void *data) {
+        for (int i = 0; i < N_MAPS; i++) {
+                void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+                EXPECT(memory != MAP_FAILED && munmap(memory, 4096) == 0);
+        }
+        return 15;
+}
+
+/* The same, both at once. libc believes that it has one thread, so its malloc() is for neither of them. */
+static int clone_beside(void) {
+        static char stack[1 << 18] __attribute__((aligned(16)));
+        pid_t pid = clone(map_and_unmap, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+
+        EXPECT(map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
+        say("both have mapped");
+        return 0;
+}
+
+static int in_clone_alone(void *data) {
+        ledger_fork();
+        some_work();
+        return 14;
+}
+
+/* A fork by clone(), on a stack of the child's own. */
+static int clone_forks(void) {
+        static char stack[1 << 18] __attribute__((aligned(16)));
+
+        some_work();
+        EXPECT(wait_for(clone(in_clone_alone, stack + sizeof(stack), SIGCHLD, NULL)) == 14);
+        some_work();
+        return 0;
+}
+
 static int daemonizes(void) {
         int fds[2];
         char byte;
@@ -775,6 +812,8 @@ int main(int argc, char **argv) {
                 {"posix_spawn", spawns},
                 {"raw_clone", raw_clone},
                 {"clone_vm", clone_vm},
+                {"clone_beside", clone_beside},
+                {"clone_forks", clone_forks},
                 {"daemonize", daemonizes},
                 {"pre_fork_daemon", pre_fork_daemon},
                 {"dlclose", dlcloses},

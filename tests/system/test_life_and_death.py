@@ -144,8 +144,21 @@ def children(life):
     life.case("posix_spawn")
     life.case("raw_clone", inexact=True)  # nothing tells where in the parent's account its child began
     life.case("clone_vm")
+    life.case("clone_forks")
     life.case("daemonize")
     life.case("pre_fork_daemon")
+
+
+def clones_beside(life):
+    """Two processes on one memory, of which libc knows one, record at the same time."""
+    run = life.new_run([life.subject, "clone_beside"], life.daemon.environment)
+    status = run.traced(life.daemon, "--domains", "malloc,mmap")
+    (snapshot,) = snapshots_of(life.daemon, run.ledgers()).values()
+    stats = life.daemon.json("stats", snapshot["id"], "--domain", "mmap", "--limit", "0", "--allocated")
+    mapped = sum(row["count"] for row in stats["statistics"])
+    life.claims.check("clone_beside: the program ends well", status == (0, b"both have mapped\n"), status, run.said)
+    life.claims.check("clone_beside: every mapping of both is known, and the ledger's", stats["exact"] and mapped == 2 * 100000 + 1,
+                      mapped, stats["exact"])
 
 
 def insides(life):
@@ -209,7 +222,7 @@ def socket_way(life):
     life.case("no_descriptors", way="socket")
 
 
-GROUPS = [ends, execs, setuid, children, insides, signal_handlers_with_mappings, confinements, filters, socket_way]
+GROUPS = [ends, execs, setuid, children, clones_beside, insides, signal_handlers_with_mappings, confinements, filters, socket_way]
 
 with Claims() as claims, Daemon() as daemon:
     life = Life(claims, daemon)
