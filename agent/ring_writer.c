@@ -97,8 +97,13 @@ uint64_t ring_reserve(struct ring_writer *ring, unsigned room, unsigned length) 
 }
 
 void ring_report_lost(struct ring_writer *ring) {
-        uint64_t lost = atomic_exchange(&ring->lost_unreported, 0), position;
+        uint64_t lost, position;
 
+        /* Not in what is kept for frees: there would soon be none of it left, and each report ends the giving up, so
+         * that the next allocation waits once more. */
+        if (!has_room(ring, RING_KEEP_RESERVE, 16 + 8 * RECORD_WORDS_MAX))
+                return;
+        lost = atomic_exchange(&ring->lost_unreported, 0);
         if (!lost)
                 return;
         position = ring_reserve(ring, 0, 16);

@@ -37,7 +37,8 @@
  * A writer that finds no room and may wait increments header.waiters, then waits with FUTEX_WAIT on
  * control.tail_wake (shared futex, read-only mapping) for at most
  * control.stall_limit_us in all, then decrements it. What it gives up is added to
- * lost_events, and the next writer that finds room puts a LOST record.
+ * lost_events, and the next writer that finds room without the reserve puts a LOST
+ * record.
  *
  * THE DEFINITIONS. Header page, then node_capacity nodes of 16 bytes, then
  * the items area of items_capacity bytes. Both are append-only: what is

@@ -147,6 +147,24 @@ START_TEST(a_writer_gives_up_after_the_stall_limit_and_then_waits_no_more)
 }
 END_TEST
 
+/* Once each of them waited anew, as long as the room that is kept for frees lasted: minutes in all. */
+START_TEST(allocations_and_frees_behind_a_stopped_reader_wait_once)
+{
+        uint64_t n_frees = 0;
+
+        atomic_store(&control->stall_limit_us, 1000);
+        while (put_alloc(0x1000, RING_MAY_WAIT) != RING_NO_POSITION)
+                ;
+        for (int i = 0; i < 1000; i++) {
+                ck_assert_uint_eq(put_alloc(0x1000, RING_MAY_WAIT), RING_NO_POSITION);
+                n_frees += put_free(0x1000, RING_MAY_WAIT) != RING_NO_POSITION;
+        }
+        ck_assert_uint_eq(atomic_load(&ring.header->stalls), 1);
+        ck_assert_uint_ge(n_frees, RING_FREE_RESERVE(SIZE) / 16 - 2); /* no report took their room */
+        ck_assert_uint_eq(atomic_load(&ring.header->lost_events), 1 + 2000 - n_frees);
+}
+END_TEST
+
 START_TEST(nobody_counts_losses_that_nobody_will_read)
 {
         reader_lives = false;
@@ -300,6 +318,7 @@ int main(void) {
         tcase_add_test(tcase, allocations_leave_room_for_frees);
         tcase_add_test(tcase, losses_are_told_when_there_is_room);
         tcase_add_test(tcase, a_writer_gives_up_after_the_stall_limit_and_then_waits_no_more);
+        tcase_add_test(tcase, allocations_and_frees_behind_a_stopped_reader_wait_once);
         tcase_add_test(tcase, nobody_counts_losses_that_nobody_will_read);
         tcase_add_test(tcase, the_end_of_the_daemon_ends_a_wait);
         tcase_add_test(tcase, the_doorbell_rings_when_the_mark_is_passed);
