@@ -206,15 +206,15 @@ static int connection_lost(int error) {
 }
 
 /* Return: -1 for more to come, else the exit code. */
-static int take_reply(const Tracemallocd__Control__Reply *reply, struct progress *progress, connection_handler *handler,
-                      void *context) {
+static int take_reply(const struct connection *c, const Tracemallocd__Control__Reply *reply, struct progress *progress,
+                      connection_handler *handler, void *context) {
         switch (reply->body_case) {
         case TRACEMALLOCD__CONTROL__REPLY__BODY_PROGRESS:
                 progress_show(progress, reply->progress->what, reply->progress->done, reply->progress->total);
                 return -1;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_ERROR:
                 progress_clear(progress);
-                message_error("%s", reply->error->message);
+                message_error("%s%s%s", c->subject ? c->subject : "", c->subject ? ": " : "", reply->error->message);
                 return exit_code_of(reply->error);
         case TRACEMALLOCD__CONTROL__REPLY__BODY_DONE:
                 progress_clear(progress);
@@ -239,7 +239,7 @@ int connection_call(struct connection *c, const Tracemallocd__Control__Request *
                 Tracemallocd__Control__Reply *reply;
                 r = connection_receive(c, &reply);
                 if (r == 0)
-                        code = take_reply(reply, &progress, handler, context);
+                        code = take_reply(c, reply, &progress, handler, context);
         }
         progress_clear(&progress);
         return r < 0 ? connection_lost(r) : code;

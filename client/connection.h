@@ -15,7 +15,8 @@ struct connection {
         char *agent_path; /* of the agent that belongs to this daemon */
         uint32_t daemon_pid;
         bool system;
-        uint8_t *buffer; /* of connection_receive() */
+        const char *subject; /* what requests are about for now, errors begin with it; borrowed; NULL: nothing */
+        uint8_t *buffer;     /* of connection_receive() */
         size_t buffer_size;
         struct arena arena; /* the message that was received last */
 };

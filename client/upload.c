@@ -108,7 +108,9 @@ static int upload(struct upload *u, char **referencep) {
         struct stat st;
         if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
                 u->modified_at_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+        u->connection->subject = strcmp(u->path, "-") == 0 ? "standard input" : u->path;
         int code = send_all(u, fd);
+        u->connection->subject = NULL;
         if (code == EXIT_CODE_DONE && !u->reference) {
                 message_error("the daemon did not say what became of %s", u->path);
                 code = EXIT_CODE_FAILED;

@@ -58,6 +58,8 @@ unknown_things() {
         refused "a pid that is not traced" 3 "$$" tmctl snapshot --pid $$
         refused "the live table of a pid that is not traced" 3 "$$" tmctl stats "@$$"
         refused "a file that does not exist" 3 'no/such/file' tmctl stats /no/such/file
+        printf 'text\n' >"$scratch/no.pickle"
+        refused "which file is none" 1 'no.pickle: this is no tracemalloc snapshot' tmctl compare last "$scratch/no.pickle"
 }
 
 commands_that_cannot_run() {
