@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a process does to itself: fork, exec, exit, dlclose. A fork is noted
+ * What a process does to itself: fork, clone, exec, exit, dlclose. A fork is noted
  * before it happens, so that the daemon knows where in the ring the child's table
  * begins; vfork is not wrapped (it returns twice into a frame of ours that would be gone) and needs no
  * note: its child writes to the parent's ring until it execs, and that exec is

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import time
 
+from database_wait import waits_for_the_database
+
 AGENT = "/usr/lib/tracemallocd/libtracemalloc-agent.so"
 KILLS = 10
 DATABASE = "/var/lib/tracemallocd/snapshots.db"
-SYS_CLOCK_NANOSLEEP = 230
 PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000  # <sys/ptrace.h>, <sys/wait.h>
 OTHER_LAYOUT = "another version of tracemallocd made its table"
 n_claims = n_failed = 0
@@ -132,15 +133,6 @@ def kill(number):
     return wait_for_next_daemon(old)
 
 
-def one_waits_for_the_database(pid):
-    """SQLite sleeps between its attempts to get a lock; nothing else in the daemon does."""
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/syscall", encoding="utf-8") as f:
-            if f.read().split()[0] == str(SYS_CLOCK_NANOSLEEP):
-                return True
-    return False
-
-
 def stop_main_thread(pid):
     libc = ctypes.CDLL(None, use_errno=True)
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
@@ -158,7 +150,7 @@ def end_unheard_of(load):
     db.execute("begin immediate")
     load.say(b"q")
     load.process.wait()
-    claim("the store waits for its turn", wait_until(30, lambda: one_waits_for_the_database(old)))
+    claim("the store waits for its turn", wait_until(30, lambda: waits_for_the_database(old)))
     processes()  # the main loop is done with what it began
     stop_main_thread(int(old))
     db.execute("rollback")

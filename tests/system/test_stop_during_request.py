@@ -10,10 +10,10 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from database_wait import waits_for_the_database  # noqa: E402
 from tm import TMCTL, Claims, Daemon  # noqa: E402
 
 N_REQUESTS = 8  # more than the pool has threads
-SYS_CLOCK_NANOSLEEP = 230  # what SQLite does between its attempts to get a lock; nothing else in the daemon does
 LEAVES_A_CHILD = b"""
 #include <stdlib.h>
 #include <unistd.h>
@@ -52,14 +52,6 @@ def has_asked(client):
     with open(f"{folder}/stat", encoding="utf-8") as f:
         state = f.read().rpartition(")")[2].split()[0]
     return state == "S" and any(link.startswith("socket:") for link in links)
-
-
-def waits_for_the_database(pid):
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/syscall", encoding="utf-8") as f:
-            if f.read().split()[0] == str(SYS_CLOCK_NANOSLEEP):
-                return True
-    return False
 
 
 def with_a_child_left(claims, daemon):

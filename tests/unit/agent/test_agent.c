@@ -453,34 +453,25 @@ START_TEST(off_and_childless_processes_are_not_traced)
 }
 END_TEST
 
-START_TEST(without_a_daemon_nothing_changes)
-{
+static void ends_as_untraced(const char *subject_case, const char *way, const struct fake_daemon_options *options) {
         struct traced traced;
-        const char *argv[] = {getenv("SUBJECT"), "many", NULL};
-        const char *environment[] = {ways[_i], NULL};
+        const char *argv[] = {getenv("SUBJECT"), subject_case, NULL};
+        const char *environment[] = {way, NULL};
 
-        traced_open(&traced, NULL);
+        traced_open(&traced, options);
         traced_start(&traced, argv, environment, true);
         traced_finish(&traced);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_str_eq(traced.output, "");
         traced_close(&traced);
 }
+
+START_TEST(without_a_daemon_nothing_changes)
+{ ends_as_untraced("many", ways[_i], NULL); }
 END_TEST
 
 START_TEST(a_daemon_that_refuses_is_no_daemon)
-{
-        struct traced traced;
-        const char *argv[] = {getenv("SUBJECT"), "kinds", NULL};
-        const char *environment[] = {ways[_i], NULL};
-
-        traced_open(&traced, &(struct fake_daemon_options){.refuse = true});
-        traced_start(&traced, argv, environment, true);
-        traced_finish(&traced);
-        ck_assert_int_eq(traced.status, 0);
-        ck_assert_str_eq(traced.output, "");
-        traced_close(&traced);
-}
+{ ends_as_untraced("kinds", ways[_i], &(struct fake_daemon_options){.refuse = true}); }
 END_TEST
 
 /* Its successor may know the ring: nothing is missing then. */
