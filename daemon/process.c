@@ -19,6 +19,7 @@
 #include "daemon/exec_watch.h"
 #include "daemon/exit_status.h"
 #include "daemon/fd_store.h"
+#include "daemon/ingest/feed_kept.h"
 #include "daemon/kept_processes.h"
 #include "daemon/late_symbols.h"
 #include "daemon/run.h"
