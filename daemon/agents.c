@@ -17,6 +17,7 @@
 #include "daemon/ingest/agent_peer.h"
 #include "daemon/ingest/feed_push.h"
 #include "daemon/process.h"
+#include "daemon/process_layers.h"
 #include "daemon/symbol/module_files.h"
 #include "proto/ring.h"
 
