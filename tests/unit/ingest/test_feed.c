@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/ingest/feed.h"
+#include "daemon/ingest/feed_push.h"
 #include "daemon/ingest/feed_reader.h"
 #include "daemon/ingest/worker_private.h"
 
@@ -706,7 +707,9 @@ END_TEST
 START_TEST(pushed_events_are_applied_and_acknowledged)
 {
         const struct node_def nodes[] = {{.parent = 0, .unit = 0, .value = 5}, {.parent = 1, .unit = 0, .value = 6}};
-        ck_assert_int_eq(feed_push_definitions(socket_feed, 1, nodes, sizeof nodes, 0, NULL, 0, &refusal), 0);
+        ck_assert_int_eq(feed_push_definitions(
+                                 socket_feed, &(struct feed_definitions){1, nodes, sizeof nodes, 0, NULL, 0}, &refusal),
+                         0);
         ck_assert_int_eq(push_alloc(2, 0x1000, 10), 0);
         ck_assert_int_eq(push_alloc(1, 0x2000, 20), 0);
         struct answer middle;
@@ -726,13 +729,21 @@ START_TEST(pushes_that_do_not_follow_on_are_refused)
 {
         const struct node_def early = {.parent = 1, .unit = 0, .value = 5};
         const uint64_t word = record_header(RECORD_EXEC, 0, 0, 0);
-        ck_assert_int_eq(feed_push_definitions(socket_feed, 1, &early, sizeof early, 0, NULL, 0, &refusal),
+        ck_assert_int_eq(feed_push_definitions(socket_feed,
+                                               &(struct feed_definitions){1, &early, sizeof early, 0, NULL, 0},
+                                               &refusal),
                          FEED_E_REFUSED);
         ck_assert_str_eq(refusal, "a node comes before its parent");
-        ck_assert_int_eq(feed_push_definitions(socket_feed, 3, &early, sizeof early, 0, NULL, 0, &refusal),
+        ck_assert_int_eq(feed_push_definitions(socket_feed,
+                                               &(struct feed_definitions){3, &early, sizeof early, 0, NULL, 0},
+                                               &refusal),
                          FEED_E_REFUSED);
-        ck_assert_int_eq(feed_push_definitions(socket_feed, 1, &early, 15, 0, NULL, 0, &refusal), FEED_E_REFUSED);
-        ck_assert_int_eq(feed_push_definitions(socket_feed, 1, NULL, 0, 8, &word, 8, &refusal), FEED_E_REFUSED);
+        ck_assert_int_eq(
+                feed_push_definitions(socket_feed, &(struct feed_definitions){1, &early, 15, 0, NULL, 0}, &refusal),
+                FEED_E_REFUSED);
+        ck_assert_int_eq(
+                feed_push_definitions(socket_feed, &(struct feed_definitions){1, NULL, 0, 8, &word, 8}, &refusal),
+                FEED_E_REFUSED);
         ck_assert_int_eq(feed_push_events(socket_feed, 8, &word, 8, &refusal), FEED_E_REFUSED);
         ck_assert_int_eq(feed_push_events(socket_feed, 0, &word, 7, &refusal), FEED_E_REFUSED);
         ck_assert_int_eq(feed_push_events(socket_feed, 0, &word, 8, &refusal), 0);
@@ -769,7 +780,9 @@ START_TEST(definitions_beyond_the_memory_limit_are_refused_as_full)
         options.memory_limit = 100000;
         ck_assert_int_eq(feed_new_socket(worker, &options, &small, &refusal), 0);
         static const struct node_def nodes[8000];
-        ck_assert_int_eq(feed_push_definitions(small, 1, nodes, sizeof nodes, 0, NULL, 0, &refusal), FEED_E_FULL);
+        ck_assert_int_eq(
+                feed_push_definitions(small, &(struct feed_definitions){1, nodes, sizeof nodes, 0, NULL, 0}, &refusal),
+                FEED_E_FULL);
         free_feed(small);
 }
 END_TEST
@@ -783,8 +796,12 @@ START_TEST(feeds_beyond_the_share_of_their_user_are_refused_as_full)
         static const struct node_def nodes[16000];
         ck_assert_int_eq(feed_new_socket(worker, &options, &first, &refusal), 0);
         uint64_t empty = atomic_load(&options.pool->used);
-        ck_assert_int_eq(feed_push_definitions(first, 1, nodes, sizeof nodes, 0, NULL, 0, &refusal), 0);
-        ck_assert_int_eq(feed_push_definitions(first, 16001, nodes, sizeof nodes, 0, NULL, 0, &refusal), FEED_E_FULL);
+        ck_assert_int_eq(
+                feed_push_definitions(first, &(struct feed_definitions){1, nodes, sizeof nodes, 0, NULL, 0}, &refusal),
+                0);
+        ck_assert_int_eq(feed_push_definitions(
+                                 first, &(struct feed_definitions){16001, nodes, sizeof nodes, 0, NULL, 0}, &refusal),
+                         FEED_E_FULL);
         ck_assert_uint_eq(atomic_load(&options.pool->used), empty + sizeof nodes);
         options.pool->limit = empty + sizeof nodes;
         struct feed *more;

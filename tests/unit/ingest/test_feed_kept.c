@@ -8,6 +8,7 @@
  * what feeds have that nobody ever killed. unit/live/test_image_kept.c has the same for single instructions.
  */
 
+#include "daemon/ingest/feed_kept.h"
 #include "daemon/ingest/feed_private.h"
 
 #include <stdio.h>
@@ -147,10 +148,8 @@ static void adopt_feeds(const struct left *left, struct feed *feeds[N_FEEDS]) {
                 struct feed_fds fds = {dup(left->fd[i][RING]), dup(left->fd[i][DEFINITIONS]), dup(left->fd[i][CONTROL]),
                                        dup(left->fd[i][TABLE])};
                 struct feed_options options = {.id = 1 + i};
-                const void *identity;
-                size_t length;
                 const char *reason = NULL;
-                int r = feed_adopt(&worker, &fds, &options, &feeds[i], &identity, &length, &reason);
+                int r = feed_adopt(&worker, &fds, &options, &feeds[i], &reason);
                 ck_assert_msg(r == 0, "%s", reason);
         }
         for (unsigned i = 0; i < N_FEEDS; i++)
