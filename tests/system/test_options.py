@@ -286,6 +286,7 @@ class Test:
             (2, "cumulative mode cannot by used with key type 'traceback'", "stats", self.file, "--cumulative", "--group-by",
              "traceback"),
             (2, "of which process.*tmctl ps", "snapshot"),
+            (2, "--pid takes a number from 1 to 4294967295, not '4294967296'", "snapshot", "--pid", "4294967296"),
             (2, "process is chosen by '--pid 1234'", "snapshot", "1234"),
             (2, "process is chosen by '--name redis'", "ps", "redis"),
             (2, "takes one SNAPSHOT; 'tmctl compare 1 2' shows", "stats", "1", "2"),
