@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "daemon/base/log.h"
@@ -174,7 +174,7 @@ static void on_pidfd(uv_poll_t *poll, int status, int events) {
 }
 
 int process_watch(struct process *p) {
-        p->pidfd = (int)syscall(SYS_pidfd_open, p->proc.pid, 0);
+        p->pidfd = pidfd_open(p->proc.pid, 0);
         if (p->pidfd < 0)
                 return -errno;
         int r = uv_poll_init(p->daemon->loop, &p->pidfd_poll, p->pidfd);
@@ -283,7 +283,7 @@ void process_adopt_state(struct process *p) {
         const struct image_phase *phase = feed_adopt_phase(p->feed);
         p->phase = phase->length ? strndup(phase->label, phase->length) : NULL;
         p->stopped = !atomic_load_explicit(&feed_gauges(p->feed)->tracing, memory_order_relaxed);
-        p->n_execs = atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed);
+        exec_watch_adopt(p, atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed));
         p->waits = feed_adopt_waits(p->feed);
         adopt_forks(p);
 }

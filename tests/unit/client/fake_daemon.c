@@ -169,6 +169,7 @@ static void fill_process(Tracemallocd__Control__Process *p, uint32_t pid, Tracem
         p->live_size = 10240;
         p->live_count = 2;
         p->peak_size = 102400;
+        p->resident_size = 20480000;
         p->events = 1000;
         p->lost = pid == 77 ? 512 : 0;
         p->exact = pid != 77;
@@ -224,6 +225,7 @@ static void fill_info(Tracemallocd__Control__SnapshotInfo *s, int64_t id) {
         s->name = BYTES("redis-server");
         s->exe = BYTES("/usr/bin/redis-server");
         s->kind = (char *)(id == 18 ? "exit" : "request");
+        s->set = id == 18 ? 3 : 0;
         if (id == 18)
                 s->ended_by = BYTES("signal 9");
         else
