@@ -187,8 +187,8 @@ static inline bool trace_cell_is_new(const struct trace_cell *cell) {
 }
 
 /** trace_table_fill() - @cell: of trace_table_place(); else as trace_table_insert() */
-void trace_table_fill_wide(struct trace_table *t, struct trace_cell *cell, unsigned domain, uint64_t address,
-                           uint64_t size, uint32_t node);
+__attribute__((cold)) void trace_table_fill_wide(struct trace_table *t, struct trace_cell *cell, unsigned domain,
+                                                 uint64_t address, uint64_t size, uint32_t node);
 static inline void trace_table_fill(struct trace_table *t, struct trace_cell *cell, unsigned domain, uint64_t address,
                                     uint64_t size, uint32_t node) {
         if (__builtin_expect(!trace_cell_has_room(address, size) || trace_cell_is_wide(cell), 0)) {
@@ -222,7 +222,8 @@ const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t 
                                           uint64_t address);
 
 /** trace_table_block() - what is in a cell that trace_table_find() or trace_table_place() found */
-struct trace_block trace_table_wide_block(const struct trace_table *t, const struct trace_cell *cell);
+__attribute__((cold)) struct trace_block trace_table_wide_block(const struct trace_table *t,
+                                                                const struct trace_cell *cell);
 static inline struct trace_block trace_table_block(const struct trace_table *t, const struct trace_cell *cell) {
         if (__builtin_expect(trace_cell_is_wide(cell), 0))
                 return trace_table_wide_block(t, cell);
