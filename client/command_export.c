@@ -2,6 +2,7 @@
 
 /* tmctl export */
 
+#include "client/collapsed_stack.h"
 #include "client/command.h"
 #include "client/exit_code.h"
 #include "client/json_output.h"
@@ -19,9 +20,33 @@
 
 struct export {
         struct output_file file;
-        struct text_buffer line; /* JSON */
+        struct text_buffer line; /* JSON, collapsed stacks */
         bool functions_left_out, modules_left_out, domain_names_left_out, total_nframe_left_out, inexact;
 };
+
+static void take_summary(struct export *e, const Tracemallocd__Control__ExportSummary *summary) {
+        e->functions_left_out = summary->functions_left_out;
+        e->modules_left_out = summary->modules_left_out;
+        e->domain_names_left_out = summary->domain_names_left_out;
+        e->total_nframe_left_out = summary->total_nframe_left_out;
+        e->inexact = summary->inexact;
+}
+
+static void take_traces(struct export *e, const Tracemallocd__Control__TraceRows *traces) {
+        e->inexact = traces->inexact;
+        for (size_t i = 0; i < traces->n_rows; i++) {
+                json_trace(&e->line, traces->rows[i]);
+                text_buffer_add(&e->line, "\n", 1);
+                text_buffer_write(&e->line, e->file.stream);
+        }
+}
+
+static void take_statistics(struct export *e, const Tracemallocd__Control__StatisticRows *statistics) {
+        for (size_t i = 0; i < statistics->n_rows; i++) {
+                collapsed_stack(&e->line, statistics->rows[i]);
+                text_buffer_write(&e->line, e->file.stream);
+        }
+}
 
 static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         struct export *e = context;
@@ -30,19 +55,16 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
                 fwrite(reply->export_chunk->data.data, 1, reply->export_chunk->data.len, e->file.stream);
                 break;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_EXPORT_SUMMARY:
-                e->functions_left_out = reply->export_summary->functions_left_out;
-                e->modules_left_out = reply->export_summary->modules_left_out;
-                e->domain_names_left_out = reply->export_summary->domain_names_left_out;
-                e->total_nframe_left_out = reply->export_summary->total_nframe_left_out;
-                e->inexact = reply->export_summary->inexact;
+                take_summary(e, reply->export_summary);
                 break;
         case TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES:
-                e->inexact = reply->traces->inexact;
-                for (size_t i = 0; i < reply->traces->n_rows; i++) {
-                        json_trace(&e->line, reply->traces->rows[i]);
-                        text_buffer_add(&e->line, "\n", 1);
-                        text_buffer_write(&e->line, e->file.stream);
-                }
+                take_traces(e, reply->traces);
+                break;
+        case TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS:
+                e->inexact = !reply->statistics->exact;
+                break;
+        case TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS:
+                take_statistics(e, reply->rows);
                 break;
         default:
                 break;
@@ -50,29 +72,56 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         return output_error(e->file.stream) != 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }
 
-static int call(struct connection *connection, const struct options *o, char *snapshot, struct export *e) {
+/* What the daemon is asked for, by format: it writes tracemalloc's itself. */
+struct question {
         Tracemallocd__Control__Request request;
-        Tracemallocd__Control__ExportRequest body = TRACEMALLOCD__CONTROL__EXPORT_REQUEST__INIT;
-        Tracemallocd__Control__TracesRequest traces = TRACEMALLOCD__CONTROL__TRACES_REQUEST__INIT;
+        Tracemallocd__Control__ExportRequest export;
+        Tracemallocd__Control__TracesRequest traces;
+        Tracemallocd__Control__StatsRequest stats;
         Tracemallocd__Control__View view;
-        request_init(&request);
-        request_view_init(&view, o);
-        view.limit = 0;
-        if (o->format == EXPORT_JSON) {
-                traces.snapshot = snapshot;
-                traces.view = &view;
-                request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_TRACES;
-                request.traces = &traces;
-        } else {
-                body.snapshot = snapshot;
-                body.view = &view;
-                body.shape = o->python_3_8 ? TRACEMALLOCD__CONTROL__EXPORT_REQUEST__SHAPE__PYTHON_3_8
-                                           : TRACEMALLOCD__CONTROL__EXPORT_REQUEST__SHAPE__PYTHON_3_9;
-                request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_EXPORT;
-                request.export = &body;
-        }
-        int code = connection_call(connection, &request, take, e);
-        request_view_deinit(&view);
+};
+
+static void ask_for_file(struct question *q, const struct options *o, char *snapshot) {
+        tracemallocd__control__export_request__init(&q->export);
+        q->export.snapshot = snapshot;
+        q->export.view = &q->view;
+        q->export.shape = o->python_3_8 ? TRACEMALLOCD__CONTROL__EXPORT_REQUEST__SHAPE__PYTHON_3_8
+                                        : TRACEMALLOCD__CONTROL__EXPORT_REQUEST__SHAPE__PYTHON_3_9;
+        q->request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_EXPORT;
+        q->request.export = &q->export;
+}
+
+static void ask_for_traces(struct question *q, char *snapshot) {
+        tracemallocd__control__traces_request__init(&q->traces);
+        q->traces.snapshot = snapshot;
+        q->traces.view = &q->view;
+        q->request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_TRACES;
+        q->request.traces = &q->traces;
+}
+
+/* Of a flame graph's frames there is one width: blocks of all sizes and domains together */
+static void ask_for_sums(struct question *q, char *snapshot) {
+        tracemallocd__control__stats_request__init(&q->stats);
+        q->view.group_by = TRACEMALLOCD__CONTROL__GROUP_BY__TRACEBACK;
+        q->stats.snapshot = snapshot;
+        q->stats.view = &q->view;
+        q->request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_STATS;
+        q->request.stats = &q->stats;
+}
+
+static int call(struct connection *connection, const struct options *o, char *snapshot, struct export *e) {
+        struct question q;
+        request_init(&q.request);
+        request_view_init(&q.view, o);
+        q.view.limit = 0;
+        if (o->format == EXPORT_JSON)
+                ask_for_traces(&q, snapshot);
+        else if (o->format == EXPORT_COLLAPSED)
+                ask_for_sums(&q, snapshot);
+        else
+                ask_for_file(&q, o, snapshot);
+        int code = connection_call(connection, &q.request, take, e);
+        request_view_deinit(&q.view);
         return code;
 }
 
@@ -135,10 +184,11 @@ static int export_run(const struct options *o) {
 const struct command command_export = {
         .name = "export",
         .arguments = "SNAPSHOT",
-        .summary = "Write a snapshot to a file that Python can load",
+        .summary = "Write a snapshot to a file, for Python or a flame graph",
         .description = SNAPSHOT_DESCRIPTION,
         .example = "  tmctl export last -o last.pickle\n"
-                   "  python3 -c 'import tracemalloc; s = tracemalloc.Snapshot.load(\"last.pickle\")'\n",
+                   "  python3 -c 'import tracemalloc; s = tracemalloc.Snapshot.load(\"last.pickle\")'\n"
+                   "  tmctl export last --format collapsed | flamegraph.pl > last.svg\n",
         .sets = OPTION_SET_EXPORT | OPTION_SET_FILTER,
         .min_arguments = 1,
         .max_arguments = 1,

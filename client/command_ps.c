@@ -31,20 +31,21 @@ struct ps {
 
 static const struct table_column columns[] = {
         {.heading = "PID", .right = 1},
-        {.heading = "PPID", .right = 1, .rank = 6},
-        {.heading = "USER", .rank = 3},
+        {.heading = "PPID", .right = 1, .rank = 9},
+        {.heading = "USER", .rank = 6},
         {.heading = "NAME", .stretches = 1},
-        {.heading = "STATE"}, /* empty while it is traced */
-        {.heading = "PHASE", .stretches = 1},
+        {.heading = "STATE", .rank = 1}, /* empty while it is traced */
+        {.heading = "PHASE", .stretches = 1, .rank = 3},
         {.heading = "SIZE", .right = 1},
-        {.heading = "COUNT", .right = 1, .rank = 2},
-        {.heading = "PEAK", .right = 1},
+        {.heading = "COUNT", .right = 1, .rank = 5},
+        {.heading = "PEAK", .right = 1, .rank = 2},
+        {.heading = "RSS", .right = 1, .rank = 4},
         {.heading = "LOST", .right = 1},
-        {.heading = "STARTED", .rank = 4},
-        {.heading = "RUNS FOR", .right = 1, .rank = 5},
-        {.heading = "IMAGE", .right = 1, .rank = 7},
-        {.heading = "UNIT", .stretches = 1, .rank = 1},
-        {.heading = "CGROUP", .stretches = 1, .rank = 8},
+        {.heading = "STARTED", .rank = 8},
+        {.heading = "RUNS FOR", .right = 1, .rank = 7},
+        {.heading = "IMAGE", .right = 1, .rank = 10},
+        {.heading = "UNIT", .stretches = 1, .rank = 4},
+        {.heading = "CGROUP", .stretches = 1, .rank = 11},
 };
 
 static char *size_cell(uint64_t size) {
@@ -78,6 +79,7 @@ static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
         table_cell(ps->table, size_cell(p->live_size));
         table_cell(ps->table, memory_format("%" PRIu64, p->live_count));
         table_cell(ps->table, size_cell(p->peak_size));
+        table_cell(ps->table, p->resident_size > 0 ? size_cell(p->resident_size) : memory_copy("", 0));
         table_cell(ps->table, lost_cell(p));
         text_cell(ps, time_format_table(time, p->started_at_unix_ns, ps->terminal.width > 0));
         text_cell(ps, time_format_span(time, time_format_now() - p->started_at_unix_ns));

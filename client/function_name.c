@@ -5,6 +5,7 @@
 #include "client/function_name.h"
 
 #include "client/memory.h"
+#include "daemon/base/brackets.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -148,25 +149,6 @@ static bool ends_with_operator(const struct writer *w, char next) {
         return ends_with(w, "operator") && !isalnum((unsigned char)next) && next != '_';
 }
 
-/* At an opening bracket: how many bytes up to and with the one that closes it, or to the end. In parentheses < and >
- * may compare, or be of an operator. */
-static size_t bracketed(const char *text) {
-        size_t i = 0, round = 0, pointed = 0;
-        for (; text[i]; i++) {
-                if (text[i] == '(')
-                        round++;
-                else if (text[i] == ')' && round > 0)
-                        round--;
-                else if (text[i] == '<' && round == 0)
-                        pointed++;
-                else if (text[i] == '>' && round == 0 && text[i - 1] != '-')
-                        pointed--;
-                if (round + pointed == 0)
-                        return i + 1;
-        }
-        return i;
-}
-
 static size_t write_brief(struct writer *w, const char *rest) {
         size_t done = write_operator(w, rest);
         if (done > 0)
@@ -175,7 +157,7 @@ static size_t write_brief(struct writer *w, const char *rest) {
                 put(w, rest, 1);
                 return 1;
         }
-        done = bracketed(rest);
+        done = brackets_length(rest, strlen(rest));
         if (done <= strlen("(...)") || begins_with(rest, "(anonymous namespace)")) {
                 put(w, rest, done);
         } else {

@@ -57,6 +57,8 @@ struct json_object *json_process(const Tracemallocd__Control__Process *p) {
         json_object_object_add(object, "live_size", json_object_new_uint64(p->live_size));
         json_object_object_add(object, "live_count", json_object_new_uint64(p->live_count));
         json_object_object_add(object, "peak_size", json_object_new_uint64(p->peak_size));
+        json_object_object_add(object, "resident_size",
+                               p->resident_size > 0 ? json_object_new_uint64(p->resident_size) : NULL);
         json_object_object_add(object, "tracer_size", json_object_new_uint64(p->tracer_size));
         json_object_object_add(object, "events", json_object_new_uint64(p->events));
         json_object_object_add(object, "lost", json_object_new_uint64(p->lost));

@@ -131,7 +131,7 @@ static int run(struct options *o, int argc, char **argv) {
 int main(int argc, char **argv) {
         fill_standard_descriptors();
         buffer_output();
-        setlocale(LC_CTYPE, "");
+        (void)!setlocale(LC_CTYPE, "C.UTF-8"); /* names of files are written as UTF-8 in every locale */
         struct options options;
         options_init(&options);
         int code = flush_output(run(&options, argc, argv));

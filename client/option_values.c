@@ -121,10 +121,10 @@ int option_kind(const char *text) {
 }
 
 int option_format(const char *text, enum export_format *formatp) {
-        static const char *const words[] = {"tracemalloc", "json", NULL};
+        static const char *const words[] = {"tracemalloc", "json", "collapsed", NULL};
         int i = word_index(words, text);
         if (i < 0) {
-                message_error("--format is tracemalloc or json, not '%s'", text);
+                message_error("--format is tracemalloc, json or collapsed, not '%s'", text);
                 return OPTIONS_E_USAGE;
         }
         *formatp = (enum export_format)i;

@@ -106,7 +106,8 @@ static const struct option_entry entries[] = {
         {OPTION_SET_UNIT, OPTION_PERSIST, "persist", NULL, "also after the next boot"},
         {OPTION_SET_UNIT, OPTION_RESTART, "restart", NULL, "restart the service, and wait until it is traced"},
         {OPTION_SET_EXPORT, OPTION_FORMAT, "format", "FORMAT",
-         "tracemalloc (default), what Snapshot.load() reads;\njson, as 'tmctl traces --json' prints"},
+         "tracemalloc (default), what Snapshot.load() reads;\njson, as 'tmctl traces --json' prints; collapsed, "
+         "for\nflamegraph.pl and speedscope"},
         {OPTION_SET_EXPORT, OPTION_PYTHON, "python", "VERSION", "3.9 (default) and later, or 3.8 and earlier"},
         {OPTION_SET_EXPORT, OPTION_OUTPUT, "output", "FILE", "where to write; -o FILE is the same (default stdout)"},
         {OPTION_SET_IMPORT, OPTION_LABEL, "label", "TEXT", "a note to keep with the snapshot"},

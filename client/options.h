@@ -42,6 +42,7 @@ enum group_by {
 enum export_format {
         EXPORT_TRACEMALLOC = 0,
         EXPORT_JSON = 1,
+        EXPORT_COLLAPSED = 2,
 };
 
 struct text_list {

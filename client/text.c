@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 #define SHORTEN_MARK      "..."
 #define SHORTEN_WIDTH_MIN 8 /* below, the mark would leave nothing to recognise */
@@ -184,20 +185,53 @@ char *text_display(const void *bytes, size_t length) {
         return text.bytes;
 }
 
+/* The character at @text, which is UTF-8. Return: bytes. *columnsp: 0 of what combines with the one before, 2 of CJK */
+static size_t next_character(const char *text, size_t *columnsp) {
+        const unsigned char *s = (const unsigned char *)text;
+        size_t n = s[0] < 0x80 ? 1 : utf8_length(s, strlen(text));
+        if (n <= 1) {
+                *columnsp = 1;
+                return 1;
+        }
+        wchar_t point = s[0] & (0xff >> (n + 1));
+        for (size_t i = 1; i < n; i++)
+                point = point << 6 | (s[i] & 0x3f);
+        int columns = wcwidth(point);
+        *columnsp = columns >= 0 ? (size_t)columns : 1; /* what the C library does not know */
+        return n;
+}
+
 size_t text_width(const char *text) {
-        size_t width = 0;
-        for (; *text; text++)
-                width += !is_continuation((unsigned char)*text);
+        size_t width = 0, columns;
+        while (*text) {
+                text += next_character(text, &columns);
+                width += columns;
+        }
         return width;
 }
 
-/* @text behind @n code points */
-static const char *skip_points(const char *text, size_t n) {
-        while (*text && n > 0) {
-                text++;
-                while (is_continuation((unsigned char)*text))
-                        text++;
-                n--;
+/* The longest beginning of @text that takes at most @width columns. Return: where it ends. */
+static const char *skip_at_most(const char *text, size_t width) {
+        size_t columns;
+        while (*text) {
+                size_t n = next_character(text, &columns);
+                if (columns > width)
+                        break;
+                width -= columns;
+                text += n;
+        }
+        return text;
+}
+
+/* The shortest that takes at least so many. */
+static const char *skip_at_least(const char *text, size_t width) {
+        size_t columns;
+        while (*text) {
+                size_t n = next_character(text, &columns);
+                if (width == 0 && columns > 0)
+                        break;
+                width -= columns < width ? columns : width;
+                text += n;
         }
         return text;
 }
@@ -213,9 +247,8 @@ static char *shorten(const char *text, size_t width, size_t least) {
         size_t tail = keep * 2 / 3;
         if (tail < least && least <= keep)
                 tail = least;
-        size_t head = keep - tail;
-        const char *head_end = skip_points(text, head);
-        return memory_format("%.*s" SHORTEN_MARK "%s", (int)(head_end - text), text, skip_points(text, have - tail));
+        const char *head_end = skip_at_most(text, keep - tail);
+        return memory_format("%.*s" SHORTEN_MARK "%s", (int)(head_end - text), text, skip_at_least(text, have - tail));
 }
 
 char *text_shorten(const char *text, size_t width) {
@@ -231,7 +264,7 @@ void text_cut(char *text, size_t width) {
         if (text_width(text) <= width)
                 return;
         size_t mark = width < strlen(SHORTEN_MARK) ? width : strlen(SHORTEN_MARK);
-        char *end = text + (skip_points(text, width - mark) - text);
+        char *end = text + (skip_at_most(text, width - mark) - text);
         memcpy(end, SHORTEN_MARK, mark); /* what is cut off takes as many bytes at least */
         end[mark] = '\0';
 }

@@ -27,7 +27,7 @@ char *text_display(const void *bytes, size_t length);
 /** text_display_append() - the same behind what is there */
 void text_display_append(struct text_buffer *out, const void *bytes, size_t length);
 
-/** text_width() - columns, taken as one for each code point of UTF-8 text */
+/** text_width() - columns of a terminal that UTF-8 text takes: wcwidth(3), whose locale main.c chooses */
 size_t text_width(const char *text);
 
 /** text_cut() - leave the end away, in place, so that @width columns suffice */

@@ -47,10 +47,11 @@ static void look_at_function(struct wrapper_hint *h, const Tracemallocd__Control
 }
 
 /* What the rows are ordered by. */
-static uint64_t weight(const Tracemallocd__Control__StatisticRow *row, bool diff) {
+static uint64_t weight(const Tracemallocd__Control__StatisticRow *row, const struct options *o, bool diff) {
         if (!diff)
-                return row->size;
-        return row->size_diff < 0 ? -(uint64_t)row->size_diff : (uint64_t)row->size_diff;
+                return o->by_count ? row->count : row->size;
+        int64_t change = o->by_count ? row->count_diff : row->size_diff;
+        return change < 0 ? -(uint64_t)change : (uint64_t)change;
 }
 
 void wrapper_hint_add(struct wrapper_hint *h, const Tracemallocd__Control__StatisticRow *row, const struct options *o,
@@ -60,8 +61,8 @@ void wrapper_hint_add(struct wrapper_hint *h, const Tracemallocd__Control__Stati
         if (h->n_rows++ >= (asked ? 1 : WRAPPER_HINT_ROWS) || row->n_traceback == 0)
                 return;
         if (h->n_rows == 1)
-                h->heaviest = weight(row, diff);
-        if (weight(row, diff) < h->heaviest / 10) /* nobody looks at that row */
+                h->heaviest = weight(row, o, diff);
+        if (weight(row, o, diff) < h->heaviest / 10) /* nobody looks at that row */
                 return;
         const Tracemallocd__Control__Frame *frame = row->traceback[row->n_traceback - 1];
         if (frame->has_function)

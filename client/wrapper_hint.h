@@ -10,7 +10,7 @@
 
 struct wrapper_hint {
         unsigned n_rows, n_options;
-        uint64_t heaviest;                /* the first row's size, or the absolute of its difference */
+        uint64_t heaviest;                /* the first row's size or count, or the absolute of its difference */
         char *options[WRAPPER_HINT_ROWS]; /* [n_options] "--skip-function '*alloc*'"; heap */
         char *example;                    /* the first such function; heap */
 };

@@ -15,7 +15,9 @@
 #include "daemon/base/uid_count.h"
 #include "daemon/daemon.h"
 #include "daemon/ingest/agent_peer.h"
+#include "daemon/ingest/feed_push.h"
 #include "daemon/process.h"
+#include "daemon/process_layers.h"
 #include "daemon/symbol/module_files.h"
 #include "proto/ring.h"
 
@@ -147,10 +149,9 @@ static int on_definitions(void *associate, const Tracemallocd__Agent__Definition
         const char *reason;
         if (!p || p->state != PROCESS_ALIVE)
                 return -ESRCH;
-        return feed_push_definitions(p->feed, m->first_node, m->nodes.data, m->nodes.len, m->first_item, m->items.data,
-                                     m->items.len, &reason) == 0
-                       ? 0
-                       : -EPROTO;
+        const struct feed_definitions definitions = {m->first_node, m->nodes.data, m->nodes.len,
+                                                     m->first_item, m->items.data, m->items.len};
+        return feed_push_definitions(p->feed, &definitions, &reason) == 0 ? 0 : -EPROTO;
 }
 
 static int on_events(void *associate, const Tracemallocd__Agent__EventBatch *m) {

@@ -14,6 +14,7 @@
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/fd_store.h"
+#include "daemon/ingest/feed_kept.h"
 #include "daemon/process.h"
 #include "proto/kept.pb-c.h"
 
@@ -165,14 +166,14 @@ static int take_identity(struct process *p, const Tracemallocd__Kept__Process *m
 /* Whose doorbell its agent has stands in the identity, which is read when the feed is there. */
 static int open_process(struct process *p, struct feed_fds *fds, const char **reasonp) {
         struct daemon *d = p->daemon;
-        const void *identity;
         size_t length;
         struct feed_options options = {
                 .memory_limit = d->config.table_bytes_per_process, .id = p->id, .notify = process_on_notice, .data = p};
-        int r = feed_adopt(d->workers[0], fds, &options, &p->feed, &identity, &length, reasonp);
+        int r = feed_adopt(d->workers[0], fds, &options, &p->feed, reasonp);
         *fds = (struct feed_fds){-1, -1, -1, -1};
         if (r)
                 return r;
+        const void *identity = feed_adopt_identity(p->feed, &length);
         Tracemallocd__Kept__Process *m = identity ? tracemallocd__kept__process__unpack(NULL, length, identity) : NULL;
         *reasonp = "it does not say whose it is";
         if (!m)

@@ -254,7 +254,9 @@ static int run(struct daemon *d) {
         if (open_sockets(d) < 0)
                 return EXIT_FAILURE;
         log_info("ready: %s, snapshots in %s", d->places.runtime_dir, store_path(d->store));
-        return lifetime_run(d) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        r = lifetime_run(d);
+        d->fd_store = fd_store_free(d->fd_store);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv) {

@@ -21,6 +21,7 @@
 #include "daemon/ingest/feed.h"
 
 struct daemon;
+struct process_fork;
 struct run;
 
 #define PROCESS_SECRET_BYTES 16
@@ -29,13 +30,6 @@ enum process_state {
         PROCESS_ALIVE,
         PROCESS_ENDING,    /* dead or another image now: its ring is read out, its last snapshots are stored */
         PROCESS_LINGERING, /* stored; only fork tables are left */
-};
-
-/* A fork whose child has not greeted. */
-struct process_fork {
-        uint32_t token;
-        pid_t pid;            /* 0: not known yet */
-        uint64_t start_ticks; /* with pid */
 };
 
 struct process {
@@ -60,7 +54,7 @@ struct process {
         struct agent_peer *peer;  /* socket way while connected; borrowed */
         int pidfd;
         uv_poll_t pidfd_poll;
-        struct process_fork *forks;
+        struct process_fork *forks; /* process_forks.h */
         size_t n_forks;
         uint32_t n_execs;        /* under way: daemon/exec_watch.h */
         uint64_t exec_at_ms;     /* uv_now() when the last of them was heard of */
@@ -98,6 +92,9 @@ void process_end(struct process *p, const char *replaced_by);
 /** process_notice_end() - process_end() if it has died and the loop has not come to that yet */
 void process_notice_end(struct process *p);
 
+/** process_is_stored() - its last snapshots are, or are lost: it is freed, or waits for what its forks may claim */
+void process_is_stored(struct process *p);
+
 /** process_discard() - the daemon leaves: stop reading at once, keep nothing */
 void process_discard(struct process *p);
 
@@ -130,10 +127,6 @@ struct process *process_find(struct daemon *d, pid_t pid);
 
 /** process_find_secret() - the image that knows a secret, alive or lingering. Return: NULL. */
 struct process *process_find_secret(struct daemon *d, const void *secret, size_t length);
-
-/** process_set_layers() - what the agent says that it hooks, at its first greeting and later
- * Return: 0; -ENOMEM, then it is as it was. */
-int process_set_layers(struct process *p, const Tracemallocd__Agent__Hello *hello);
 
 /** process_sweep() - drop fork tables whose children are gone; call it every few seconds */
 void process_sweep(struct daemon *d);

@@ -60,7 +60,7 @@ _tmctl_value() { # OPTION: what may follow it
         --domains) printf '%s\n' python malloc mmap other python,malloc ;;
         --kind) printf '%s\n' request exit peak import ;;
         --color) printf '%s\n' auto always never ;;
-        --format) printf '%s\n' tracemalloc json ;;
+        --format) printf '%s\n' tracemalloc json collapsed ;;
         --python) printf '%s\n' 3.8 3.9 ;;
         --since) printf '%s\n' 10m 1h 1d ;;
         esac

@@ -57,7 +57,7 @@ _tmctl_value() { # OPTION
         --domains) compadd python malloc mmap other python,malloc ;;
         --kind) compadd request exit peak import ;;
         --color) compadd auto always never ;;
-        --format) compadd tracemalloc json ;;
+        --format) compadd tracemalloc json collapsed ;;
         --python) compadd 3.8 3.9 ;;
         --since) compadd 10m 1h 1d ;;
         --runtime-dir|--state-dir) _files -/ ;;

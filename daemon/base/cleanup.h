@@ -15,6 +15,12 @@ static inline void cleanup_close(const int *fd) {
                 close(*fd);
 }
 
+/* fd_close() - close what a field holds, if it holds one: -1 afterwards */
+static inline void fd_close(int *fd) {
+        cleanup_close(fd);
+        *fd = -1;
+}
+
 static inline int fd_steal(int *fd) {
         int stolen = *fd;
         *fd = -1;

@@ -131,6 +131,14 @@ bool proc_lives(pid_t pid, uint64_t start_ticks) {
         return read_stat(&info) == 0 && info.start_ticks == start_ticks;
 }
 
+uint64_t proc_resident_size(pid_t pid) {
+        char buffer[PROC_FILE_MAX];
+        uint64_t pages;
+        if (read_file(pid, "statm", buffer) < 0 || sscanf(buffer, "%*u %" SCNu64, &pages) != 1)
+                return 0;
+        return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 void proc_read_comm(pid_t pid, char comm[PROC_COMM_BYTES]) {
         char buffer[PROC_FILE_MAX];
         if (read_file(pid, "comm", buffer) < 0)

@@ -27,6 +27,9 @@ bool proc_lives(pid_t pid, uint64_t start_ticks);
 /** proc_read_comm() - what the kernel calls it: the name of its program, unless it changed that; "" where it is gone */
 void proc_read_comm(pid_t pid, char comm[PROC_COMM_BYTES]);
 
+/** proc_resident_size() - bytes of memory that it occupies, as ps(1) counts them; 0 where it is gone */
+uint64_t proc_resident_size(pid_t pid);
+
 /** proc_age_ns() - how long it lives, or would if it did; no change of the clock counts */
 int64_t proc_age_ns(const struct proc_info *info);
 

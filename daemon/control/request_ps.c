@@ -51,6 +51,7 @@ static void send_process(struct control_peer *peer, const struct process *p) {
         m.live_size = gauge(&g->live_size);
         m.live_count = gauge(&g->live_count);
         m.peak_size = gauge(&g->peak_size);
+        m.resident_size = proc_resident_size(p->proc.pid);
         m.tracer_size = gauge(&g->tracer_bytes);
         m.events = gauge(&g->events);
         m.lost = gauge(&g->lost);

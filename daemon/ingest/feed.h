@@ -69,7 +69,7 @@ struct feed_options {
         uint64_t memory_limit;    /* bytes the live state may take; 0: no limit */
         struct charge_pool *pool; /* what it takes together with others; NULL: none; referenced */
         uint64_t hole_timeout_ms; /* how long a hole of a living process may stay; 0: FEED_HOLE_TIMEOUT_MS */
-        bool kept;                /* ring way: what it becomes lies in a memfd, for the next daemon (feed_fds()) */
+        bool kept;                /* ring way: what it becomes lies in a memfd, for the next daemon (feed_kept.h) */
         uint64_t id;              /* with kept: who this is to feeds of its children, also in the next daemon */
         bool inexact;             /* RECONNECT: earlier blocks are unknown */
         uint64_t lost_before;     /* counted as lost from the start */
@@ -97,62 +97,6 @@ struct feed_options {
 int feed_new_ring(struct worker *worker, int ring_fd, int definitions_fd, const struct feed_options *options,
                   struct feed **feedp, const char **reasonp);
 
-/* Descriptors of a kept feed, for the store: with all four another daemon can go on. */
-struct feed_fds {
-        int ring, definitions, control, table;
-};
-
-/** feed_fds() - borrowed until feed_fds_stored(); of a feed that is not kept: all -1 */
-struct feed_fds feed_fds(const struct feed *feed);
-
-/** feed_fds_stored() - somebody else holds them now: close what is not needed any more */
-void feed_fds_stored(struct feed *feed);
-
-/** feed_set_identity() - bytes for the next daemon's feed_identity(). Return: 0; -ENOMEM. */
-int feed_set_identity(struct feed *feed, const void *bytes, size_t length);
-
-/** feed_adopt() - what another daemon left, up to the point where it reads: feed_adopt_link() and feed_adopt_start()
- * follow
- * @fds: taken, also on failure
- * @options: mode, traceback_limit, domains, stall_limit_us and parent do not matter: they are what they were
- * @identity, @identity_lengthp: what feed_set_identity() left, borrowed until the next call of it
- * Return: 0; FEED_E_REFUSED with @reasonp; -errno. */
-int feed_adopt(struct worker *worker, const struct feed_fds *fds, const struct feed_options *options,
-               struct feed **feedp, const void **identityp, size_t *identity_lengthp, const char **reasonp);
-
-/** feed_adopt_pool() - with whom it shares its memory; what it has is taken whatever the limit. Before
- * feed_adopt_link(). @pool: referenced; NULL is fine */
-void feed_adopt_pool(struct feed *feed, struct charge_pool *pool);
-
-/** feed_adopt_parent() - whose fork it is. Return: options.id of the parent; 0: nobody's. */
-uint64_t feed_adopt_parent(const struct feed *feed);
-
-/** feed_adopt_forks() - fork tables that wait for their children: tokens and pids of the FORK_DONE records
- * @tokens, @pids: [FEED_FORKS_MAX]. Return: how many. */
-size_t feed_adopt_forks(const struct feed *feed, uint32_t *tokens, uint32_t *pids);
-
-/** feed_adopt_phase() - what the program said last that it is doing. Return: borrowed until feed_adopt_start(). */
-const struct image_phase *feed_adopt_phase(const struct feed *feed);
-
-/** feed_adopt_waits() - whether it waits for its parent's table; before feed_adopt_start() */
-bool feed_adopt_waits(const struct feed *feed);
-
-/** feed_adopt_link() - all adopted feeds are linked before the first one is started
- * @parent: with feed_adopt_parent(), of the same worker; NULL: it is not there */
-void feed_adopt_link(struct feed *feed, struct feed *parent);
-
-/** feed_adopt_start() - hand it to its worker */
-void feed_adopt_start(struct feed *feed);
-
-/** feed_adopt_worker() - another worker than that of feed_adopt(), before it is linked */
-void feed_adopt_worker(struct feed *feed, struct worker *worker);
-
-/** feed_abandon() - free one that was adopted and not started. NULL is fine. */
-void feed_abandon(struct feed *feed);
-
-/** feed_dismiss() - the descriptors can't be adopted: tell the agent to greet anew. @fds: borrowed. */
-void feed_dismiss(const struct feed_fds *fds);
-
 /** feed_new_socket() - begin a feed by pushes; else as feed_new_ring() */
 int feed_new_socket(struct worker *worker, const struct feed_options *options, struct feed **feedp,
                     const char **reasonp);
@@ -170,19 +114,6 @@ bool feed_has_writer(const struct feed *feed);
 /** feed_control_fd() - the control memfd for HelloReply
  * Return: a descriptor, borrowed, sealed so that a receiver can't write; -1 in the socket way. */
 int feed_control_fd(const struct feed *feed);
-
-/** feed_push_definitions() - socket way: a Definitions message, copied
- * Return: 0; FEED_E_REFUSED (numbers that do not follow on, lengths, cycles: drop the peer); FEED_E_FULL; -ENOMEM. */
-int feed_push_definitions(struct feed *feed, uint32_t first_node, const void *nodes, size_t nodes_length,
-                          uint64_t first_item, const void *items, size_t items_length, const char **reasonp);
-
-/** feed_push_events() - socket way: an EventBatch, copied; FEED_NOTICE_APPLIED follows
- * What is pushed and not yet applied is the caller's to bound (HelloReply.window, feed_backlog()).
- * Return: 0; FEED_E_REFUSED (sequence does not follow on, length is no multiple of 8); -ENOMEM. */
-int feed_push_events(struct feed *feed, uint64_t sequence, const void *records, size_t length, const char **reasonp);
-
-/** feed_backlog() - socket way: bytes pushed and not yet applied, as far as notices told */
-uint64_t feed_backlog(const struct feed *feed);
 
 /** feed_position() - the position of "now": the ring's head, or what was pushed
  * To cut several feeds at one moment: sample all of them first, then ask for the snapshots. */

@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * What is behind a struct feed; only feed.c and feed_reader.c include this. Three
+ * What is behind a struct feed, for feed*.c alone. Three
  * parts by who touches them: the main loop, both (atomics, and what is set before
  * the worker hears of the feed), the worker.
  */
 
 #include "daemon/ingest/definitions.h"
 #include "daemon/ingest/feed.h"
+#include "daemon/ingest/feed_kept.h"
 #include "daemon/ingest/ring_reader.h"
 #include "daemon/ingest/worker_private.h"
 #include "daemon/live/image.h"
@@ -128,6 +129,22 @@ struct feed_notice_job {
         struct feed *feed;
         struct feed_notice notice;
 };
+
+#define FEED_POOL_IS_USED_UP "its user's share of memory is used up (table_memory_per_user)"
+
+/** feed_handle_new() - what all ways have in common; the image is missing. Main loop. Return: 0; -errno. */
+int feed_handle_new(struct worker *worker, const struct feed_options *options, struct feed **feedp);
+
+/** feed_handle_free() - all of it but image and definitions; one that no worker has heard of, or has let go. Main loop
+ */
+void feed_handle_free(struct feed *feed);
+
+/** feed_discard_image() - the image of a feed that cannot be, with what it lies in; before feed_handle_free() */
+void feed_discard_image(struct feed *feed);
+
+/** feed_close_if_done() - the end of a feed that the worker has let go of, once nothing is left that calls back: a
+ * snapshot may still be sorted then. Main loop */
+void feed_close_if_done(struct feed *feed);
 
 /** feed_notice_done() - main loop: call notify, free the job (feed.c) */
 void feed_notice_done(struct worker_job *job);

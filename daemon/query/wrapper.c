@@ -3,6 +3,8 @@
 /* See wrapper.h. Runs in the thread of its query. */
 
 #include "daemon/query/wrapper.h"
+
+#include "daemon/base/brackets.h"
 #include "daemon/query/filter.h"
 
 #include <errno.h>
@@ -148,26 +150,6 @@ static bool ends_with(struct part p, const char *text) {
         return p.length >= length && memcmp(p.bytes + p.length - length, text, length) == 0;
 }
 
-/* At an opening bracket of @p: how many bytes up to and with the one that closes it, or to the end. Between others <
- * and > may compare, or be of an operator. */
-static size_t bracketed(struct part p) {
-        size_t i, pointed = 0, others = 0;
-
-        for (i = 0; i < p.length; i++) {
-                if (strchr("([{", p.bytes[i]))
-                        others++;
-                else if (strchr(")]}", p.bytes[i]) && others > 0)
-                        others--;
-                else if (p.bytes[i] == '<' && others == 0)
-                        pointed++;
-                else if (p.bytes[i] == '>' && others == 0 && p.bytes[i - 1] != '-')
-                        pointed--;
-                if (pointed + others == 0)
-                        return i + 1;
-        }
-        return i;
-}
-
 /* `std::string shop::Cart<int>::label<char>(int) const` to `shop::Cart<int>::label<char>`: without arguments and
  * result. `operator`, which may have anything behind it, ends a name. */
 static struct part qualified_name(struct part whole) {
@@ -186,7 +168,7 @@ static struct part qualified_name(struct part whole) {
                         return done;
                 if (*rest.bytes == ' ')
                         begin = i + 1;
-                i += *rest.bytes == ' ' ? 1 : bracketed(rest);
+                i += *rest.bytes == ' ' ? 1 : brackets_length(rest.bytes, rest.length);
         }
         return (struct part){whole.bytes + begin, whole.length - begin};
 }
@@ -199,7 +181,7 @@ static struct part own_name(struct part qualified) {
                 struct part rest = {qualified.bytes + i, qualified.length - i};
 
                 if (strchr("(<[{", *rest.bytes)) {
-                        i += bracketed(rest);
+                        i += brackets_length(rest.bytes, rest.length);
                         continue;
                 }
                 if (begins_with(rest, "::"))

@@ -164,20 +164,17 @@ static struct request *take_group(struct store *store) {
         return first;
 }
 
-/* Writer thread. Return: whether all succeeded, and are committed. */
+/* Writer thread. Return: whether each has its answer, and what succeeded is committed. */
 static bool perform_together(struct store_writer *writer, struct request *group) {
         struct store_error error = {""};
-        int r = store_writer_begin_group(writer, &error);
-        if (r)
+        if (store_writer_begin_group(writer, &error))
                 return false;
-        for (struct request *request = group; r == 0 && request; request = request->next) {
+        for (struct request *request = group; request && store_writer_group_stands(writer); request = request->next)
                 perform(writer, request);
-                r = request->code;
-        }
-        return store_writer_end_group(writer, r, &error) == 0;
+        return store_writer_end_group(writer, &error) == 0;
 }
 
-/* Writer thread. One that fails undoes what the others did: then each goes alone, and fails or not for itself. */
+/* Writer thread. Where the transaction as a whole fails, each goes alone, and fails or not for itself. */
 static void perform_group(struct store_writer *writer, struct request *group) {
         if (group->next && perform_together(writer, group))
                 return;
@@ -187,13 +184,13 @@ static void perform_group(struct store_writer *writer, struct request *group) {
         }
 }
 
-/* Hands the answers over. Return: the id of the last snapshot, or of the first of the last set; 0: none. */
+/* Hands the answers over. Return: the id of the first snapshot that was put; 0: none. */
 static int64_t finish_group(struct store *store, struct request *group) {
         int64_t put = 0;
         uv_mutex_lock(&store->mutex);
         for (struct request *next, *request = group; request; request = next) {
                 next = request->next;
-                if (request->kind == REQUEST_PUT && request->code == 0 && request->n_ids)
+                if (put == 0 && request->kind == REQUEST_PUT && request->code == 0 && request->n_ids)
                         put = request->ids[0];
                 queue_push(&store->done, request);
         }

@@ -131,19 +131,27 @@ int writer_string(struct store_writer *writer, const void *bytes, size_t length,
         return writer_add(writer, ADD_STRING, idp);
 }
 
+/* Of a group each operation is a savepoint, so that one that fails takes none of the others with it. */
 static int begin(struct store_writer *writer, struct store_error *error) {
         writer->error = error;
         errno = 0; /* for store_error_sqlite() */
-        return writer->grouped ? 0 : store_file_execute(writer->db, "BEGIN IMMEDIATE", error);
+        return store_file_execute(writer->db, writer->grouped ? "SAVEPOINT operation" : "BEGIN IMMEDIATE", error);
+}
+
+/* What cannot be undone alone is undone with its group. */
+static void undo(struct store_writer *writer) {
+        if (!writer->grouped ||
+            sqlite3_exec(writer->db, "ROLLBACK TO operation; RELEASE operation", NULL, NULL, NULL) != SQLITE_OK)
+                sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 /* @r: of what was done since begin(). Return: @r, or why the commit failed. */
 static int end(struct store_writer *writer, int r) {
-        if (r == 0 && !writer->grouped)
-                r = store_file_execute(writer->db, "COMMIT", writer->error);
+        if (r == 0)
+                r = store_file_execute(writer->db, writer->grouped ? "RELEASE operation" : "COMMIT", writer->error);
         /* SQLite may have rolled back by itself (disk full, no memory) */
-        if (r && !writer->grouped && !sqlite3_get_autocommit(writer->db))
-                sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+        if (r && !sqlite3_get_autocommit(writer->db))
+                undo(writer);
         if (r == -ENOMEM)
                 store_error_set(writer->error, r, "out of memory");
         return r;
@@ -155,10 +163,14 @@ int store_writer_begin_group(struct store_writer *writer, struct store_error *er
         return r;
 }
 
-int store_writer_end_group(struct store_writer *writer, int r, struct store_error *error) {
+bool store_writer_group_stands(const struct store_writer *writer) {
+        return !sqlite3_get_autocommit(writer->db);
+}
+
+int store_writer_end_group(struct store_writer *writer, struct store_error *error) {
         writer->grouped = false;
         writer->error = error;
-        return end(writer, r);
+        return end(writer, 0);
 }
 
 static int join_set(struct store_writer *writer, int64_t set, bool new_set, int64_t *setp) {

@@ -14,6 +14,7 @@
 #include "daemon/symbol/symbol_set.h"
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
 struct store_writer;
 
@@ -24,13 +25,17 @@ int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_er
 struct store_writer *store_writer_free(struct store_writer *writer);
 
 /** store_writer_begin_group() - one transaction for what is done from now on
- * store_writer_put(), _find(), _label() and _put_symbols() may follow, until one of them fails. */
+ * store_writer_put(), _find(), _label() and _put_symbols() may follow, while store_writer_group_stands(). One that
+ * fails leaves what the others did. */
 int store_writer_begin_group(struct store_writer *writer, struct store_error *error);
 
-/** store_writer_end_group() - commit, or undo everything
- * @r: 0; what the last function returned
- * Return: 0: committed; @r; why the commit failed: nothing was done then. */
-int store_writer_end_group(struct store_writer *writer, int r, struct store_error *error);
+/** store_writer_group_stands() - whether the last function has left the transaction in being
+ * Where the disk is full or the like, SQLite may undo all of it. */
+bool store_writer_group_stands(const struct store_writer *writer);
+
+/** store_writer_end_group() - commit
+ * Return: 0; why the commit failed: nothing was done then, also where the transaction was undone before. */
+int store_writer_end_group(struct store_writer *writer, struct store_error *error);
 
 /** store_writer_put() - keep snapshots
  * @set: to join; 0: none

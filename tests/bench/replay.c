@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "daemon/ingest/feed.h"
+#include "daemon/ingest/feed_kept.h"
 #include "daemon/ingest/memfd.h"
 #include "proto/record.h"
 #include "proto/ring.h"

@@ -15,7 +15,7 @@ demo_packages=(redis-server redis-tools)
 test_packages=(
         "${build_packages[@]}"
         # unit tests, sanitizers, fuzz targets
-        check g++ clang libclang-rt-14-dev libasan8 libubsan1 libtsan2
+        check g++ clang libclang-rt-14-dev libasan8 libubsan1 libtsan2 valgrind
         # lint
         clang-format cppcheck mandoc shellcheck
         # a real systemd, and what boots it

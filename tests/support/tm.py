@@ -61,11 +61,12 @@ class Daemon:
             **(environment or {}),
         )
         self.options = options
+        self.under = []  # what runs the daemon, with its options
         self.process = None
 
     def start(self):
         self.log = open(os.path.join(self.scratch, "daemon.log"), "ab")
-        self.process = subprocess.Popen([TRACEMALLOCD, *self.options], env=self.environment, stderr=self.log)
+        self.process = subprocess.Popen([*self.under, TRACEMALLOCD, *self.options], env=self.environment, stderr=self.log)
         socket = os.path.join(self.scratch, "run", "control.sock")
         deadline = time.monotonic() + 20
         while subprocess.run([TMCTL, "ps"], env=self.environment, capture_output=True).returncode != 0:

@@ -65,6 +65,11 @@ def write_file(path):
         pickle.dump(snapshot, f, 4)
 
 
+def resident_size(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 class Program:
     """The program under tmctl run: tell(line) waits until it has done that."""
 
@@ -169,6 +174,9 @@ class Test:
         self.daemon.tmctl("export", self.file, "-o", out, "--format", "json", "--domain", "7")
         with open(out, encoding="utf-8") as f:
             self.check("--format", "json is lines of traces", [json.loads(line)["size"] for line in f], [1000])
+        stacks = self.daemon.tmctl("export", self.file, "--format", "collapsed", "--include", "*/wrap.py").stdout
+        self.check("--format", "collapsed is stacks for a flame graph, the oldest frame first", stacks,
+                   "/app/main.py:1;/app/b.py:9;/lib/wrap.py:1 200\n/app/main.py:1;/app/a.py:3;/lib/wrap.py:1 100\n")
         written = self.daemon.tmctl("export", self.file, "-o", "-", "--format", "json", "--domain", "7").stdout
         self.check("--output", "- is standard output", [json.loads(line)["size"] for line in written.splitlines()], [1000])
         number = self.daemon.tmctl("import", self.file, "--label", "mine").stdout.strip()
@@ -189,6 +197,8 @@ class Test:
         self.check("--pid", "ps of that one", [p["pid"] for p in d.json("ps", "--pid", one.pid)], [one.pid])
         self.check("--name", "ps by glob", sorted(p["pid"] for p in d.json("ps", "--name", "prog*m")), pids)
         self.check("--name", "that fits nothing", d.tmctl("ps", "--name", "prog").returncode, 3)
+        self.claims.check("resident_size of ps is what the kernel counts",
+                          d.json("ps", "--pid", one.pid)[0]["resident_size"] == resident_size(one.pid))
         block = d.json("block", "--pid", one.pid, hex(address + 4999))
         self.check("--pid", "block", (block["address"], block["size"], block["offset"]), (address, 5000, 4999))
         functions = re.compile(r", in (\w+)$", re.M)
@@ -256,7 +266,7 @@ class Test:
         process = d.json("ps", "--pid", one.pid)[0]
         self.keys("ps", set(process) - {"phase"},
                   "pid ns_pid ppid uid name exe unit cgroup image started_at mode state layers traceback_limit domains "
-                  "live_size live_count peak_size tracer_size events lost exact")
+                  "live_size live_count peak_size resident_size tracer_size events lost exact")
         self.keys("a domain of ps", process["domains"][0], "name live_size live_count peak_size")
         snapshot = ("id set pid uid name unit label kind taken_at ended_by image traceback_limit size count traces exact")
         self.keys("show", d.json("show", taken["ids"][0]), snapshot)
@@ -358,6 +368,12 @@ class Test:
         self.check("--skip-function", "is proposed where another function's name says that it allocates", hint in top, True)
         self.check("--skip-function", "but not again", "for others" in self.text(
             "stats", f"@{one.pid}", "--skip-function", "*alloc*"), False)
+        few = Program(d, self.program)
+        for line in ("x 8888888", "p 1") * 3:
+            few.tell(line)
+        self.check("--sort", "count: a row of many blocks is worth a proposal, however small they are",
+                   hint in self.text("stats", f"@{few.pid}", "--sort", "count"), True)
+        few.end()
         self.check("--no-skip", "shows the wrapper", first.findall(self.text("stats", f"@{one.pid}", "--no-skip")),
                    [lines["*xmalloc("]])
         self.check("--no-skip", "JSON has all frames",

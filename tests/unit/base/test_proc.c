@@ -70,6 +70,7 @@ START_TEST(a_name_with_parentheses_does_not_confuse)
         ck_assert_int_eq(info.ppid, getpid());
         proc_read_comm(child, name);
         ck_assert_str_eq(name, "a) 1 (b");
+        ck_assert_uint_gt(proc_resident_size(child), 4096);
         proc_info_deinit(&info);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
@@ -77,6 +78,7 @@ START_TEST(a_name_with_parentheses_does_not_confuse)
         ck_assert(!proc_lives(child, info.start_ticks));
         proc_read_comm(child, name);
         ck_assert_str_eq(name, "");
+        ck_assert_uint_eq(proc_resident_size(child), 0);
         close(ready[0]);
 }
 END_TEST

@@ -5,6 +5,7 @@
 #include "tests/support/check_main.h"
 
 #include <json-c/json.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,6 +149,25 @@ START_TEST(of_a_path_the_file_name_stays)
 }
 END_TEST
 
+/* \u4e2d\u6587 is two columns a character, \u0301 combines with the one before it. */
+START_TEST(columns_are_a_terminals)
+{
+        ck_assert_uint_eq(text_width("\u4e2d\u6587.py"), 7);
+        ck_assert_uint_eq(text_width("e\u0301te\u0301"), 3);
+        ck_assert_uint_eq(text_width("caf\xe9"), 4); /* no UTF-8 */
+        expect_short("\u4e2d\u4e2d\u4e2d\u4e2d\u4e2d\u4e2d", 12, "\u4e2d\u4e2d\u4e2d\u4e2d\u4e2d\u4e2d");
+        expect_short("\u4e2d\u4e2d\u4e2d\u4e2d\u4e2d\u4e2d", 11, "\u4e2d...\u4e2d\u4e2d"); /* no halves */
+        expect_short("abcde\u0301\u0301fghij", 9, "ab...ghij");
+        expect_short("abcdefge\u0301hijk", 9, "ab...hijk"); /* without what combines with what went */
+        expect_short("abcdefghe\u0301ijk", 9, "ab...e\u0301ijk");
+        char text[] = "\u4e2d\u6587\u4e2d\u6587";
+        text_cut(text, 8);
+        ck_assert_str_eq(text, "\u4e2d\u6587\u4e2d\u6587");
+        text_cut(text, 6);
+        ck_assert_str_eq(text, "\u4e2d...");
+}
+END_TEST
+
 static void expect_paragraph(const char *text, size_t width, const char *expected) {
         char *lines = paragraph_format(text, width, 2);
         ck_assert_str_eq(lines, expected);
@@ -168,6 +188,8 @@ START_TEST(sentences_break_between_words)
 END_TEST
 
 int main(void) {
+        if (!setlocale(LC_CTYPE, "C.UTF-8")) /* as tmctl does */
+                return EXIT_FAILURE;
         Suite *suite = suite_create("text");
         TCase *tc = check_case("text");
         tcase_add_test(tc, utf8_passes_through);
@@ -178,6 +200,7 @@ int main(void) {
         tcase_add_test(tc, shortening_keeps_both_ends);
         tcase_add_test(tc, of_a_path_the_file_name_stays);
         tcase_add_test(tc, sentences_break_between_words);
+        tcase_add_test(tc, columns_are_a_terminals);
         tcase_add_test(tc, cutting_leaves_the_end_away);
         suite_add_tcase(suite, tc);
         return check_run(suite);

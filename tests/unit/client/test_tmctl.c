@@ -2,7 +2,7 @@
 
 /* The whole of tmctl ($TMCTL) against a control server with canned answers. */
 
-#include "tests/unit/client/fake_daemon.h"
+#include "tests/unit/client/canned_server.h"
 #include "tests/support/check_main.h"
 
 #include <pty.h>
@@ -19,13 +19,13 @@
 #define HARMLESS_AGENT "/lib/x86_64-linux-gnu/libm.so.6"
 
 static char dir[] = "/tmp/test_tmctl.XXXXXX";
-static pid_t fake_daemon;
+static pid_t canned_server;
 static char out[65536], err[65536];
 
 static void setup(void) {
         strcpy(dir, "/tmp/test_tmctl.XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(dir));
-        fake_daemon = fake_daemon_start(dir, HARMLESS_AGENT);
+        canned_server = canned_server_start(dir, HARMLESS_AGENT);
         setenv("TRACEMALLOCD_RUNTIME_DIR", dir, 1);
         setenv("TZ", "UTC0", 1);
         unsetenv("NO_COLOR");
@@ -33,7 +33,7 @@ static void setup(void) {
 
 static void teardown(void) {
         char command[128];
-        fake_daemon_stop(fake_daemon);
+        canned_server_stop(canned_server);
         snprintf(command, sizeof command, "rm -rf %s", dir);
         ck_assert_int_eq(system(command), 0);
 }
@@ -118,7 +118,8 @@ START_TEST(ps_json_has_the_fields_of_the_contract)
                  "{\"name\":"
                  "\"malloc\",\"live_size\":10240,\"live_count\":2,\"peak_size\":102400}],\"live_size\":10240,\"live_"
                  "count\":2,"
-                 "\"peak_size\":102400,\"tracer_size\":0,\"events\":1000,\"lost\":0,\"exact\":true}");
+                 "\"peak_size\":102400,\"resident_size\":20480000,\"tracer_size\":0,\"events\":1000,\"lost\":0,"
+                 "\"exact\":true}");
         has(out, "\"name\":\"caf\\udce9\\u001b[31m\"");
         ck_assert_int_eq(sh("$T ps --json | python3 -c 'import json,sys; assert len(json.load(sys.stdin)) == 2'"), 0);
 }
@@ -141,8 +142,8 @@ START_TEST(list_and_show)
 {
         ck_assert_int_eq(sh("$T list --kind exit --since 2h --label 'b*' --pid 1234"), 0);
         asked("list pid=1234 label=b* kind=exit since=1\n");
-        has(out, "ID  KIND     TAKEN                 PID  USER  NAME              SIZE  COUNT  LABEL   ENDED BY");
-        has(out, "17  request  2026-11-22 10:30:00  1234  root  redis-server  10.0 KiB      2  before");
+        has(out, "ID  SET  KIND     TAKEN                 PID  USER  NAME              SIZE  COUNT  LABEL   ENDED BY");
+        has(out, "17       request  2026-11-22 10:30:00  1234  root  redis-server  10.0 KiB      2  before");
         ck_assert_int_eq(sh("$T list --kind import"), 0);
         has(out, "No snapshot fits");
         ck_assert_int_eq(sh("$T list --kind import --json"), 0);
@@ -371,7 +372,7 @@ static size_t widest_line(void) {
 START_TEST(every_line_fits_a_terminal)
 {
         static const char *const commands[] = {"NO_COLOR=1 $T stats 17", "NO_COLOR=1 $T compare 17 18",
-                                               "NO_COLOR=1 $T ps", "NO_COLOR=1 $T traces 17"};
+                                               "NO_COLOR=1 $T ps", "NO_COLOR=1 $T traces 17", "NO_COLOR=1 $T list"};
         for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
                 ck_assert_int_eq(sh_on_terminal(commands[i]), 0);
                 ck_assert_msg(widest_line() <= 56 + strlen("\r"), "%s: %s", commands[i], out);

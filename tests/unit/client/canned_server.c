@@ -2,7 +2,7 @@
 
 /* The canned control server of test_tmctl.c: one process, one connection at a time. */
 
-#include "tests/unit/client/fake_daemon.h"
+#include "tests/unit/client/canned_server.h"
 
 #include "proto/control.pb-c.h"
 
@@ -169,6 +169,7 @@ static void fill_process(Tracemallocd__Control__Process *p, uint32_t pid, Tracem
         p->live_size = 10240;
         p->live_count = 2;
         p->peak_size = 102400;
+        p->resident_size = 20480000;
         p->events = 1000;
         p->lost = pid == 77 ? 512 : 0;
         p->exact = pid != 77;
@@ -224,6 +225,7 @@ static void fill_info(Tracemallocd__Control__SnapshotInfo *s, int64_t id) {
         s->name = BYTES("redis-server");
         s->exe = BYTES("/usr/bin/redis-server");
         s->kind = (char *)(id == 18 ? "exit" : "request");
+        s->set = id == 18 ? 3 : 0;
         if (id == 18)
                 s->ended_by = BYTES("signal 9");
         else
@@ -466,7 +468,7 @@ static void serve(int fd, const char *agent_path) {
         }
 }
 
-pid_t fake_daemon_start(const char *dir, const char *agent_path) {
+pid_t canned_server_start(const char *dir, const char *agent_path) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         char log[128];
         snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", dir);
@@ -489,7 +491,7 @@ pid_t fake_daemon_start(const char *dir, const char *agent_path) {
         return pid;
 }
 
-void fake_daemon_stop(pid_t pid) {
+void canned_server_stop(pid_t pid) {
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
 }
