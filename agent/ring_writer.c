@@ -138,7 +138,10 @@ static void look_for_mark(struct ring_writer *ring, uint64_t head) {
                 ring_wake_reader(ring);
 }
 
-void ring_look(struct ring_writer *ring, unsigned room, uint64_t head) {
+/* Once in a page of records, so that a program that records little does it, too: have the pages that come next, in the
+ * first lap; wake a reader whose mark was passed unseen; ask, once in a while, whether a reader that did not come after
+ * is still there. @head: behind the caller's record, which is published. */
+static void look_around(struct ring_writer *ring, unsigned room, uint64_t head) {
         populate(ring, head);
         look_for_mark(ring, head);
         if (room & RING_MAY_WAIT)
@@ -178,7 +181,8 @@ static uint64_t wait_for_room(struct ring_writer *ring, unsigned room, unsigned 
         return position;
 }
 
-uint64_t ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned length) {
+/* Waits for room if it may, counts a loss. Return: the position; RING_NO_POSITION: the record is lost and counted. */
+static uint64_t reserve_slow(struct ring_writer *ring, unsigned room, unsigned length) {
         const struct ring_control *control = atomic_load(&ring->control);
         uint64_t position, lost;
         bool ask = false;
@@ -203,5 +207,44 @@ uint64_t ring_reserve_slow(struct ring_writer *ring, unsigned room, unsigned len
         }
         atomic_fetch_add(&ring->header->lost_events, 1);
         atomic_fetch_add(&ring->lost_unreported, 1);
+        atomic_store(&ring->plain_end, 0); /* after the count: see set_plain_end() */
         return RING_NO_POSITION;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
+}
+
+/* How far ring_put() need not look, at a head that is @head or further. */
+static void set_plain_end(struct ring_writer *ring, uint64_t head) {
+        const struct ring_control *control = atomic_load(&ring->control);
+        uint64_t room_end = atomic_load(&control->tail) + ring_limit(ring, RING_KEEP_RESERVE);
+        /* not the record that ends a page or a lap */
+        uint64_t in_page = head | (RING_LOOK_BYTES - 1), in_lap = head | (ring->size - 1);
+
+        atomic_store(&ring->plain_end, smaller(room_end, smaller(in_page, in_lap)));
+        /* one that was counted before is seen here, after it the 0 comes after ours */
+        if (atomic_load(&ring->lost_unreported))
+                atomic_store(&ring->plain_end, 0);
+}
+
+uint64_t ring_put_slow(struct ring_writer *ring, unsigned room, unsigned n_words, uint64_t header, uint64_t a,
+                       uint64_t b, uint64_t c) {
+        unsigned length = n_words * 8;
+        uint64_t position = RING_NO_POSITION;
+
+        if (atomic_load_explicit(&ring->lost_unreported, memory_order_relaxed) != 0)
+                ring_report_lost(ring);
+        if (!(room & RING_BEATEN))
+                position = ring_try_reserve(ring, room, length);
+        if (position == RING_NO_POSITION)
+                position = reserve_slow(ring, room, length);
+        if (position == RING_NO_POSITION)
+                return RING_NO_POSITION;
+        ring_fill(ring, position, n_words, header, a, b, c);
+        ring_tell_fill(ring, position, length);
+        if ((position + length) % RING_LOOK_BYTES < length)
+                look_around(ring, room, position + length);
+        set_plain_end(ring, position + length);
+        return position;
 }

@@ -8,6 +8,7 @@
 #include "client/exit_code.h"
 #include "client/memory.h"
 #include "client/message.h"
+#include "client/process_environment.h"
 #include "client/request.h"
 #include "client/systemctl.h"
 #include "client/text.h"
@@ -82,22 +83,11 @@ static int say_ended(const char *unit) {
         return EXIT_CODE_DONE;
 }
 
-/* @pid: 0: none. Its environment, as it was when its program began, can be longer: then we do not know. */
-static bool was_given_no_agent(unsigned long pid) {
-        char environment[1 << 16];
-        AUTO_FREE char *path = memory_format("/proc/%lu/environ", pid);
-        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, environment, sizeof environment);
-        if (pid == 0 || n < 0 || (size_t)n == sizeof environment)
-                return false;
-        return !memmem(environment, (size_t)n, "LD_PRELOAD=", strlen("LD_PRELOAD="));
-}
-
 /* Return: the unit's main process, if the agent's environment did not reach it; else 0. */
 static unsigned long process_without_agent(const char *unit) {
         AUTO_FREE char *pid = property(unit, "MainPID");
         unsigned long number = strtoul(pid, NULL, 10);
-        return was_given_no_agent(number) ? number : 0;
+        return process_environment_lacks(number, "LD_PRELOAD") ? number : 0;
 }
 
 static int say_not_reached(const char *unit) {

@@ -95,15 +95,25 @@ static void on_timer(uv_timer_t *timer) {
                 uv_timer_start(timer, on_timer, w->interval_ms, 0);
 }
 
-void exec_watch_begin(struct process *p) {
+static void await(struct process *p) {
         struct exec_watch *w = p->daemon->exec_watch;
-        p->n_execs++;
         p->exec_at_ms = uv_now(p->daemon->loop);
         if (!w || p->state != PROCESS_ALIVE)
                 return;
         w->interval_ms = GRACE_MS;
         if (!uv_is_active((uv_handle_t *)&w->timer))
                 uv_timer_start(&w->timer, on_timer, GRACE_MS, 0);
+}
+
+void exec_watch_begin(struct process *p) {
+        p->n_execs++;
+        await(p);
+}
+
+void exec_watch_adopt(struct process *p, uint32_t n_execs) {
+        p->n_execs = n_execs;
+        if (n_execs > 0)
+                await(p);
 }
 
 /* Threads may exec at the same time, and each that fails says so. */

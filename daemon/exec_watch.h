@@ -24,6 +24,10 @@ struct exec_watch *exec_watch_free(struct exec_watch *watch);
 /** exec_watch_begin() - an exec of a process is about to come */
 void exec_watch_begin(struct process *process);
 
+/** exec_watch_adopt() - execs that the daemon before had heard of; the successor has as much time again
+ * @n_execs: under way */
+void exec_watch_adopt(struct process *process, uint32_t n_execs);
+
 /** exec_watch_back() - it failed */
 void exec_watch_back(struct process *process);
 

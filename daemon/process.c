@@ -283,7 +283,7 @@ void process_adopt_state(struct process *p) {
         const struct image_phase *phase = feed_adopt_phase(p->feed);
         p->phase = phase->length ? strndup(phase->label, phase->length) : NULL;
         p->stopped = !atomic_load_explicit(&feed_gauges(p->feed)->tracing, memory_order_relaxed);
-        p->n_execs = atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed);
+        exec_watch_adopt(p, atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed));
         p->waits = feed_adopt_waits(p->feed);
         adopt_forks(p);
 }

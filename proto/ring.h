@@ -23,7 +23,7 @@
  * end. A writer
  *   1. loads head (relaxed) and control.tail (acquire) and checks that
  *      head + length - tail <= size - reserve (the reserve is RING_FREE_RESERVE for
- *      allocations, 0 for everything else: keep room for frees),
+ *      allocations, 0 for everything else: keep room for frees; a tail of before will do, since it only rises),
  *   2. reserves by compare-and-swap of head (acq_rel; not locked where no other thread of the process can write,
  *      so that a fill_mark which the reader sets at the moment of its passing may go unnoticed until a page later),
  *   3. stores the payload words (relaxed), then the header (release).

@@ -21,8 +21,9 @@
 #define F_SEAL_FUTURE_WRITE 0x0010 /* linux/fcntl.h, since 5.1 */
 #endif
 
-#define SKIP_NS_PER_BYTE  16 /* between two looks: every 4 s through 256 MiB, every 70 ms through 4 MiB */
-#define HOLE_RECORD_BYTES 24 /* an allocation: what a hole most likely was */
+#define SKIP_NS_PER_BYTE  16   /* between two looks: every 4 s through 256 MiB, every 70 ms through 4 MiB */
+#define FETCH_AHEAD       1024 /* bytes: 512 and 2048 are as good; the lines come from the writer's processor */
+#define HOLE_RECORD_BYTES 24   /* an allocation: what a hole most likely was */
 
 static void init_control(struct ring_reader *r, void *memory, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
                          uint32_t stall_limit_us) {
@@ -165,6 +166,7 @@ static inline void load_record(const struct ring_reader *r, uint64_t position, u
         uint64_t index = (position & (ring_reader_size(r) - 1)) / 8;
         _Atomic uint64_t *at = (_Atomic uint64_t *)&r->data[index];
         word[0] = atomic_load_explicit(at, memory_order_acquire);
+        __builtin_prefetch((const char *)at + FETCH_AHEAD); /* behind the end of the ring: no harm */
         if (__builtin_expect(index + RECORD_WORDS_MAX > ring_reader_size(r) / 8, 0)) {
                 word[1] = load_word(r, position + 8, memory_order_relaxed);
                 word[2] = load_word(r, position + 16, memory_order_relaxed);

@@ -58,7 +58,7 @@ int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut 
         if (r)
                 cut_close(cut);
         else
-                cut->side = (struct trace_cell *)(void *)cut->side_region.memory;
+                cut->side = (struct trace_block *)(void *)cut->side_region.memory;
         return r;
 }
 
@@ -82,10 +82,10 @@ static bool side_grow(struct cut *cut) {
         size_t more = (capacity - cut->side_capacity) * sizeof *cut->side;
         if (!charge_take(cut->table->charge, more))
                 return false;
-        struct trace_cell *side;
+        struct trace_block *side;
         if (cut->side_region.memory) {
                 bool grown = region_grow(&cut->side_region, capacity * sizeof *side) == 0;
-                side = grown ? (struct trace_cell *)(void *)cut->side_region.memory : NULL;
+                side = grown ? (struct trace_block *)(void *)cut->side_region.memory : NULL;
         } else {
                 side = realloc(cut->side, capacity * sizeof *side);
         }
@@ -98,7 +98,7 @@ static bool side_grow(struct cut *cut) {
         return true;
 }
 
-void cut_add(struct cut *cut, const struct trace_cell *cell) {
+void cut_add(struct cut *cut, const struct trace_block *block) {
         if (cut->broken)
                 return;
         if (cut->n_side == cut->side_capacity && !side_grow(cut)) {
@@ -106,24 +106,24 @@ void cut_add(struct cut *cut, const struct trace_cell *cell) {
                 drop_side(cut);
                 return;
         }
-        cut->side[cut->n_side++] = *cell;
+        cut->side[cut->n_side++] = *block;
 }
 
-void cut_keep(struct trace_table *table, const struct trace_cell *cell, uint64_t hash) {
-        for (struct cut *cut = table->cuts; cut && cell->birth <= cut->number; cut = cut->next) {
+void cut_keep(struct trace_table *table, const struct trace_block *block, uint64_t hash) {
+        for (struct cut *cut = table->cuts; cut && block->birth <= cut->number; cut = cut->next) {
                 if (!cut->scanned && hash >= cut->cursor)
-                        cut_add(cut, cell);
+                        cut_add(cut, block);
         }
 }
 
-/* One range of hashes out of the table, about half as many homes as there is room for cells. */
-static int read_table(struct cut *cut, struct trace_cell *cells, size_t capacity, size_t *np) {
+/* One range of hashes out of the table, about half as many homes as there is room for blocks. */
+static int read_table(struct cut *cut, struct trace_block *blocks, size_t capacity, size_t *np) {
         unsigned shift = cut->table->current.shift;
         uint64_t homes = capacity / 2;
         uint64_t span = homes >= UINT64_MAX >> shift ? UINT64_MAX : (homes << shift) - 1;
         for (;; span /= 2) {
                 uint64_t last = span > UINT64_MAX - cut->cursor ? UINT64_MAX : cut->cursor + span;
-                size_t n = trace_table_scan(cut->table, cut->cursor, last, cut->number, cells, capacity);
+                size_t n = trace_table_scan(cut->table, cut->cursor, last, cut->number, blocks, capacity);
                 if (n != SIZE_MAX) {
                         *np = n;
                         cut->scanned = last == UINT64_MAX;
@@ -134,18 +134,18 @@ static int read_table(struct cut *cut, struct trace_cell *cells, size_t capacity
         }
 }
 
-int cut_read(struct cut *cut, struct trace_cell *cells, size_t capacity, size_t *np) {
+int cut_read(struct cut *cut, struct trace_block *blocks, size_t capacity, size_t *np) {
         assert(capacity >= CUT_READ_MIN);
         if (cut->broken)
                 return CUT_E_BROKEN;
         if (!cut->scanned)
-                return read_table(cut, cells, capacity, np);
+                return read_table(cut, blocks, capacity, np);
         size_t n = cut->n_side - cut->n_side_read;
         if (n == 0)
                 return CUT_END;
         if (n > capacity)
                 n = capacity;
-        memcpy(cells, cut->side + cut->n_side_read, n * sizeof *cells);
+        memcpy(blocks, cut->side + cut->n_side_read, n * sizeof *blocks);
         cut->n_side_read += n;
         *np = n;
         return 0;

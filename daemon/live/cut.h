@@ -28,7 +28,7 @@ struct cut {
         bool broken;
         bool scanned;    /* nothing is left in the table itself */
         uint64_t cursor; /* hashes below have been read */
-        struct trace_cell *side;
+        struct trace_block *side;
         size_t n_side, side_capacity, n_side_read;
         struct region side_region; /* open: the side list lies there */
 };
@@ -56,18 +56,18 @@ void cut_keep_record(const struct cut *cut, struct kept_cut *kept);
 int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut *kept);
 
 /** cut_add() - put a block on the side list by hand (one that was out of the table when the cut was made)
- * The cell's birth does not matter. A cut without memory for it breaks. */
-void cut_add(struct cut *cut, const struct trace_cell *cell);
+ * The block's birth does not matter. A cut without memory for it breaks. */
+void cut_add(struct cut *cut, const struct trace_block *block);
 
 /** cut_read() - the next slice
- * @cells: [capacity], at least CUT_READ_MIN
- * @np: number of cells set; on 0 only, may be 0
+ * @blocks: [capacity], at least CUT_READ_MIN
+ * @np: number of blocks set; on 0 only, may be 0
  * Return: 0; CUT_END; CUT_E_BROKEN. */
-int cut_read(struct cut *cut, struct trace_cell *cells, size_t capacity, size_t *np);
+int cut_read(struct cut *cut, struct trace_block *blocks, size_t capacity, size_t *np);
 #define CUT_READ_MIN 256
 
 /** cut_close() - drop the view; not open is fine */
 void cut_close(struct cut *cut);
 
 /** cut_keep() - the table's: a block is about to go, born before the newest open cut */
-void cut_keep(struct trace_table *table, const struct trace_cell *cell, uint64_t hash);
+void cut_keep(struct trace_table *table, const struct trace_block *block, uint64_t hash);

@@ -72,26 +72,28 @@ void image_deinit(struct image *image) {
         *image = (struct image){};
 }
 
-/* What a removed cell counted for. Its slot exists: it was found when the block came. */
-static void count_gone(struct image *image, const struct trace_cell *cell) {
-        struct node_sums *slot = traceback_sums_slot(image->sums, trace_cell_node(cell), trace_cell_domain(cell));
-        traceback_sums_sub(image->sums, slot, cell->size);
+/* What a removed block counted for. Its slot exists: it was found when the block came.
+ * Inline, so that the block stays in registers. */
+__attribute__((always_inline)) static inline void count_gone(struct image *image, const struct trace_block *block) {
+        struct node_sums *slot = traceback_sums_slot(image->sums, trace_block_node(block), trace_block_domain(block));
+        traceback_sums_sub(image->sums, slot, block->size);
 }
 
 /* A block comes alive; what was at its address is gone. Return: where it counts; NULL: it found no room. */
 static struct node_sums *block_in(struct image *image, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
                                   uint32_t node) {
         struct node_sums *slot = traceback_sums_slot(image->sums, node, domain);
-        struct trace_cell *cell = slot ? trace_table_place(image->table, hash, domain, address) : NULL;
+        struct trace_cell *cell = slot ? trace_table_place(image->table, hash, domain, address, size) : NULL;
         if (__builtin_expect(!cell, 0)) {
                 image->lost++;
                 return NULL;
         }
         if (__builtin_expect(!trace_cell_is_new(cell), 0)) {
-                count_gone(image, cell);
+                struct trace_block replaced = trace_table_block(image->table, cell);
+                count_gone(image, &replaced);
                 slot = traceback_sums_slot(image->sums, node, domain);
         }
-        trace_table_fill(image->table, cell, domain, size, node);
+        trace_table_fill(image->table, cell, domain, address, size, node);
         traceback_sums_add(image->sums, slot, size);
         return slot;
 }
@@ -114,44 +116,45 @@ static void apply_free(struct image *image, const struct event *event) {
                 image->unknown_frees++;
                 return;
         }
-        count_gone(image, cell);
+        struct trace_block block = trace_table_block(image->table, cell);
+        count_gone(image, &block);
         trace_table_erase(image->table, event->hash, cell);
 }
 
 static void apply_move_out(struct image *image, const struct event *event) {
-        struct trace_cell cell;
-        if (trace_table_remove(image->table, event->hash, event->domain, event->word[0], &cell)) {
+        struct trace_block block;
+        if (trace_table_remove(image->table, event->hash, event->domain, event->word[0], &block)) {
                 image->unknown_frees++;
                 return;
         }
-        if (move_map_put(&image->moves, event->position, &cell) == 0)
+        if (move_map_put(&image->moves, event->position, &block) == 0)
                 return;
-        count_gone(image, &cell);
+        count_gone(image, &block);
         image->lost++;
 }
 
 /* The old block goes before the new one comes: both at one instant, so that the sum has no peak between. Without a
  * known MOVE_OUT it is the realloc of a block that nobody told us of. */
 static void apply_move_in(struct image *image, const struct event *event) {
-        struct trace_cell cell;
-        if (move_map_take(&image->moves, event->word[2], &cell) == 0)
-                count_gone(image, &cell);
+        struct trace_block block;
+        if (move_map_take(&image->moves, event->word[2], &block) == 0)
+                count_gone(image, &block);
         event_allocated(image, event, event->word[1]);
 }
 
 /* Back to where it was. It was counted all the time; its birth is now, and cuts that are open have it already. */
 static void apply_move_back(struct image *image, const struct event *event) {
-        struct trace_cell cell, replaced;
-        if (move_map_take(&image->moves, event->word[0], &cell))
+        struct trace_block block, replaced;
+        if (move_map_take(&image->moves, event->word[0], &block))
                 return;
-        uint64_t address = trace_cell_address(&cell);
-        unsigned domain = trace_cell_domain(&cell);
+        uint64_t address = block.address;
+        unsigned domain = trace_block_domain(&block);
         int r = trace_table_insert(image->table, trace_table_hash(image->table, domain, address), domain, address,
-                                   cell.size, trace_cell_node(&cell), &replaced);
+                                   block.size, trace_block_node(&block), &replaced);
         if (r == TRACE_TABLE_REPLACED)
                 count_gone(image, &replaced);
         if (r == TRACE_TABLE_E_FULL) {
-                count_gone(image, &cell);
+                count_gone(image, &block);
                 image->lost++;
         }
 }
@@ -162,7 +165,7 @@ static void apply_relabel(struct image *image, const struct event *event) {
         const struct trace_cell *cell = trace_table_find(image->table, event->hash, event->domain, event->word[0]);
         if (!cell || trace_cell_domain(cell) != event->domain)
                 return;
-        event_allocated(image, event, cell->size);
+        event_allocated(image, event, trace_table_block(image->table, cell).size);
 }
 
 /* @allocated: not so for the rest of a mapping that was cut */
@@ -183,10 +186,10 @@ static void map_cut_out(struct image *image, uint64_t start, uint64_t length) {
         uint64_t end = start + length; /* both are below 2**63 */
         struct interval piece;
         while (interval_map_take(&image->mappings, start, length, &piece)) {
-                struct trace_cell cell;
+                struct trace_block block;
                 uint64_t hash = trace_table_hash(image->table, DOMAIN_INDEX_MMAP, piece.start);
-                if (trace_table_remove(image->table, hash, DOMAIN_INDEX_MMAP, piece.start, &cell) == 0)
-                        count_gone(image, &cell);
+                if (trace_table_remove(image->table, hash, DOMAIN_INDEX_MMAP, piece.start, &block) == 0)
+                        count_gone(image, &block);
                 struct interval left = piece, right = piece;
                 if (piece.start < start) {
                         left.length = start - piece.start;
@@ -213,7 +216,7 @@ static void apply_map(struct image *image, const struct event *event) {
 int image_cut(struct image *image, struct cut *cut) {
         int r = cut_open(cut, image->table);
         for (size_t i = 0; r == 0 && i < image->moves.n_moves; i++)
-                cut_add(cut, &image->moves.moves[i].cell);
+                cut_add(cut, &image->moves.moves[i].block);
         return r;
 }
 
@@ -222,11 +225,11 @@ int image_cut(struct image *image, struct cut *cut) {
 static int cut_for_child(struct image *image, struct cut *cut) {
         int r = cut_open_kept(cut, image->table, image->moves.n_moves);
         for (size_t i = 0; r == 0 && i < image->moves.n_moves; i++) {
-                const struct trace_cell *cell = &image->moves.moves[i].cell;
-                unsigned domain = trace_cell_domain(cell);
-                uint64_t address = trace_cell_address(cell), hash = trace_table_hash(image->table, domain, address);
+                const struct trace_block *block = &image->moves.moves[i].block;
+                unsigned domain = trace_block_domain(block);
+                uint64_t address = block->address, hash = trace_table_hash(image->table, domain, address);
                 if (!trace_table_find(image->table, hash, domain, address))
-                        cut_add(cut, cell);
+                        cut_add(cut, block);
         }
         return r;
 }
@@ -330,7 +333,7 @@ PREFETCH prefetch_cell(const struct image *image, struct event *event) {
         event->hash = trace_table_hash(image->table, event->domain, event->word[0]);
         const struct trace_cell *home = trace_table_home(image->table, event->hash);
         __builtin_prefetch(home, 1);
-        __builtin_prefetch((const char *)(home + 3) - 1, 1); /* where the run mostly ends */
+        __builtin_prefetch((const char *)(home + 2) - 1, 1); /* where the run mostly ends */
 }
 
 /* An allocation's node, or that of the block that lies at the home of a freed address (mostly the one). */
@@ -547,30 +550,30 @@ int image_fork_begin(struct image *child, struct image_fork *fork) {
         return r;
 }
 
-static void adopt(struct image *child, const struct trace_cell *cell) {
-        uint64_t address = trace_cell_address(cell);
-        unsigned domain = trace_cell_domain(cell);
-        if (domain == DOMAIN_INDEX_MMAP && cell->size > 0) {
-                struct interval piece = {.start = address, .length = cell->size, .node = trace_cell_node(cell)};
+static void adopt(struct image *child, const struct trace_block *block) {
+        uint64_t address = block->address;
+        unsigned domain = trace_block_domain(block);
+        if (domain == DOMAIN_INDEX_MMAP && block->size > 0) {
+                struct interval piece = {.start = address, .length = block->size, .node = trace_block_node(block)};
                 map_cut_out(child, piece.start, piece.length);
                 map_piece(child, &piece, true);
                 return;
         }
-        block_allocated(child, trace_table_hash(child->table, domain, address), domain, address, cell->size,
-                        trace_cell_node(cell));
+        block_allocated(child, trace_table_hash(child->table, domain, address), domain, address, block->size,
+                        trace_block_node(block));
 }
 
 int image_fork_step(struct image *child, struct image_fork *fork, size_t n) {
-        struct trace_cell cells[2 * CUT_READ_MIN];
-        for (size_t done = 0; done < n; done += sizeof cells / sizeof cells[0]) {
+        struct trace_block blocks[2 * CUT_READ_MIN];
+        for (size_t done = 0; done < n; done += sizeof blocks / sizeof blocks[0]) {
                 size_t got;
-                int r = cut_read(&fork->cut, cells, sizeof cells / sizeof cells[0], &got);
+                int r = cut_read(&fork->cut, blocks, sizeof blocks / sizeof blocks[0], &got);
                 if (r == CUT_E_BROKEN)
                         child->begun_inexact = true;
                 if (r)
                         return 0;
                 for (size_t i = 0; i < got; i++)
-                        adopt(child, &cells[i]);
+                        adopt(child, &blocks[i]);
         }
         return IMAGE_MORE;
 }

@@ -196,7 +196,7 @@ static void adopt_counters(struct image *image, const struct kept_counters *c) {
 static int adopt_moves(struct image *image, const struct move *moves, uint64_t n) {
         int r = n > MOVES_MAX ? IMAGE_E_BROKEN : 0;
         for (uint64_t i = 0; r == 0 && i < n; i++)
-                r = move_map_put(&image->moves, moves[i].position, &moves[i].cell);
+                r = move_map_put(&image->moves, moves[i].position, &moves[i].block);
         return r;
 }
 
@@ -226,12 +226,11 @@ static int adopt_forks(struct image *image, const struct kept_fork *kept, uint32
         return 0;
 }
 
-static int adopt_mapping(void *data, const struct trace_cell *cell) {
+static int adopt_mapping(void *data, const struct trace_block *block) {
         struct image *image = data;
-        if (trace_cell_domain(cell) != DOMAIN_INDEX_MMAP || cell->size == 0)
+        if (trace_block_domain(block) != DOMAIN_INDEX_MMAP || block->size == 0)
                 return 0;
-        struct interval piece = {
-                .start = trace_cell_address(cell), .length = cell->size, .node = trace_cell_node(cell)};
+        struct interval piece = {.start = block->address, .length = block->size, .node = trace_block_node(block)};
         return interval_map_insert(&image->mappings, &piece) ? -ENOMEM : 0;
 }
 
@@ -241,9 +240,9 @@ static int adopt_mappings(struct image *image) {
         return trace_table_each(image->table, adopt_mapping, image);
 }
 
-static int find_node(void *data, const struct trace_cell *cell) {
+static int find_node(void *data, const struct trace_block *block) {
         const struct traceback_sums *sums = data;
-        uint32_t node = trace_cell_node(cell);
+        uint32_t node = trace_block_node(block);
         return node >= sums->index_capacity || sums->index[node] == 0;
 }
 
@@ -268,10 +267,11 @@ static void add_range(uint64_t (*ranges)[2], size_t *np, const struct region *re
 
 /* What a daemon that died had begun, or had not come to give back, is in no record. */
 static void sweep(struct image *image) {
-        uint64_t ranges[IMAGE_FORKS_MAX + 4][2];
+        uint64_t ranges[IMAGE_FORKS_MAX + 5][2];
         size_t n = 0;
         add_range(ranges, &n, &image->table->current.region);
         add_range(ranges, &n, &image->table->old.region);
+        add_range(ranges, &n, &image->table->wide.region);
         add_range(ranges, &n, &image->sums->index_region);
         add_range(ranges, &n, &image->sums->slots_region);
         for (const struct image_fork *fork = image->forks; fork; fork = fork->next)

@@ -46,7 +46,7 @@ struct image_snapshot {
         bool peak, broken;
         bool one_block; /* only the smallest that contains address */
         uint64_t address;
-        struct trace_cell found; /* size is that of the block; key 0: none yet */
+        struct trace_block found; /* birth 0: none yet */
 };
 
 static void image_snapshot_free(struct image_snapshot *s) {
@@ -125,9 +125,10 @@ int image_snapshot_begin(struct image *image, enum snapshot_kind kind, const str
 static void find_mapping(struct image_snapshot *s, const struct image *image) {
         struct interval mapping;
         if (interval_map_find(&image->mappings, s->address, &mapping))
-                s->found = (struct trace_cell){.key = mapping.start | TRACE_KEY_BIT,
-                                               .size = mapping.length,
-                                               .node_domain = mapping.node | DOMAIN_INDEX_MMAP << TRACE_NODE_BITS};
+                s->found = (struct trace_block){.address = mapping.start,
+                                                .size = mapping.length,
+                                                .node_domain = mapping.node | DOMAIN_INDEX_MMAP << TRACE_NODE_BITS,
+                                                .birth = 1};
 }
 
 int image_snapshot_begin_block(struct image *image, uint64_t address, const struct node_source *source,
@@ -303,12 +304,12 @@ static int find_group(struct image_snapshot *s, uint32_t node, unsigned domain, 
         return r;
 }
 
-static int add_blocks(struct image_snapshot *s, const struct trace_cell *cells, size_t n) {
+static int add_blocks(struct image_snapshot *s, const struct trace_block *blocks, size_t n) {
         for (size_t i = 0; i < n; i++) {
                 uint32_t group;
-                int r = find_group(s, trace_cell_node(&cells[i]), trace_cell_domain(&cells[i]), &group);
+                int r = find_group(s, trace_block_node(&blocks[i]), trace_block_domain(&blocks[i]), &group);
                 if (r == 0)
-                        r = snapshot_builder_group_block(s->builder, group, cells[i].size, 1);
+                        r = snapshot_builder_group_block(s->builder, group, blocks[i].size, 1);
                 if (r)
                         return r;
         }
@@ -334,22 +335,22 @@ static int add_rows(struct image_snapshot *s, const struct sums_row *rows, size_
 
 /* A block of no bytes has an address all the same. Of two at one place (a program's own domain over malloc's) the
  * allocator's is meant. */
-static void look_at_blocks(struct image_snapshot *s, const struct trace_cell *cells, size_t n) {
+static void look_at_blocks(struct image_snapshot *s, const struct trace_block *blocks, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                uint64_t start = trace_cell_address(&cells[i]), size = cells[i].size;
+                uint64_t start = blocks[i].address, size = blocks[i].size;
                 if (s->address < start || s->address - start >= (size ? size : 1))
                         continue;
                 bool smaller = size < s->found.size;
-                bool allocator = size == s->found.size && trace_key_space(trace_cell_domain(&cells[i])) == 0;
-                if (!s->found.key || smaller || allocator)
-                        s->found = cells[i];
+                bool allocator = size == s->found.size && trace_key_space(trace_block_domain(&blocks[i])) == 0;
+                if (!s->found.birth || smaller || allocator)
+                        s->found = blocks[i];
         }
 }
 
 static int add_found(struct image_snapshot *s) {
-        if (!s->found.key)
+        if (!s->found.birth)
                 return 0;
-        snapshot_builder_info(s->builder)->block_address = trace_cell_address(&s->found);
+        snapshot_builder_info(s->builder)->block_address = s->found.address;
         return add_blocks(s, &s->found, 1);
 }
 
@@ -357,8 +358,8 @@ static int add_found(struct image_snapshot *s) {
 static int read_slice(struct image_snapshot *s) {
         size_t n;
         if (s->cut.table) {
-                struct trace_cell cells[ROWS_A_SLICE];
-                int r = cut_read(&s->cut, cells, ROWS_A_SLICE, &n);
+                struct trace_block blocks[ROWS_A_SLICE];
+                int r = cut_read(&s->cut, blocks, ROWS_A_SLICE, &n);
                 if (r == CUT_E_BROKEN)
                         return -ENOMEM;
                 if (r == CUT_END) {
@@ -366,8 +367,8 @@ static int read_slice(struct image_snapshot *s) {
                         return s->one_block ? add_found(s) : 0;
                 }
                 if (!s->one_block)
-                        return add_blocks(s, cells, n);
-                look_at_blocks(s, cells, n);
+                        return add_blocks(s, blocks, n);
+                look_at_blocks(s, blocks, n);
                 return 0;
         }
         if (!s->sums_cut.sums)

@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 #define KEEP_MAGIC  UINT64_C(0x7065656b6d74) /* "tmkeep" */
-/* Raise it with every change of what lies in a keep: struct kept_image, trace_cell, node_sums, the journal, hashing. */
-#define KEEP_LAYOUT 2
+/* Raise it with every change of what lies in a keep: struct kept_image, trace_cell, wide_block, node_sums, the journal,
+ * hashing. */
+#define KEEP_LAYOUT 3
 
 #define MIB(n)        ((uint64_t)(n) << 20)
 #define HEADER_BYTES  4096

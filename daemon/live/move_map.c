@@ -12,7 +12,7 @@ void move_map_deinit(struct move_map *m) {
         *m = (struct move_map){};
 }
 
-int move_map_put(struct move_map *m, uint64_t position, const struct trace_cell *cell) {
+int move_map_put(struct move_map *m, uint64_t position, const struct trace_block *block) {
         if (m->n_moves == MOVES_MAX)
                 return MOVE_MAP_E_FULL;
         if (m->n_moves == m->capacity) {
@@ -23,16 +23,16 @@ int move_map_put(struct move_map *m, uint64_t position, const struct trace_cell 
                 m->moves = moves;
                 m->capacity = capacity;
         }
-        m->moves[m->n_moves++] = (struct move){.position = position, .cell = *cell};
+        m->moves[m->n_moves++] = (struct move){.position = position, .block = *block};
         return 0;
 }
 
-int move_map_take(struct move_map *m, uint64_t position, struct trace_cell *cellp) {
+int move_map_take(struct move_map *m, uint64_t position, struct trace_block *blockp) {
         /* the newest first: a thread's MOVE_IN follows its MOVE_OUT closely */
         for (size_t i = m->n_moves; i-- > 0;) {
                 if (m->moves[i].position != position)
                         continue;
-                *cellp = m->moves[i].cell;
+                *blockp = m->moves[i].block;
                 m->moves[i] = m->moves[--m->n_moves];
                 return 0;
         }

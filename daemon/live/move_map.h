@@ -15,7 +15,7 @@
 
 struct move {
         uint64_t position;
-        struct trace_cell cell;
+        struct trace_block block;
 };
 
 struct move_map {
@@ -32,7 +32,7 @@ enum {
 void move_map_deinit(struct move_map *m);
 
 /** move_map_put() - Return: 0; MOVE_MAP_E_FULL; -ENOMEM (unchanged). */
-int move_map_put(struct move_map *m, uint64_t position, const struct trace_cell *cell);
+int move_map_put(struct move_map *m, uint64_t position, const struct trace_block *block);
 
-/** move_map_take() - O(moves). Return: 0 with @cellp set; MOVE_MAP_E_UNKNOWN. */
-int move_map_take(struct move_map *m, uint64_t position, struct trace_cell *cellp);
+/** move_map_take() - O(moves). Return: 0 with @blockp set; MOVE_MAP_E_UNKNOWN. */
+int move_map_take(struct move_map *m, uint64_t position, struct trace_block *blockp);

@@ -13,13 +13,32 @@
 
 #define RELEASE_BYTES (UINT64_C(2) << 20) /* of the old array are given back at once: less would split huge pages */
 
-static uint64_t cell_hash(const struct trace_table *t, const struct trace_cell *cell) {
-        return trace_table_hash(t, trace_cell_domain(cell), trace_cell_address(cell));
+/* Of what somebody else left, too: a wide cell without a slot has no size, and the address that its key says. */
+struct trace_block trace_table_wide_block(const struct trace_table *t, const struct trace_cell *cell) {
+        const struct wide_block *wide = wide_blocks_at(&t->wide, trace_cell_node(cell));
+        return (struct trace_block){.address = wide ? wide->address : cell->key >> TRACE_SIZE_BITS,
+                                    .size = wide ? wide->size : 0,
+                                    .node_domain = (wide ? wide->node : 0) | trace_cell_domain(cell) << TRACE_NODE_BITS,
+                                    .birth = cell->birth};
 }
 
-/* Same address, same key space: the one place that says when two keys are the same. */
-static bool cell_is(const struct trace_cell *cell, uint64_t key, unsigned domain) {
-        return cell->key == key && trace_key_space(trace_cell_domain(cell)) == trace_key_space(domain);
+/* Of each cell that is probed or may move up: calls cost more than what they do. */
+#define HOT __attribute__((always_inline)) static inline
+
+HOT uint64_t cell_address(const struct trace_table *t, const struct trace_cell *cell) {
+        return __builtin_expect(trace_cell_is_wide(cell), 0) ? trace_table_wide_block(t, cell).address
+                                                             : cell->key >> TRACE_SIZE_BITS;
+}
+
+HOT uint64_t cell_hash(const struct trace_table *t, const struct trace_cell *cell) {
+        return trace_table_hash(t, trace_cell_domain(cell), cell_address(t, cell));
+}
+
+/* Same address, same key space: the one place that says when two keys are the same. Mostly the first comparison, of the
+ * low bits of the address, says that they are not. */
+HOT bool cell_is(const struct trace_table *t, const struct trace_cell *cell, unsigned domain, uint64_t address) {
+        return ((cell->key ^ address << TRACE_SIZE_BITS) & ~TRACE_SIZE_WIDE) == 0 &&
+               trace_key_space(trace_cell_domain(cell)) == trace_key_space(domain) && cell_address(t, cell) == address;
 }
 
 static size_t array_bytes(const struct trace_array *a) {
@@ -60,9 +79,10 @@ static bool is_last(const struct trace_array *a, const struct trace_cell *cell) 
 }
 
 /* The cell with that key, or the empty one where it belongs: the last one if the run goes as far as that. */
-static struct trace_cell *array_probe(const struct trace_array *a, uint64_t hash, uint64_t key, unsigned domain) {
+static inline struct trace_cell *array_probe(const struct trace_table *t, const struct trace_array *a, uint64_t hash,
+                                             unsigned domain, uint64_t address) {
         struct trace_cell *cell = &a->cells[hash >> a->shift];
-        while (cell->key && !cell_is(cell, key, domain))
+        while (cell->key && !cell_is(t, cell, domain, address))
                 cell++;
         return cell;
 }
@@ -83,8 +103,7 @@ static void array_erase(const struct trace_table *t, const struct trace_array *a
 
 static void set_thresholds(struct trace_table *t) {
         size_t n_homes = t->current.n_homes;
-        /* 24 bytes * 32/25 are less than the 32 that a block may cost, with what else there is */
-        t->grow_at = n_homes / 32 * 25;
+        t->grow_at = n_homes / 32 * 17; /* 16 bytes * 32/17 leave some of the 32 a block for all else */
         t->shrink_at = n_homes > (size_t)1 << TRACE_TABLE_LOG2_MIN ? n_homes / 8 : 0;
 }
 
@@ -125,6 +144,7 @@ void trace_table_keep(const struct trace_table *t, struct kept_table *kept) {
                                     .grow_at = t->grow_at,
                                     .shrink_at = t->shrink_at,
                                     .epoch = t->epoch};
+        wide_blocks_keep(&t->wide, &kept->wide);
 }
 
 static int array_adopt(struct trace_array *a, struct charge *charge, struct keep *keep, const struct kept_array *kept) {
@@ -170,6 +190,8 @@ int trace_table_adopt(struct charge *charge, struct keep *keep, const struct kep
         int r = array_adopt(&t->current, charge, keep, &kept->current);
         if (r == 0 && kept->old.n_homes)
                 r = array_adopt(&t->old, charge, keep, &kept->old);
+        if (r == 0)
+                r = wide_blocks_adopt(&t->wide, charge, keep, &kept->wide);
         if (r) {
                 trace_table_unref(t);
                 return r;
@@ -191,6 +213,7 @@ struct trace_table *trace_table_unref(struct trace_table *t) {
         assert(!t->cuts); /* each holds a reference */
         array_close(&t->current, t->charge);
         array_close(&t->old, t->charge);
+        wide_blocks_deinit(&t->wide, t->charge);
         charge_unref(t->charge);
         free(t);
         return NULL;
@@ -239,11 +262,14 @@ bool trace_table_migrate(struct trace_table *t, size_t n_cells) {
         for (; i < t->old.n_cells; i++) {
                 struct trace_cell *cell = &t->old.cells[i];
                 if (cell->key) {
-                        struct trace_cell *to =
-                                array_probe(&t->current, cell_hash(t, cell), cell->key, trace_cell_domain(cell));
+                        struct trace_cell *to = array_probe(t, &t->current, cell_hash(t, cell), trace_cell_domain(cell),
+                                                            cell_address(t, cell));
                         assert(!to->key && !is_last(&t->current, to)); /* half full: no run is as long as the tail */
                         /* Not saved: a copy that no commit made count is behind the border of the record, and
-                         * trace_table_adopt() takes it out. The original stays: nobody looks behind the border. */
+                         * trace_table_adopt() takes it out. The original stays: nobody looks behind the border. Of a
+                         * wide one that can't be seen when its slot is another's again. */
+                        if (__builtin_expect(trace_cell_is_wide(cell), 0))
+                                region_save(&t->current.region, to, sizeof *to);
                         *to = *cell;
                         KEEP_BARRIER();
                 } else if (i - first >= n_cells && i + 1 < t->old.n_homes) {
@@ -273,60 +299,85 @@ static bool make_room(struct trace_table *t) {
 static void maybe_shrink(struct trace_table *t) {
         if (t->count >= t->shrink_at || t->old.cells)
                 return;
-        /* to a quarter: less than half full, so that it does not grow again at once */
-        unsigned log2_homes = 64 - t->current.shift - 2;
-        if (log2_homes < TRACE_TABLE_LOG2_MIN)
-                log2_homes = TRACE_TABLE_LOG2_MIN;
-        if (start_migration(t, log2_homes))
+        /* to a half: then it is a quarter full, far from growing again */
+        if (start_migration(t, 64 - t->current.shift - 1))
                 t->shrink_at /= 2; /* no memory now: try again when there is more to win */
 }
 
 /* Of an empty cell the undo log needs to know no more than that: either it was empty at the last commit, and what else
  * is in it means nothing, or array_erase() has made it empty since, and saved all of what it was. */
 static struct trace_cell *place_new(struct trace_table *t, const struct trace_array *a, struct trace_cell *cell,
-                                    uint64_t key) {
+                                    uint64_t address) {
         if (__builtin_expect(is_last(a, cell), 0))
                 return NULL;
         region_save(&a->region, cell, sizeof cell->key); /* before growth makes another array the current one */
         /* growth leaves what is there in place: cell stays the right one */
         if (__builtin_expect(t->count >= t->grow_at, 0) && !make_room(t))
                 return NULL;
-        cell->key = key;
+        cell->key = address << TRACE_SIZE_BITS;
         cell->birth = 0;
         t->count++;
         return cell;
 }
 
-struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address) {
+void trace_table_fill_wide(struct trace_table *t, struct trace_cell *cell, unsigned domain, uint64_t address,
+                           uint64_t size, uint32_t node) {
+        bool fits = trace_cell_has_room(address, size);
+        if (trace_cell_is_wide(cell)) {
+                uint32_t index = trace_cell_node(cell);
+                if (fits)
+                        wide_blocks_put(&t->wide, index);
+                else
+                        wide_blocks_set(&t->wide, index, address, size, node);
+                node = fits ? node : index;
+        } else {
+                node = wide_blocks_take(&t->wide, address, size, node);
+        }
+        cell->key = address << TRACE_SIZE_BITS | (fits ? size : TRACE_SIZE_WIDE);
+        cell->node_domain = node | domain << TRACE_NODE_BITS;
+        cell->birth = t->epoch;
+}
+
+static void keep_for_cuts(struct trace_table *t, const struct trace_cell *cell, uint64_t hash) {
+        struct trace_block block = trace_table_block(t, cell);
+        cut_keep(t, &block, hash);
+}
+
+struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
+                                     uint64_t size) {
         if (__builtin_expect(t->old.cells != NULL, 0))
                 trace_table_migrate(t, TRACE_TABLE_STEP);
-        uint64_t key = address | TRACE_KEY_BIT;
+        if (__builtin_expect(!trace_cell_has_room(address, size), 0) &&
+            !wide_blocks_reserve(&t->wide, t->charge, t->keep))
+                return NULL;
         const struct trace_array *a = trace_table_array(t, hash);
-        struct trace_cell *cell = array_probe(a, hash, key, domain);
+        struct trace_cell *cell = array_probe(t, a, hash, domain, address);
         if (!cell->key)
-                return place_new(t, a, cell, key);
+                return place_new(t, a, cell, address);
         region_save(&a->region, cell, sizeof *cell);
         if (cell->birth <= t->newest_cut)
-                cut_keep(t, cell, hash);
+                keep_for_cuts(t, cell, hash);
         return cell;
 }
 
 int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
-                       uint32_t node, struct trace_cell *replacedp) {
-        struct trace_cell *cell = trace_table_place(t, hash, domain, address);
+                       uint32_t node, struct trace_block *replacedp) {
+        struct trace_cell *cell = trace_table_place(t, hash, domain, address, size);
         if (!cell)
                 return TRACE_TABLE_E_FULL;
         bool is_new = trace_cell_is_new(cell);
         if (!is_new)
-                *replacedp = *cell;
-        trace_table_fill(t, cell, domain, size, node);
+                *replacedp = trace_table_block(t, cell);
+        trace_table_fill(t, cell, domain, address, size, node);
         return is_new ? 0 : TRACE_TABLE_REPLACED;
 }
 
 void trace_table_erase(struct trace_table *t, uint64_t hash, const struct trace_cell *cell) {
         const struct trace_array *a = trace_table_array(t, hash);
         if (cell->birth <= t->newest_cut)
-                cut_keep(t, cell, hash);
+                keep_for_cuts(t, cell, hash);
+        if (__builtin_expect(trace_cell_is_wide(cell), 0))
+                wide_blocks_put(&t->wide, trace_cell_node(cell));
         array_erase(t, a, &a->cells[cell - a->cells]);
         t->count--;
         if (__builtin_expect(t->old.cells != NULL, 0))
@@ -336,24 +387,24 @@ void trace_table_erase(struct trace_table *t, uint64_t hash, const struct trace_
 }
 
 int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
-                       struct trace_cell *removedp) {
+                       struct trace_block *removedp) {
         const struct trace_cell *cell = trace_table_find(t, hash, domain, address);
         if (!cell)
                 return TRACE_TABLE_E_UNKNOWN;
-        *removedp = *cell;
+        *removedp = trace_table_block(t, cell);
         trace_table_erase(t, hash, cell);
         return 0;
 }
 
 const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t hash, unsigned domain,
                                           uint64_t address) {
-        const struct trace_cell *cell = array_probe(trace_table_array(t, hash), hash, address | TRACE_KEY_BIT, domain);
+        const struct trace_cell *cell = array_probe(t, trace_table_array(t, hash), hash, domain, address);
         return cell->key ? cell : NULL;
 }
 
 /* Cells with hashes in [from, last] lie from the home of the first to the end of the run that the last home is in. */
 static size_t array_scan(const struct trace_table *t, const struct trace_array *a, uint64_t from, uint64_t last,
-                         uint32_t birth_max, struct trace_cell *cells, size_t capacity) {
+                         uint32_t birth_max, struct trace_block *blocks, size_t capacity) {
         size_t n = 0, last_home = last >> a->shift;
         for (size_t i = from >> a->shift; i < a->n_cells; i++) {
                 const struct trace_cell *cell = &a->cells[i];
@@ -369,25 +420,25 @@ static size_t array_scan(const struct trace_table *t, const struct trace_array *
                         continue;
                 if (n == capacity)
                         return SIZE_MAX;
-                cells[n++] = *cell;
+                blocks[n++] = trace_table_block(t, cell);
         }
         return n;
 }
 
 size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t last, uint32_t birth_max,
-                        struct trace_cell *cells, size_t capacity) {
+                        struct trace_block *blocks, size_t capacity) {
         if (!t->old.cells)
-                return array_scan(t, &t->current, from, last, birth_max, cells, capacity);
+                return array_scan(t, &t->current, from, last, birth_max, blocks, capacity);
         size_t n = 0;
         if (from < t->migrated) {
                 uint64_t to = last < t->migrated ? last : t->migrated - 1;
-                n = array_scan(t, &t->current, from, to, birth_max, cells, capacity);
+                n = array_scan(t, &t->current, from, to, birth_max, blocks, capacity);
                 if (n == SIZE_MAX)
                         return n;
         }
         if (last >= t->migrated) {
                 uint64_t start = from < t->migrated ? t->migrated : from;
-                size_t m = array_scan(t, &t->old, start, last, birth_max, cells + n, capacity - n);
+                size_t m = array_scan(t, &t->old, start, last, birth_max, blocks + n, capacity - n);
                 if (m == SIZE_MAX)
                         return m;
                 n += m;
@@ -395,8 +446,15 @@ size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t las
         return n;
 }
 
-/* Blocks of an array. Return: SIZE_MAX: one is where it can't be. */
-static size_t array_count(const struct trace_table *t, const struct trace_array *a) {
+/* Of a wide cell: that its slot is that of such a block. */
+static bool has_slot(const struct trace_table *t, const struct trace_cell *cell) {
+        const struct wide_block *wide = wide_blocks_at(&t->wide, trace_cell_node(cell));
+        return wide && wide->address << TRACE_SIZE_BITS == (cell->key & ~TRACE_SIZE_WIDE) &&
+               wide->node >> TRACE_NODE_BITS == 0;
+}
+
+/* Blocks of an array. @n_widep: wide ones are added. Return: SIZE_MAX: one is where it can't be. */
+static size_t array_count(const struct trace_table *t, const struct trace_array *a, size_t *n_widep) {
         size_t n = 0, first = a == &t->old ? first_in_old(t) : 0, run = first; /* run: behind the last empty cell */
         for (size_t i = first; i < a->n_cells; i++) {
                 const struct trace_cell *cell = &a->cells[i];
@@ -409,21 +467,28 @@ static size_t array_count(const struct trace_table *t, const struct trace_array 
                 if (trace_table_array(t, hash) != a || home < run || home > i || cell->birth < 1 ||
                     cell->birth > t->epoch || is_last(a, cell))
                         return SIZE_MAX;
+                if (trace_cell_is_wide(cell)) {
+                        if (!has_slot(t, cell))
+                                return SIZE_MAX;
+                        (*n_widep)++;
+                }
                 n++;
         }
         return n;
 }
 
 bool trace_table_is_sound(const struct trace_table *t) {
-        size_t n = array_count(t, &t->current), n_old = t->old.cells ? array_count(t, &t->old) : 0;
-        return n != SIZE_MAX && n_old != SIZE_MAX && n + n_old == t->count;
+        size_t n_wide = 0, n = array_count(t, &t->current, &n_wide);
+        size_t n_old = t->old.cells ? array_count(t, &t->old, &n_wide) : 0;
+        return n != SIZE_MAX && n_old != SIZE_MAX && n + n_old == t->count && n_wide == t->wide.n_used &&
+               wide_blocks_is_sound(&t->wide);
 }
 
 static void check_keys(const struct trace_table *t, const struct trace_array *a) {
         for (size_t i = a == &t->old ? first_in_old(t) : 0; i < a->n_cells; i++) {
                 const struct trace_cell *cell = &a->cells[i];
                 for (size_t j = cell->key ? cell_hash(t, cell) >> a->shift : i; j < i; j++) /* the first of its key */
-                        assert(!cell_is(&a->cells[j], cell->key, trace_cell_domain(cell)));
+                        assert(!cell_is(t, &a->cells[j], trace_cell_domain(cell), cell_address(t, cell)));
         }
 }
 
@@ -439,15 +504,18 @@ void trace_table_check(const struct trace_table *t) {
         assert(t->newest_cut == (t->cuts ? t->cuts->number : 0));
 }
 
-int trace_table_each(const struct trace_table *t, int (*cb)(void *data, const struct trace_cell *cell), void *data) {
+static int array_each(const struct trace_table *t, const struct trace_array *a, size_t first,
+                      int (*cb)(void *data, const struct trace_block *block), void *data) {
         int r = 0;
-        for (size_t i = 0; r == 0 && i < t->current.n_cells; i++) {
-                if (t->current.cells[i].key)
-                        r = cb(data, &t->current.cells[i]);
-        }
-        for (size_t i = t->old.cells ? first_in_old(t) : SIZE_MAX; r == 0 && i < t->old.n_cells; i++) {
-                if (t->old.cells[i].key)
-                        r = cb(data, &t->old.cells[i]);
+        for (size_t i = first; r == 0 && i < a->n_cells; i++) {
+                struct trace_block block = trace_table_block(t, &a->cells[i]);
+                if (a->cells[i].key)
+                        r = cb(data, &block);
         }
         return r;
+}
+
+int trace_table_each(const struct trace_table *t, int (*cb)(void *data, const struct trace_block *block), void *data) {
+        int r = array_each(t, &t->current, 0, cb, data);
+        return r == 0 && t->old.cells ? array_each(t, &t->old, first_in_old(t), cb, data) : r;
 }

@@ -6,11 +6,13 @@
  * birth. Domains malloc and python share one key space, every other domain has
  * its own.
  *
- * Open addressing with linear probing, cells of 24 bytes, at most 25/32 full (7/8
- * where the charge forbids growth): 31 bytes a block at its fullest, 62 when it has just doubled. The home of a key is
- * the top of its hash, so the table lies in hash order, and one number, a hash, says how far a migration or the reading
- * of a cut has come: neither growth nor the backward shift of a deletion moves a cell across it. No wrap at the end:
- * TRACE_TABLE_TAIL cells more catch the last runs, and the very last of them stays empty.
+ * Open addressing with linear probing, cells of 16 bytes, at most 17/32 full (7/8
+ * where the charge forbids growth): 30 bytes a block at its fullest, 60 when it has just doubled. Short runs are what
+ * the small cells are for: at the fullest a new block passes 1.8 cells, and four lie in a cache line. A block that does
+ * not fit, of 128 KiB and more mostly, has a slot in wide_blocks.h besides. The home of a key is the top of its hash,
+ * so the table lies in hash order, and one number, a hash, says how far a migration or the reading of a cut has come:
+ * neither growth nor the backward shift of a deletion moves a cell across it. No wrap at the end: TRACE_TABLE_TAIL
+ * cells more catch the last runs, and the very last of them stays empty.
  *
  * Growth and shrinking move a few cells with each insertion or removal, from the
  * old array to the new one; pages behind are given back at once. Hashes are seeded from
@@ -23,6 +25,7 @@
 
 #include "daemon/live/charge.h"
 #include "daemon/live/region.h"
+#include "daemon/live/wide_blocks.h"
 
 struct cut;
 
@@ -32,17 +35,29 @@ enum {
         TRACE_TABLE_E_UNKNOWN = 3,
 };
 
-#define TRACE_TABLE_LOG2_MIN 9 /* 12 KiB: most processes of a machine are small */
+#define TRACE_TABLE_LOG2_MIN                                                                                           \
+        9 /* 8 KiB, and as much again that is rarely touched: most processes of a machine are small */
 #define TRACE_TABLE_TAIL                                                                                               \
-        1024 /* longest run at 25/32 is about 600 cells in 2**24; a table with fewer cells has as many again */
+        1024 /* longest run at 25/32 is about 600 cells in 2**24, at 17/32 100; a table with fewer cells has as many   \
+                again */
 #define TRACE_NODE_BITS 24 /* NODE_CAPACITY_MAX */
 
-struct trace_cell {
-        uint64_t key; /* address with the top bit set; 0: empty */
-        uint64_t size;
+struct trace_block {
+        uint64_t address, size;
         uint32_t node_domain; /* node below TRACE_NODE_BITS, domain above */
         uint32_t birth;       /* epoch of the table when the block came */
 };
+
+/* As it lies in the table. A wide one (trace_cell_is_wide()) has the low bits of its address, and for its node the
+ * index of its slot. */
+struct trace_cell {
+        uint64_t key; /* address above TRACE_SIZE_BITS, size below; 0: empty */
+        uint32_t node_domain, birth;
+};
+
+#define TRACE_SIZE_BITS    17
+#define TRACE_SIZE_WIDE    ((UINT64_C(1) << TRACE_SIZE_BITS) - 1)
+#define TRACE_ADDRESS_BITS (64 - TRACE_SIZE_BITS) /* 47, what user space has on x86-64 */
 
 struct trace_array {
         struct region region;
@@ -57,6 +72,7 @@ struct trace_table {
         uint64_t migrated;      /* hashes below are in current, others in old; meaningless without a migration */
         size_t released;        /* bytes of old that were given back */
         uint64_t seed[2];
+        struct wide_blocks wide;
         uint64_t count;      /* blocks */
         uint64_t grow_at;    /* count at which an insertion starts to grow */
         uint64_t shrink_at;  /* count below which a removal starts to shrink */
@@ -68,18 +84,30 @@ struct trace_table {
         struct keep *keep; /* NULL: in private memory */
 };
 
-#define TRACE_KEY_BIT (UINT64_C(1) << 63)
-
-static inline uint64_t trace_cell_address(const struct trace_cell *cell) {
-        return cell->key & ~TRACE_KEY_BIT;
+static inline uint32_t trace_block_node(const struct trace_block *block) {
+        return block->node_domain & ((UINT32_C(1) << TRACE_NODE_BITS) - 1);
 }
 
+static inline unsigned trace_block_domain(const struct trace_block *block) {
+        return block->node_domain >> TRACE_NODE_BITS;
+}
+
+/** trace_cell_node() - its node, or the index of its slot */
 static inline uint32_t trace_cell_node(const struct trace_cell *cell) {
         return cell->node_domain & ((UINT32_C(1) << TRACE_NODE_BITS) - 1);
 }
 
 static inline unsigned trace_cell_domain(const struct trace_cell *cell) {
         return cell->node_domain >> TRACE_NODE_BITS;
+}
+
+static inline bool trace_cell_is_wide(const struct trace_cell *cell) {
+        return (cell->key & TRACE_SIZE_WIDE) == TRACE_SIZE_WIDE;
+}
+
+/* Address 0 does not: with size 0 it would be the key of an empty cell. */
+static inline bool trace_cell_has_room(uint64_t address, uint64_t size) {
+        return address - 1 < (UINT64_C(1) << TRACE_ADDRESS_BITS) - 1 && size < TRACE_SIZE_WIDE;
 }
 
 /** trace_key_space() - python (1) lives in the space of malloc (0) */
@@ -99,6 +127,7 @@ struct kept_array {
 };
 struct kept_table {
         struct kept_array current, old; /* n_homes 0: there is none */
+        struct kept_wide_blocks wide;
         uint64_t migrated, seed[2], count, grow_at, shrink_at;
         uint32_t epoch, zero;
 };
@@ -142,13 +171,15 @@ static inline const struct trace_cell *trace_table_home(const struct trace_table
  * O(1) and at most TRACE_TABLE_STEP cells of migration.
  * Return: 0; TRACE_TABLE_REPLACED; TRACE_TABLE_E_FULL. */
 int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
-                       uint32_t node, struct trace_cell *replacedp);
+                       uint32_t node, struct trace_block *replacedp);
 #define TRACE_TABLE_STEP 32
 
 /** trace_table_place() - trace_table_insert() in two steps, without a copy: the cell for that key
  * A new one (trace_cell_is_new()) counts already; any other holds the block that is there. trace_table_fill() follows,
- * before the table is used otherwise. Return: the cell; NULL: no memory or charge to grow; the table is unchanged. */
-struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address);
+ * with the same address and size before the table is used otherwise. Return: the cell; NULL: no memory or charge to
+ * grow; the table is unchanged. */
+struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
+                                     uint64_t size);
 
 /* Between trace_table_place() and trace_table_fill(): epochs of tables begin with 1. */
 static inline bool trace_cell_is_new(const struct trace_cell *cell) {
@@ -156,9 +187,15 @@ static inline bool trace_cell_is_new(const struct trace_cell *cell) {
 }
 
 /** trace_table_fill() - @cell: of trace_table_place(); else as trace_table_insert() */
-static inline void trace_table_fill(const struct trace_table *t, struct trace_cell *cell, unsigned domain,
+__attribute__((cold)) void trace_table_fill_wide(struct trace_table *t, struct trace_cell *cell, unsigned domain,
+                                                 uint64_t address, uint64_t size, uint32_t node);
+static inline void trace_table_fill(struct trace_table *t, struct trace_cell *cell, unsigned domain, uint64_t address,
                                     uint64_t size, uint32_t node) {
-        cell->size = size;
+        if (__builtin_expect(!trace_cell_has_room(address, size) || trace_cell_is_wide(cell), 0)) {
+                trace_table_fill_wide(t, cell, domain, address, size, node);
+                return;
+        }
+        cell->key = address << TRACE_SIZE_BITS | size;
         cell->node_domain = node | domain << TRACE_NODE_BITS;
         cell->birth = t->epoch;
 }
@@ -166,15 +203,15 @@ static inline void trace_table_fill(const struct trace_table *t, struct trace_ce
 /** trace_table_remove() - a block goes
  * @removedp: set on 0 only. Return: 0; TRACE_TABLE_E_UNKNOWN. */
 int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
-                       struct trace_cell *removedp);
+                       struct trace_block *removedp);
 
 /** trace_table_erase() - trace_table_remove() of a block that trace_table_find() found with that hash
  * @cell: not valid any more afterwards */
 void trace_table_erase(struct trace_table *t, uint64_t hash, const struct trace_cell *cell);
 
-/** trace_table_each() - every cell of a table that has no cut, in no order
+/** trace_table_each() - every block, in no order
  * @cb: may not change the table. Return: 0, or what @cb returned, which ends it. */
-int trace_table_each(const struct trace_table *t, int (*cb)(void *data, const struct trace_cell *cell), void *data);
+int trace_table_each(const struct trace_table *t, int (*cb)(void *data, const struct trace_block *block), void *data);
 
 /** trace_table_migrate() - work on a migration ahead of time, for an idle moment
  * @n_cells: how many to look at. Return: whether there is more to do. */
@@ -184,12 +221,24 @@ bool trace_table_migrate(struct trace_table *t, size_t n_cells);
 const struct trace_cell *trace_table_find(const struct trace_table *t, uint64_t hash, unsigned domain,
                                           uint64_t address);
 
-/** trace_table_scan() - copy cells with hashes in [from, last]
+/** trace_table_block() - what is in a cell that trace_table_find() or trace_table_place() found */
+__attribute__((cold)) struct trace_block trace_table_wide_block(const struct trace_table *t,
+                                                                const struct trace_cell *cell);
+static inline struct trace_block trace_table_block(const struct trace_table *t, const struct trace_cell *cell) {
+        if (__builtin_expect(trace_cell_is_wide(cell), 0))
+                return trace_table_wide_block(t, cell);
+        return (struct trace_block){.address = cell->key >> TRACE_SIZE_BITS,
+                                    .size = cell->key & TRACE_SIZE_WIDE,
+                                    .node_domain = cell->node_domain,
+                                    .birth = cell->birth};
+}
+
+/** trace_table_scan() - copy blocks with hashes in [from, last]
  * @birth_max: of those born in this epoch or before
- * @cells: [capacity]
- * Return: number of cells; SIZE_MAX if there are more than @capacity (contents of @cells are then undefined). */
+ * @blocks: [capacity]
+ * Return: number of blocks; SIZE_MAX if there are more than @capacity (contents of @blocks are then undefined). */
 size_t trace_table_scan(const struct trace_table *t, uint64_t from, uint64_t last, uint32_t birth_max,
-                        struct trace_cell *cells, size_t capacity);
+                        struct trace_block *blocks, size_t capacity);
 
 /** trace_table_is_sound() - whether each block lies where it is looked for, and they are as many as is said; O(blocks)
  * For a table that somebody else left: nothing is asserted. */

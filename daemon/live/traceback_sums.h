@@ -28,7 +28,7 @@ struct node_sums {
         uint64_t allocated_size, allocated_count;
         uint64_t peak_size, peak_count; /* valid if epoch is the sums' */
         uint64_t epoch;
-        uint32_t node_domain; /* as in struct trace_cell */
+        uint32_t node_domain; /* as in struct trace_block */
         uint32_t next;        /* slot of the same node and another domain; 0: none */
 };
 

@@ -2,8 +2,8 @@
 
 /*
  * Locations to source frames: chunks of one module, one chunk a request. Pool
- * threads; the mutex is held for one request at a time, so that a long job lets
- * a short one in between.
+ * threads; a turn is one request, so that a long job lets a short one in
+ * between, and one user's jobs those of another.
  */
 
 #include "daemon/symbol/symbolizer.h"
@@ -12,6 +12,7 @@
 #include "daemon/symbol/helper_process.h"
 #include "daemon/symbol/symbol_answer.h"
 #include "daemon/symbol/symbol_channel.h"
+#include "daemon/symbol/symbol_turn.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -49,7 +50,7 @@ struct suspect {
 };
 
 struct symbolizer {
-        pthread_mutex_t mutex;        /* held for a request */
+        struct symbol_turn turn;      /* whose request it is: who has it, has the rest */
         pthread_mutex_t helper_mutex; /* held when helper is set, and for symbolizer_cancel(), which may not wait */
         bool cancelled;               /* under it */
         struct helper_process_config config;
@@ -109,7 +110,7 @@ int symbolizer_new(const struct symbolizer_config *config, struct module_files *
         bool failed = false, asks = config->debuginfod_urls && config->debuginfod_urls[0];
         struct symbolizer *s = calloc(1, sizeof(*s));
 
-        if (!s || pthread_mutex_init(&s->mutex, NULL) != 0) {
+        if (!s || symbol_turn_init(&s->turn) != 0) {
                 free(s);
                 return -ENOMEM;
         }
@@ -154,7 +155,7 @@ struct symbolizer *symbolizer_free(struct symbolizer *s) {
         free(s->debuginfod_urls);
         free(s->debuginfod_cache);
         pthread_mutex_destroy(&s->helper_mutex);
-        pthread_mutex_destroy(&s->mutex);
+        symbol_turn_deinit(&s->turn);
         free(s);
         return NULL;
 }
@@ -267,7 +268,7 @@ static int file_of(struct job *job) {
         return fd;
 }
 
-/* Under the mutex. A module without a build id is opened for each job: the path may lead to another file by now. */
+/* In its turn. A module without a build id is opened for each job: the path may lead to another file by now. */
 static int ask(struct job *job, uint64_t *offsets, size_t n, Tracemallocd__Symbol__Resolved **answerp) {
         Tracemallocd__Symbol__Resolve request = TRACEMALLOCD__SYMBOL__RESOLVE__INIT;
         struct symbolizer *s = job->symbolizer;
@@ -373,9 +374,10 @@ int symbolizer_resolve(struct symbolizer *s, uint32_t uid, uint32_t module, cons
         for (size_t at = 0, n_done; at < n; at += n_done) {
                 if (symbol_channel_now_ns() >= deadline_ns)
                         return SYMBOLIZER_E_TIMEOUT;
-                pthread_mutex_lock(&s->mutex);
+                struct symbol_waiter waiter;
+                symbol_turn_take(&s->turn, uid, &waiter);
                 int r = step(&job, offsets + at, n - at, &n_done);
-                pthread_mutex_unlock(&s->mutex);
+                symbol_turn_give(&s->turn, &waiter);
                 if (r < 0)
                         return r;
                 if (job.has_problem)

@@ -13,7 +13,7 @@
  * whatever its owner wrote into it.
  *
  * Any thread that may block (the thread pool); calls share the one helper and
- * take turns, request by request.
+ * take turns, request by request, users in turn (symbol_turn.h).
  */
 
 #include "daemon/live/snapshot.h"

@@ -148,8 +148,8 @@ def own_bytes(daemon):
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("RssAnon:"))
 
 
-FULLEST = 2**20 * 25 // 32 - 1200  # some of what the program itself holds comes on top; live/trace_table.h
-DOUBLED = 1000000
+FULLEST = 2**20 * 17 // 32 - 1200  # some of what the program itself holds comes on top; live/trace_table.h
+DOUBLED = 600000
 
 
 def memory_of_a_block(bench, holder, blocks):

@@ -2,15 +2,13 @@
 
 /*
  * One thread with poll(2): connections, rings, ends of processes. Simple before
- * fast: every millisecond each ring is read to its end. An image's table is open addressing.
+ * fast: every millisecond each ring is read to its end.
  */
 
 #include "tests/support/fake_daemon.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -29,47 +27,11 @@
 #include "proto/record.h"
 #include "proto/ring.h"
 #include "tests/support/event_stream.h"
+#include "tests/support/fake_daemon_image.h"
 #include "tests/support/oracle.h"
 
 #define CONNECTIONS_MAX 256
 #define FDS_MAX         64
-
-struct fork_copy {
-        uint32_t token;
-        struct oracle *oracle;
-        struct fork_copy *next;
-};
-
-struct module_seen {
-        uint32_t generation;
-        char path[256];
-};
-
-struct image {
-        struct fake_image told; /* first: what tests see */
-        struct oracle *oracle;
-        struct event_stream *stream; /* NULL: not recorded */
-        struct fork_copy *forks;
-        struct module_seen *modules;
-        uint32_t n_modules;
-        int pidfd;
-        bool ended;
-        /* ring way */
-        struct ring_header *ring;
-        const _Atomic uint64_t *data;
-        uint64_t size;
-        size_t ring_bytes;
-        struct ring_control *control;
-        struct definitions_header *definitions;
-        size_t definitions_bytes;
-        /* socket way: definitions in memory of ours */
-        int connection;
-        uint64_t position;
-        const struct node_def *nodes;
-        uint8_t *verdicts; /* of each node */
-        const uint8_t *items;
-        uint64_t items_capacity;
-};
 
 struct connection {
         int fd;
@@ -108,188 +70,6 @@ static int memfd_page(const char *name, size_t bytes, void **memoryp) {
         return fd;
 }
 
-/* ---- records ---- */
-
-static const char *module_path(const struct image *image, uint32_t generation) {
-        for (uint32_t i = image->n_modules; i-- > 0;)
-                if (image->modules[i].generation == generation)
-                        return image->modules[i].path;
-        return NULL;
-}
-
-static void see_module(struct image *image, uint32_t generation, uint64_t offset) {
-        uint32_t length = 0;
-        Tracemallocd__Agent__Item *item = NULL;
-
-        if (offset + 4 <= image->items_capacity)
-                memcpy(&length, image->items + offset, 4);
-        if (length && offset + 4 + length <= image->items_capacity)
-                item = tracemallocd__agent__item__unpack(NULL, length, image->items + offset + 4);
-        if (!item || item->body_case != TRACEMALLOCD__AGENT__ITEM__BODY_MODULE ||
-            item->module->generation != generation || image->n_modules == FAKE_MODULES_MAX) {
-                image->told.bad_records++;
-        } else {
-                struct module_seen *seen = &image->modules[image->n_modules++];
-
-                seen->generation = generation;
-                snprintf(seen->path, sizeof(seen->path), "%.*s", (int)item->module->path.len,
-                         (const char *)item->module->path.data);
-                image->told.n_modules = image->n_modules;
-        }
-        if (item)
-                tracemallocd__agent__item__free_unpacked(item, NULL);
-}
-
-enum verdict {
-        UNSEEN = 0,
-        BAD,
-        WHOLE,
-        OPEN,
-};
-
-/* Whether a traceback's nodes make sense, and whether its oldest frame is where programs and threads begin. */
-static enum verdict judge(const struct image *image, uint32_t node) {
-        uint32_t oldest = 0;
-        const char *path;
-
-        for (; node; node = image->nodes[node].parent) {
-                const struct node_def *def = &image->nodes[node];
-
-                if (def->parent >= node || def->value == 0 ||
-                    (def->unit && def->unit < NODE_UNIT_CODE && !module_path(image, def->unit)))
-                        return BAD;
-                oldest = def->unit;
-        }
-        path = module_path(image, oldest);
-        return path && (strcmp(path, image->modules[0].path) == 0 || strstr(path, "libc.so") ||
-                        strstr(path, "ld-linux"))
-                       ? WHOLE
-                       : OPEN;
-}
-
-static void check_traceback(struct image *image, uint32_t node) {
-        uint32_t frame = node;
-
-        if (node == 0)
-                image->told.empty_tracebacks++;
-        if (node >= image->definitions->node_capacity) {
-                image->told.bad_records++;
-                return;
-        }
-        if (node && (image->nodes[node].unit == NODE_UNIT_DEPTH || image->nodes[node].unit == NODE_UNIT_CUT)) {
-                image->told.cut_tracebacks++;
-                frame = image->nodes[node].parent;
-        }
-        if (image->verdicts[node] == UNSEEN)
-                image->verdicts[node] = judge(image, frame);
-        image->told.bad_records += image->verdicts[node] == BAD;
-        image->told.complete_tracebacks += image->verdicts[node] == WHOLE;
-}
-
-static void note_fork(struct image *image, uint32_t token) {
-        struct fork_copy *copy = malloc(sizeof(*copy));
-
-        copy->token = token;
-        copy->oracle = oracle_copy(image->oracle);
-        copy->next = image->forks;
-        image->forks = copy;
-}
-
-static void apply(struct image *image, const uint64_t *words) {
-        struct fake_image *told = &image->told;
-        struct oracle *oracle = image->oracle;
-        uint64_t header = words[0];
-        unsigned type = record_type(header);
-
-        told->count[type <= RECORD_TYPE_MAX ? type : 0]++;
-        switch (type) {
-        case RECORD_ALLOC:
-                check_traceback(image, record_argument(header));
-                told->replaced += oracle_add(oracle, words[1], words[2]);
-                break;
-        case RECORD_FREE:
-                told->unknown_frees += !oracle_remove(oracle, words[1]);
-                break;
-        case RECORD_MOVE_OUT:
-                told->unknown_frees += !oracle_move_out(oracle, words[1], image->position);
-                break;
-        case RECORD_MOVE_IN:
-                check_traceback(image, record_argument(header));
-                told->unknown_moves += !oracle_move_in(oracle, words[1], words[2], words[3], &told->replaced);
-                break;
-        case RECORD_MOVE_BACK:
-                told->unknown_moves += !oracle_move_back(oracle, words[1]);
-                break;
-        case RECORD_LOST:
-                told->lost += words[1];
-                break;
-        case RECORD_MODULE_LOAD:
-                see_module(image, record_argument(header), words[1]);
-                break;
-        case RECORD_FORK:
-                note_fork(image, record_argument(header));
-                break;
-        case RECORD_EXIT:
-                told->exit_status = (int)words[1];
-                break;
-        case RECORD_MAP:
-                check_traceback(image, record_argument(header));
-                told->mmap_bytes += words[2];
-                break;
-        case RECORD_UNMAP:
-                told->mmap_bytes -= words[2];
-                break;
-        default:
-                break;
-        }
-        told->live_count = oracle->n_live;
-        told->live_bytes = oracle->live_bytes;
-        told->moving = oracle->n_moving;
-        if (oracle->live_bytes > told->peak_bytes)
-                told->peak_bytes = oracle->live_bytes;
-}
-
-static uint64_t ring_word(const struct image *image, uint64_t position) {
-        return atomic_load_explicit(&image->data[position % image->size / 8], memory_order_acquire);
-}
-
-/* Reads what is complete; @dead: past holes, which nobody will fill any more. */
-static void read_ring(struct image *image, bool dead) {
-        uint64_t head = atomic_load(&image->ring->head);
-        unsigned log2_size = image->ring->log2_size;
-
-        while (image->position < head) {
-                uint64_t words[RECORD_WORDS_MAX], header = ring_word(image, image->position);
-                unsigned n = record_words(record_type(header));
-
-                if (!(header & RECORD_HEADER_BIT) || record_lap(header) != (image->position >> log2_size & 255)) {
-                        if (!dead)
-                                break;
-                        image->position += 8;
-                        continue;
-                }
-                if (n == 0) {
-                        image->told.bad_records++;
-                        image->position += 8;
-                        continue;
-                }
-                words[0] = header;
-                for (unsigned i = 1; i < n; i++)
-                        words[i] = ring_word(image, image->position + i * 8);
-                apply(image, words);
-                if (image->stream)
-                        event_stream_put(image->stream, words, image->position);
-                image->position += n * 8;
-        }
-        image->told.lost_events = atomic_load(&image->ring->lost_events);
-}
-
-static void give_space_back(struct image *image) {
-        atomic_store(&image->control->tail, image->position);
-        atomic_fetch_add(&image->control->tail_wake, 1);
-        syscall(SYS_futex, &image->control->tail_wake, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-}
-
 static void service_image(struct fake_daemon *daemon, struct image *image) {
         struct pollfd poll_pid = {.fd = image->pidfd, .events = POLLIN};
         bool dead;
@@ -298,8 +78,8 @@ static void service_image(struct fake_daemon *daemon, struct image *image) {
                 return;
         dead = poll(&poll_pid, 1, 0) > 0;
         if (image->ring && (!daemon->options.keep_full || dead)) {
-                read_ring(image, dead);
-                give_space_back(image);
+                image_read_ring(image, dead);
+                image_give_space_back(image);
         }
         if (dead && image->connection < 0)
                 image->ended = true;
@@ -367,40 +147,6 @@ static struct image *find_secret(struct fake_daemon *daemon, ProtobufCBinaryData
         return NULL;
 }
 
-static void take_rings(struct image *image, int *fds) {
-        struct stat st;
-
-        assert(fstat(fds[0], &st) == 0);
-        assert((fcntl(fds[0], F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW));
-        image->ring_bytes = (size_t)st.st_size;
-        image->ring = mmap(NULL, image->ring_bytes, PROT_READ, MAP_SHARED, fds[0], 0);
-        assert(fstat(fds[1], &st) == 0);
-        image->definitions_bytes = (size_t)st.st_size;
-        image->definitions = mmap(NULL, image->definitions_bytes, PROT_READ, MAP_SHARED, fds[1], 0);
-        assert(image->ring != MAP_FAILED && image->definitions != MAP_FAILED);
-        assert(image->ring->magic == RING_MAGIC && image->definitions->magic == DEFINITIONS_MAGIC);
-        image->size = UINT64_C(1) << image->ring->log2_size;
-        assert(image->ring_bytes == RING_HEADER_BYTES + image->size);
-        image->data = (const _Atomic uint64_t *)((const char *)image->ring + RING_HEADER_BYTES);
-        image->nodes = (const struct node_def *)((const char *)image->definitions + DEFINITIONS_HEADER_BYTES);
-        image->items = (const uint8_t *)(image->nodes + image->definitions->node_capacity);
-        image->items_capacity = image->definitions->items_capacity;
-}
-
-/* Socket way: the same areas, filled from Definitions. */
-static void make_areas(struct image *image) {
-        const uint32_t nodes = 1 << 20;
-
-        image->items_capacity = 16 << 20;
-        image->definitions_bytes = DEFINITIONS_HEADER_BYTES + nodes * sizeof(struct node_def) + image->items_capacity;
-        image->definitions = mmap(NULL, image->definitions_bytes, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        assert(image->definitions != MAP_FAILED);
-        image->definitions->node_capacity = nodes;
-        image->nodes = (const struct node_def *)((const char *)image->definitions + DEFINITIONS_HEADER_BYTES);
-        image->items = (const uint8_t *)(image->nodes + nodes);
-}
-
 static void service_connection(struct fake_daemon *daemon, struct connection *connection);
 
 /* What the parent sent before the fork lies in its connection, which may come later in the round. */
@@ -423,26 +169,49 @@ static void inherit(struct fake_daemon *daemon, struct image *image, const Trace
                 return;
         memcpy(image->told.parent_secret, parent->told.secret, 16);
         if (parent->ring)
-                read_ring(parent, false);
+                image_read_ring(parent, false);
         else
                 read_socket(daemon, parent);
-        memcpy(image->modules, parent->modules, sizeof(*parent->modules) * parent->n_modules);
-        image->n_modules = parent->n_modules;
-        for (struct fork_copy *copy = parent->forks; copy; copy = copy->next)
-                if (copy->token == hello->fork_token) {
-                        oracle_free(image->oracle);
-                        image->oracle = oracle_copy(copy->oracle);
-                }
+        image_inherit(image, parent);
 }
 
-static struct image *new_image(struct fake_daemon *daemon, struct connection *connection,
-                               const Tracemallocd__Agent__Hello *hello) {
+/* An exec: the old image of a process writes no more. */
+static void end_predecessors(struct fake_daemon *daemon, int pid) {
+        for (size_t i = 0; i < daemon->n_images; i++) {
+                struct image *old = daemon->images[i];
+
+                if (old->told.pid != pid || old->ended)
+                        continue;
+                if (old->ring)
+                        image_read_ring(old, true);
+                old->ended = true;
+        }
+}
+
+/* Return: its descriptor. */
+static int make_control(const struct fake_daemon_options *options, struct image *image,
+                        const Tracemallocd__Agent__Hello *hello) {
+        int fd = memfd_page("fake-control", CONTROL_BYTES, (void **)&image->control);
+        struct ring_control *control = image->control;
+
+        control->magic = CONTROL_MAGIC;
+        control->version = RING_VERSION;
+        atomic_store(&control->traceback_limit,
+                     options->traceback_limit ? options->traceback_limit : hello->traceback_limit);
+        atomic_store(&control->domains, hello->domains);
+        atomic_store(&control->stall_limit_us, options->stall_limit_us ? options->stall_limit_us : 2000000);
+        atomic_store(&control->fill_mark, UINT64_MAX);
+        atomic_store(&control->mode, options->mode ? options->mode : TRACE_EXACT);
+        return fd;
+}
+
+static struct image *identify(const struct fake_daemon *daemon, int connection_fd,
+                              const Tracemallocd__Agent__Hello *hello) {
         struct image *image = calloc(1, sizeof(*image));
         struct ucred peer;
         socklen_t length = sizeof(peer);
-        int fds[2];
 
-        assert(getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0);
+        assert(getsockopt(connection_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0);
         image->told.kind = hello->kind;
         image->told.transport = hello->transport;
         image->told.pid = peer.pid;
@@ -453,45 +222,38 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
         image->oracle = oracle_new();
         if (daemon->options.record) {
                 char path[512];
+
                 snprintf(path, sizeof(path), "%s.%zu", daemon->options.record, daemon->n_images);
                 image->stream = event_stream_create(path);
         }
         image->modules = calloc(FAKE_MODULES_MAX, sizeof(*image->modules));
         image->pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
         image->connection = -1;
+        return image;
+}
 
-        for (size_t i = 0; i < daemon->n_images; i++)
-                if (daemon->images[i]->told.pid == peer.pid && !daemon->images[i]->ended) {
-                        if (daemon->images[i]->ring)
-                                read_ring(daemon->images[i], true); /* an exec: its old image writes no more */
-                        daemon->images[i]->ended = true;
-                }
+static struct image *new_image(struct fake_daemon *daemon, struct connection *connection,
+                               const Tracemallocd__Agent__Hello *hello) {
+        bool by_ring = hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING;
+        struct image *image = identify(daemon, connection->fd, hello);
+        int fds[2];
+
+        end_predecessors(daemon, image->told.pid);
         if (hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK)
                 inherit(daemon, image, hello);
-
-        fds[0] = memfd_page("fake-control", CONTROL_BYTES, (void **)&image->control);
+        fds[0] = make_control(&daemon->options, image, hello);
         fds[1] = daemon->doorbell_fd;
-        image->control->magic = CONTROL_MAGIC;
-        image->control->version = RING_VERSION;
-        atomic_store(&image->control->traceback_limit,
-                     daemon->options.traceback_limit ? daemon->options.traceback_limit : hello->traceback_limit);
-        atomic_store(&image->control->domains, hello->domains);
-        atomic_store(&image->control->stall_limit_us,
-                     daemon->options.stall_limit_us ? daemon->options.stall_limit_us : 2000000);
-        atomic_store(&image->control->fill_mark, UINT64_MAX);
-        atomic_store(&image->control->mode, daemon->options.mode ? daemon->options.mode : TRACE_EXACT);
-        if (hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING) {
+        if (by_ring) {
                 assert(connection->n_fds >= 2);
-                take_rings(image, connection->fds);
+                image_take_ring(image, connection->fds);
                 image->told.n_greetings = daemon->n_greetings;
         } else {
-                make_areas(image);
+                image_make_areas(image);
                 image->connection = connection->fd;
         }
         image->verdicts = calloc(image->definitions->node_capacity, 1);
         daemon->images[daemon->n_images++] = image;
-        send_reply(daemon, connection, image, 0,
-                   hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING ? fds : NULL);
+        send_reply(daemon, connection, image, 0, by_ring ? fds : NULL);
         close(fds[0]);
         return image;
 }
@@ -536,11 +298,6 @@ static void handle_hello(struct fake_daemon *daemon, struct connection *connecti
         connection->image = new_image(daemon, connection, hello);
 }
 
-static void handle_definitions(struct image *image, const Tracemallocd__Agent__Definitions *part) {
-        memcpy((char *)image->nodes + part->first_node * sizeof(struct node_def), part->nodes.data, part->nodes.len);
-        memcpy((char *)image->items + part->first_item, part->items.data, part->items.len);
-}
-
 static void handle_events(struct connection *connection, const Tracemallocd__Agent__EventBatch *batch) {
         struct image *image = connection->image;
 
@@ -557,7 +314,7 @@ static void handle_events(struct connection *connection, const Tracemallocd__Age
                         break;
                 }
                 memcpy(words, batch->records.data + i, n * 8);
-                apply(image, words);
+                image_apply(image, words);
                 image->position += n * 8;
                 i += n * 8;
         }
@@ -578,7 +335,7 @@ static void handle_message(struct fake_daemon *daemon, struct connection *connec
                         connection->image->told.n_module_files += (uint32_t)message->module_files->n_modules;
                 break;
         case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_DEFINITIONS:
-                handle_definitions(connection->image, message->definitions);
+                image_add_definitions(connection->image, message->definitions);
                 break;
         case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_EVENTS:
                 handle_events(connection, message->events);
@@ -760,26 +517,6 @@ size_t fake_daemon_images(struct fake_daemon *daemon, struct fake_image ***image
         return daemon->n_images;
 }
 
-static void free_image(struct image *image) {
-        while (image->forks) {
-                struct fork_copy *copy = image->forks;
-
-                image->forks = copy->next;
-                oracle_free(copy->oracle);
-                free(copy);
-        }
-        if (image->ring)
-                munmap(image->ring, image->ring_bytes);
-        munmap(image->definitions, image->definitions_bytes);
-        munmap(image->control, CONTROL_BYTES);
-        close(image->pidfd);
-        event_stream_close(image->stream);
-        oracle_free(image->oracle);
-        free(image->modules);
-        free(image->verdicts);
-        free(image);
-}
-
 void fake_daemon_stop(struct fake_daemon *daemon, bool announce) {
         if (announce)
                 fake_daemon_set_mode(daemon, TRACE_ENDED);
@@ -791,7 +528,7 @@ void fake_daemon_stop(struct fake_daemon *daemon, bool announce) {
                 if (daemon->connections[i].fd >= 0)
                         drop(&daemon->connections[i]);
         for (size_t i = 0; i < daemon->n_images; i++)
-                free_image(daemon->images[i]);
+                image_free(daemon->images[i]);
         close(daemon->listener);
         unlink(daemon->path);
         close(daemon->doorbell_fd);

@@ -164,6 +164,34 @@ def end_unheard_of(load):
     db.close()
 
 
+class Departed:
+    """tests/support/departs.c: whether it has left nobody can know before it is let go."""
+
+    def __init__(self, program):
+        held, self.holds = os.pipe()
+        self.process = subprocess.Popen([program, str(held), "busybox", "cat"], stdin=subprocess.PIPE, pass_fds=[held],
+                                        env=dict(os.environ, LD_PRELOAD=AGENT))
+        os.close(held)
+        self.pid = self.process.pid
+
+    def is_pending(self):
+        with open(f"/proc/{self.pid}/comm", encoding="utf-8") as f:
+            return f.read() == "busybox\n" and self.pid in processes()
+
+    def let_go(self):
+        os.close(self.holds)
+
+    def has_left(self):
+        return self.process.poll() is None and self.pid not in processes()
+
+    def ended_by(self):
+        listed = json.loads(subprocess.run(["tmctl", "list", "--json"], capture_output=True, text=True, check=True).stdout)
+        return {s["ended_by"] for s in listed if s["pid"] == self.pid and s["kind"] == "exit"}
+
+    def end(self):
+        self.process.communicate()
+
+
 def write_layout(pid, layout):
     """Into all tables that a daemon keeps, as if another version had made them. Return: how many there are."""
     folder, n = f"/proc/{pid}/fd", 0
@@ -214,11 +242,19 @@ def main():
     end_unheard_of(loads.pop())
     for load in loads:
         load.first()
+    departed = Departed(sys.argv[2])
+    claim("a program that an exec led out of tracing is not told from one that the exec has not happened to",
+          wait_until(30, departed.is_pending))
 
     old = service("MainPID")
     claim("the service restarts", subprocess.run(["systemctl", "restart", "tracemallocd"]).returncode == 0)
     claim("another daemon serves", wait_for_next_daemon(old))
     check_all("after systemctl restart", loads)
+    claim("the next daemon waits for that program as the one before did", departed.is_pending())
+    departed.let_go()
+    claim("and sees that it has left", wait_until(30, departed.has_left))
+    claim("by its exec", wait_until(30, lambda: departed.ended_by() == {"exec"}), departed.ended_by())
+    departed.end()
 
     claim(f"the service comes back after each of {KILLS} SIGKILLs", all([kill(signal.SIGKILL) for _ in range(KILLS)]))
     check_all("after SIGKILL", loads)

@@ -14,5 +14,6 @@ mkdir -p /etc/tracemallocd
 printf '[agent]\nstall_limit_ms = 20000\n[snapshots]\nexit_min_age = 0\n' >/etc/tracemallocd/tracemallocd.conf
 systemctl daemon-reload
 gcc -O1 -pthread -o "$scratch/load" "$source_dir/tests/support/load.c" || give_up "the program compiles"
+gcc -o "$scratch/departs" "$source_dir/tests/support/departs.c" || give_up "the program that departs compiles"
 systemctl start tracemallocd || give_up "the service starts"
-"$source_dir/tests/support/restart.py" "$scratch/load" || n_failed=1
+"$source_dir/tests/support/restart.py" "$scratch/load" "$scratch/departs" || n_failed=1

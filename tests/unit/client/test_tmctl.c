@@ -2,7 +2,7 @@
 
 /* The whole of tmctl ($TMCTL) against a control server with canned answers. */
 
-#include "tests/unit/client/fake_daemon.h"
+#include "tests/unit/client/canned_server.h"
 #include "tests/support/check_main.h"
 
 #include <pty.h>
@@ -19,13 +19,13 @@
 #define HARMLESS_AGENT "/lib/x86_64-linux-gnu/libm.so.6"
 
 static char dir[] = "/tmp/test_tmctl.XXXXXX";
-static pid_t fake_daemon;
+static pid_t canned_server;
 static char out[65536], err[65536];
 
 static void setup(void) {
         strcpy(dir, "/tmp/test_tmctl.XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(dir));
-        fake_daemon = fake_daemon_start(dir, HARMLESS_AGENT);
+        canned_server = canned_server_start(dir, HARMLESS_AGENT);
         setenv("TRACEMALLOCD_RUNTIME_DIR", dir, 1);
         setenv("TZ", "UTC0", 1);
         unsetenv("NO_COLOR");
@@ -33,7 +33,7 @@ static void setup(void) {
 
 static void teardown(void) {
         char command[128];
-        fake_daemon_stop(fake_daemon);
+        canned_server_stop(canned_server);
         snprintf(command, sizeof command, "rm -rf %s", dir);
         ck_assert_int_eq(system(command), 0);
 }

@@ -87,6 +87,11 @@ static uint64_t random_address(void) {
         return 0x10000 + 16 * random_below(ADDRESSES);
 }
 
+/* A few are wide. */
+static uint64_t random_size(void) {
+        return random_below(16) ? random_below(9000) : TRACE_SIZE_WIDE - 2 + random_below(9000);
+}
+
 static struct event random_move(void) {
         size_t i = random_below(4);
         uint64_t out = moves[i].position;
@@ -94,7 +99,7 @@ static struct event random_move(void) {
         if (!moves[i].open && random_below(4) == 0)
                 return event_of(RECORD_MOVE_BACK, 0, 0, out, 0, 0);
         if (!moves[i].open)
-                return event_of(RECORD_MOVE_IN, 0, 1 + random_below(3000), random_address(), random_below(9000), out);
+                return event_of(RECORD_MOVE_IN, 0, 1 + random_below(3000), random_address(), random_size(), out);
         moves[i].position = UINT64_MAX; /* its own: set when the event has one */
         return event_of(RECORD_MOVE_OUT, 0, 0, random_address(), 0, 0);
 }
@@ -104,7 +109,7 @@ static struct event random_event(bool growing) {
         uint64_t dice = random_below(100);
         if (dice < (growing ? 60 : 35))
                 return event_of(RECORD_ALLOC, random_below(5) == 0, 1 + random_below(3000), random_address(),
-                                random_below(9000), 0);
+                                random_size(), 0);
         if (dice >= 80 && dice < 84)
                 return event_of(RECORD_RELABEL, random_below(2), 1 + random_below(3000), random_address(), 0, 0);
         if (dice < 84)
@@ -115,7 +120,8 @@ static struct event random_event(bool growing) {
                 return event_of(random_below(3) ? RECORD_MAP : RECORD_UNMAP, DOMAIN_INDEX_MMAP, 1 + random_below(50),
                                 UINT64_C(0x7f0000000000) + 4096 * random_below(64), 4096 * (1 + random_below(8)), 0);
         if (dice < 98)
-                return event_of(RECORD_ALLOC, 3 + random_below(3), 1 + random_below(50), random_address(), 8, 0);
+                return event_of(RECORD_ALLOC, 3 + random_below(3), 1 + random_below(50),
+                                random_address() | random_below(2) << TRACE_ADDRESS_BITS, 8, 0);
         if (dice < 99)
                 return event_of(RECORD_FORK, 0, next_token++, 0, 0, 0);
         return event_of(RECORD_LOST, 0, 0, 1, 0, 0);
@@ -151,22 +157,24 @@ static void apply(struct image *to, const struct event *events, size_t n) {
 
 /* ---- comparing ---- */
 
-static int compare_cell(void *data, const struct trace_cell *cell) {
+static int compare_block(void *data, const struct trace_block *block) {
         const struct trace_table *with = data;
-        unsigned domain = trace_cell_domain(cell);
-        uint64_t address = trace_cell_address(cell);
-        const struct trace_cell *other =
+        unsigned domain = trace_block_domain(block);
+        uint64_t address = block->address;
+        const struct trace_cell *cell =
                 trace_table_find(with, trace_table_hash(with, domain, address), domain, address);
-        ck_assert_ptr_nonnull(other);
-        ck_assert_uint_eq(other->size, cell->size);
-        ck_assert_uint_eq(other->node_domain, cell->node_domain);
-        ck_assert_uint_eq(other->birth, cell->birth);
+        ck_assert_ptr_nonnull(cell);
+        struct trace_block other = trace_table_block(with, cell);
+        ck_assert_uint_eq(other.address, address);
+        ck_assert_uint_eq(other.size, block->size);
+        ck_assert_uint_eq(other.node_domain, block->node_domain);
+        ck_assert_uint_eq(other.birth, block->birth);
         return 0;
 }
 
-static void compare_cells(const struct trace_table *table, struct trace_table *with) {
+static void compare_blocks(const struct trace_table *table, struct trace_table *with) {
         ck_assert_uint_eq(table->count, with->count);
-        trace_table_each(table, compare_cell, with);
+        trace_table_each(table, compare_block, with);
 }
 
 static void compare_sums(const struct traceback_sums *a, const struct traceback_sums *b) {
@@ -181,13 +189,13 @@ static void compare_sums(const struct traceback_sums *a, const struct traceback_
 
 static size_t read_cut(struct image_fork *fork, struct image *into) {
         size_t n = 0, got;
-        struct trace_cell cells[2 * CUT_READ_MIN];
+        struct trace_block blocks[2 * CUT_READ_MIN];
         ck_assert_int_eq(image_init(into, NULL, 0), 0);
-        while (cut_read(&fork->cut, cells, 2 * CUT_READ_MIN, &got) == 0) {
+        while (cut_read(&fork->cut, blocks, 2 * CUT_READ_MIN, &got) == 0) {
                 for (size_t i = 0; i < got; i++) {
                         struct event event =
-                                event_of(RECORD_ALLOC, trace_cell_domain(&cells[i]), trace_cell_node(&cells[i]),
-                                         trace_cell_address(&cells[i]), cells[i].size, 0);
+                                event_of(RECORD_ALLOC, trace_block_domain(&blocks[i]), trace_block_node(&blocks[i]),
+                                         blocks[i].address, blocks[i].size, 0);
                         size_t done;
                         image_apply(into, &event, 1, &done);
                         n++;
@@ -207,7 +215,7 @@ static void compare_forks(void) {
         struct image_fork *a = image_fork_take(&image, token), *b = image_fork_take(&oracle, token);
         struct image one, other;
         ck_assert_uint_eq(read_cut(a, &one), read_cut(b, &other));
-        compare_cells(one.table, other.table);
+        compare_blocks(one.table, other.table);
         ck_assert_uint_eq(a->n_modules, b->n_modules);
         ck_assert_uint_eq(a->exact, b->exact);
         image_deinit(&one);
@@ -221,7 +229,7 @@ static void compare_forks(void) {
 static void compare(void) {
         image_check(&image);
         image_check(&oracle);
-        compare_cells(image.table, oracle.table);
+        compare_blocks(image.table, oracle.table);
         compare_sums(image.sums, oracle.sums);
         ck_assert_uint_eq(image.moves.n_moves, oracle.moves.n_moves);
         if (image.moves.n_moves)
@@ -446,6 +454,59 @@ static void live_a_while(void) {
         }
 }
 
+static void one_event(unsigned type, uint64_t address) {
+        struct event event = event_of(type, 0, type == RECORD_ALLOC, address, TRACE_SIZE_WIDE, 0);
+        size_t done;
+        image_apply(&image, &event, 1, &done);
+}
+
+static uint64_t hash_of(uint64_t address) {
+        return trace_table_hash(image.table, 0, address);
+}
+
+/* A table of wide blocks that is growing, up to a commit. */
+static void begin_to_grow(void) {
+        for (uint64_t address = 16; !image.table->old.cells; address += 16)
+                one_event(RECORD_ALLOC, address);
+        trace_table_migrate(image.table, image.table->old.n_homes / 2);
+        struct kept_reader reader = reader_at(0);
+        image_commit(&image, &reader);
+}
+
+/* Died between two commits: its block took the slot of one that went, and was copied by the migration. The copy must go
+ * although its slot is the other one's again, by whose address it would belong where it lies. */
+START_TEST(copy_of_a_wide_block_goes_though_its_slot_is_another_s)
+{
+        begin_to_grow();
+        uint64_t moved = 16, young = UINT64_C(1) << 32;
+        while (hash_of(moved) >= image.table->migrated)
+                moved += 16;
+        while (hash_of(young) < image.table->migrated + UINT64_MAX / 4 || hash_of(young) > UINT64_MAX / 8 * 7)
+                young += 16;
+        one_event(RECORD_FREE, moved);
+        one_event(RECORD_ALLOC, young);
+        ck_assert_uint_ge(hash_of(young), image.table->migrated);
+        while (image.table->old.cells && hash_of(young) >= image.table->migrated)
+                trace_table_migrate(image.table, 32);
+        struct keep *next;
+        struct image other;
+        struct kept_reader reader;
+        ck_assert_int_eq(keep_adopt(dup(keep_fd(keep)), &next), 0);
+        ck_assert_int_eq(image_adopt(&other, next, 0, &reader), 0);
+        image_check(&other);
+        image_deinit(&other);
+        keep_free(next);
+}
+END_TEST
+
+START_TEST(a_slot_that_can_not_be_a_cell_s_is_refused)
+{
+        begin_to_grow();
+        ck_assert_int_eq(adopt_with_a_byte_changed(image.table->wide.region.offset + sizeof(struct wide_block)),
+                         IMAGE_E_BROKEN);
+}
+END_TEST
+
 START_TEST(a_cell_that_can_not_be_there_is_refused)
 {
         live_a_while();
@@ -523,6 +584,8 @@ int main(void) {
         tcase_add_test(tcase, a_ring_that_two_daemons_crash_of_at_one_place_is_set_aside);
         tcase_add_test(tcase, ends_from_outside_are_suspicious_only_when_they_are_many);
         tcase_add_test(tcase, a_daemon_that_was_not_busy_with_a_ring_did_not_die_of_it);
+        tcase_add_test(tcase, copy_of_a_wide_block_goes_though_its_slot_is_another_s);
+        tcase_add_test(tcase, a_slot_that_can_not_be_a_cell_s_is_refused);
         tcase_add_test(tcase, a_cell_that_can_not_be_there_is_refused);
         tcase_add_test(tcase, sums_that_do_not_add_up_are_refused);
         tcase_add_test(tcase, a_node_without_sums_is_refused);

@@ -2,50 +2,19 @@
 
 /*
  * Each allocation of a query fails once. The linker sends the library's
- * allocations here (--wrap); the sanitizer build sees what would leak.
+ * allocations here (failing_allocations.h); the sanitizer build sees what would leak.
  */
 
 #include "daemon/query/query.h"
 #include "daemon/query/reference.h"
 #include "tests/unit/query/snapshot_text.h"
 #include "tests/support/check_main.h"
+#include "tests/support/failing_allocations.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t n, size_t size);
-
-static long fail_at = -1; /* allocations until the one that fails; -1: none does */
-
-static bool fails(void) {
-        return fail_at >= 0 && fail_at-- == 0;
-}
-
-void *__wrap_malloc(size_t size) {
-        return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-        return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size) {
-        return fails() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_reallocarray(void *old, size_t n, size_t size) {
-        return fails() ? NULL : __real_reallocarray(old, n, size);
-}
 
 static struct snapshot *snapshots[2];
 static struct symbol_set *symbols;

@@ -5,42 +5,12 @@
 #include "daemon/query/pickle_reader.h"
 #include "daemon/query/pickle_writer.h"
 #include "tests/support/check_main.h"
+#include "tests/support/failing_allocations.h"
 #include "tests/unit/query/pickle_bytes.h"
 
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t n, size_t size);
-
-static long fail_at = -1; /* allocations until the one that fails; -1: none does */
-
-static bool fails(void) {
-        return fail_at >= 0 && fail_at-- == 0;
-}
-
-void *__wrap_malloc(size_t size) {
-        return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-        return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size) {
-        return fails() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_reallocarray(void *old, size_t n, size_t size) {
-        return fails() ? NULL : __real_reallocarray(old, n, size);
-}
 
 static const char bytes[] = PICKLE_PROTO_4 PICKLE_HEAD
         "(" PICKLE_TRACE "e(" PICKLE_TRACE PICKLE_TRACE PICKLE_TRACE PICKLE_TRACE PICKLE_TRACE PICKLE_TRACE

@@ -12,10 +12,10 @@
  * answered.
  */
 
-/** fake_daemon_start() - fork a server on DIR/control.sock; it answers when this returns
+/** canned_server_start() - fork a server on DIR/control.sock; it answers when this returns
  * @agent_path: what HelloReply names
  * Return: its pid. */
-pid_t fake_daemon_start(const char *dir, const char *agent_path);
+pid_t canned_server_start(const char *dir, const char *agent_path);
 
-/** fake_daemon_stop() - and wait for its end */
-void fake_daemon_stop(pid_t pid);
+/** canned_server_stop() - and wait for its end */
+void canned_server_stop(pid_t pid);

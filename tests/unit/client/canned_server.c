@@ -2,7 +2,7 @@
 
 /* The canned control server of test_tmctl.c: one process, one connection at a time. */
 
-#include "tests/unit/client/fake_daemon.h"
+#include "tests/unit/client/canned_server.h"
 
 #include "proto/control.pb-c.h"
 
@@ -468,7 +468,7 @@ static void serve(int fd, const char *agent_path) {
         }
 }
 
-pid_t fake_daemon_start(const char *dir, const char *agent_path) {
+pid_t canned_server_start(const char *dir, const char *agent_path) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         char log[128];
         snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", dir);
@@ -491,7 +491,7 @@ pid_t fake_daemon_start(const char *dir, const char *agent_path) {
         return pid;
 }
 
-void fake_daemon_stop(pid_t pid) {
+void canned_server_stop(pid_t pid) {
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
 }
