@@ -77,6 +77,16 @@ static int wait_for(struct fixture *f, struct waiting *w) {
         return w->code;
 }
 
+void fixture_note(void *data, const struct store_result *result) {
+        *(struct fixture_answer *)data = (struct fixture_answer){result->code, result->n_ids ? result->ids[0] : 0};
+}
+
+int fixture_code_of(struct fixture *f, const struct fixture_answer *answer) {
+        while (answer->code == -1)
+                uv_run(&f->loop, UV_RUN_ONCE);
+        return answer->code;
+}
+
 int fixture_put(struct fixture *f, struct snapshot *snapshot, int64_t set, int64_t *idp) {
         struct waiting w = {.fixture = f, .ids = idp, .n_ids = 1};
         ck_assert_int_eq(store_put(f->store, snapshot, set, on_result, &w), 0);

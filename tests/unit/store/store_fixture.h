@@ -34,6 +34,18 @@ void fixture_close(struct fixture *f);
 /** fixture_deinit() - and the directory */
 void fixture_deinit(struct fixture *f);
 
+/* For requests that wait at the same time: where fixture_note() notes the answer. */
+struct fixture_answer {
+        int code;   /* -1: none yet; set before the request */
+        int64_t id; /* the first; 0: none */
+};
+
+/** fixture_note() - a store_callback. @data: struct fixture_answer */
+void fixture_note(void *data, const struct store_result *result);
+
+/** fixture_code_of() - wait for it. Return: its code. */
+int fixture_code_of(struct fixture *f, const struct fixture_answer *answer);
+
 /* Each waits for the answer and returns its code. */
 int fixture_put(struct fixture *f, struct snapshot *snapshot, int64_t set, int64_t *idp);
 int fixture_put_once(struct fixture *f, struct snapshot *snapshot, int64_t *idp);

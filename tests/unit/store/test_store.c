@@ -411,39 +411,24 @@ START_TEST(what_one_user_stores_pushes_out_nothing_of_another)
 }
 END_TEST
 
-struct answer {
-        int code;
-        int64_t id;
-};
-
-static void note_answer(void *data, const struct store_result *result) {
-        *(struct answer *)data = (struct answer){result->code, result->n_ids ? result->ids[0] : 0};
-}
-
-static int code_of(const struct answer *answer) {
-        while (answer->code == -1)
-                uv_run(&f.loop, UV_RUN_ONCE);
-        return answer->code;
-}
-
 /* What waits at once may share a transaction; nobody is to see that. */
 START_TEST(one_that_fails_takes_none_with_it_that_waited_beside_it)
 {
-        struct answer answers[40];
+        struct fixture_answer answers[40];
         struct snapshot *s[40], *liar = make(99, 1000, SNAPSHOT_REQUEST, 5);
         begin();
         for (uint32_t i = 0; i < 40; i++) {
                 answers[i].code = -1;
                 s[i] = make(i, 1000, SNAPSHOT_EXIT, 5 + i);
                 if (i % 10 == 7)
-                        store_label(f.store, 12345, "label", 5, note_answer, &answers[i]);
+                        store_label(f.store, 12345, "label", 5, fixture_note, &answers[i]);
                 else if (i % 10 == 9)
-                        store_put(f.store, liar, 777, note_answer, &answers[i]); /* no such set */
+                        store_put(f.store, liar, 777, fixture_note, &answers[i]); /* no such set */
                 else
-                        store_put_once(f.store, s[i - (i % 10 == 5)], note_answer, &answers[i]);
+                        store_put_once(f.store, s[i - (i % 10 == 5)], fixture_note, &answers[i]);
         }
         for (uint32_t i = 0; i < 40; i++) {
-                ck_assert_int_eq(code_of(&answers[i]), i % 10 == 7 || i % 10 == 9 ? STORE_E_NOT_FOUND : 0);
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), i % 10 == 7 || i % 10 == 9 ? STORE_E_NOT_FOUND : 0);
                 if (answers[i].code == 0)
                         fixture_load_equal(&f, answers[i].id, s[i - (i % 10 == 5)]);
         }
@@ -460,15 +445,15 @@ END_TEST
 
 START_TEST(one_of_a_set_that_is_not_there_is_refused_when_it_is_tried_again_alone)
 {
-        struct answer answers[3];
+        struct fixture_answer answers[3];
         begin();
         struct snapshot *s = make(1, 1000, SNAPSHOT_REQUEST, 5);
         for (size_t i = 0; i < 3; i++) {
                 answers[i].code = -1;
-                store_put(f.store, s, i == 1 ? 777 : 0, note_answer, &answers[i]);
+                store_put(f.store, s, i == 1 ? 777 : 0, fixture_note, &answers[i]);
         }
         for (size_t i = 0; i < 3; i++)
-                ck_assert_int_eq(code_of(&answers[i]), i == 1 ? STORE_E_NOT_FOUND : 0);
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), i == 1 ? STORE_E_NOT_FOUND : 0);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 2);
         snapshot_unref(s);
         fixture_deinit(&f);

@@ -40,21 +40,6 @@ int fdatasync(int fd) {
 
 static struct fixture f;
 
-struct answer {
-        int code; /* -1: none yet */
-        int64_t id;
-};
-
-static void note_answer(void *data, const struct store_result *result) {
-        *(struct answer *)data = (struct answer){result->code, result->n_ids ? result->ids[0] : 0};
-}
-
-static int code_of(const struct answer *answer) {
-        while (answer->code == -1)
-                uv_run(&f.loop, UV_RUN_ONCE);
-        return answer->code;
-}
-
 /* Small, and of a user always the same: the log does not grow to where the writer makes it short, which has waits of
  * its own. */
 static struct snapshot *make(uint32_t uid) {
@@ -62,16 +47,16 @@ static struct snapshot *make(uint32_t uid) {
                 .seed = 1, .uid = uid, .pid = 100, .kind = SNAPSHOT_REQUEST, .n_tracebacks = 2});
 }
 
-static void put(uint32_t uid, int64_t set, struct answer *answer) {
+static void put(uint32_t uid, int64_t set, struct fixture_answer *answer) {
         struct snapshot *s = make(uid);
         answer->code = -1;
-        ck_assert_int_eq(store_put(f.store, s, set, note_answer, answer), 0);
+        ck_assert_int_eq(store_put(f.store, s, set, fixture_note, answer), 0);
         snapshot_unref(s);
 }
 
 /* The writer waits for the disk with one put, which is answered by let_go(); what is asked for until then waits behind
  * it. */
-static struct answer before;
+static struct fixture_answer before;
 
 static void begin(void) {
         int64_t id;
@@ -97,7 +82,7 @@ static void let_go(unsigned fail_at) {
         disk.fail_at = fail_at;
         pthread_cond_broadcast(&disk.changed);
         pthread_mutex_unlock(&disk.mutex);
-        ck_assert_int_eq(code_of(&before), 0);
+        ck_assert_int_eq(fixture_code_of(&f, &before), 0);
 }
 
 static void end(void) {
@@ -115,13 +100,13 @@ static unsigned n_waits(void) {
 
 START_TEST(puts_that_wait_together_wait_for_the_disk_once)
 {
-        struct answer answers[N];
+        struct fixture_answer answers[N];
         begin();
         for (uint32_t i = 0; i < N; i++)
                 put(1000 + i % 3, 0, &answers[i]);
         let_go(0);
         for (uint32_t i = 0; i < N; i++)
-                ck_assert_int_eq(code_of(&answers[i]), 0);
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), 0);
         ck_assert_uint_eq(n_waits(), 1);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), N + 2);
         end();
@@ -130,20 +115,20 @@ END_TEST
 
 START_TEST(one_users_failures_cost_others_no_wait_of_their_own)
 {
-        struct answer answers[N];
+        struct fixture_answer answers[N];
         begin();
         for (uint32_t i = 0; i < N; i++) {
                 answers[i].code = -1;
                 if (i % 4 == 0)
                         put(1001, 777, &answers[i]); /* no such set */
                 else if (i % 4 == 2)
-                        store_label(f.store, 12345, "label", 5, note_answer, &answers[i]);
+                        store_label(f.store, 12345, "label", 5, fixture_note, &answers[i]);
                 else
                         put(1000, 0, &answers[i]);
         }
         let_go(0);
         for (uint32_t i = 0; i < N; i++)
-                ck_assert_int_eq(code_of(&answers[i]), i % 2 ? 0 : STORE_E_NOT_FOUND);
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), i % 2 ? 0 : STORE_E_NOT_FOUND);
         ck_assert_uint_eq(n_waits(), 1);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), N / 2 + 2);
         end();
@@ -153,19 +138,19 @@ END_TEST
 /* Half of it is in the tables when it is seen to contradict itself. */
 START_TEST(one_that_fails_half_way_leaves_nothing_in_the_transaction_of_the_others)
 {
-        struct answer good, bad, good_too;
+        struct fixture_answer good, bad, good_too;
         struct snapshot *s = make(1001);
         struct snapshot_group *groups = (struct snapshot_group *)(uintptr_t)s->groups;
         groups[s->n_groups - 1].node = s->n_nodes;
         begin();
         put(1000, 0, &good);
         bad.code = -1;
-        ck_assert_int_eq(store_put(f.store, s, 0, note_answer, &bad), 0);
+        ck_assert_int_eq(store_put(f.store, s, 0, fixture_note, &bad), 0);
         put(1000, 0, &good_too);
         let_go(0);
-        ck_assert_int_eq(code_of(&good), 0);
-        ck_assert_int_eq(code_of(&bad), STORE_E_INVALID);
-        ck_assert_int_eq(code_of(&good_too), 0);
+        ck_assert_int_eq(fixture_code_of(&f, &good), 0);
+        ck_assert_int_eq(fixture_code_of(&f, &bad), STORE_E_INVALID);
+        ck_assert_int_eq(fixture_code_of(&f, &good_too), 0);
         ck_assert_uint_eq(n_waits(), 1);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot WHERE uid = 1001"), 0);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM frame WHERE owner = 1001"), 0);
@@ -176,13 +161,13 @@ END_TEST
 
 START_TEST(where_their_transaction_fails_each_is_done_alone)
 {
-        struct answer answers[N];
+        struct fixture_answer answers[N];
         begin();
         for (uint32_t i = 0; i < N; i++)
                 put(1000, i == 3 ? 777 : 0, &answers[i]);
         let_go(1);
         for (uint32_t i = 0; i < N; i++)
-                ck_assert_int_eq(code_of(&answers[i]), i == 3 ? STORE_E_NOT_FOUND : 0);
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), i == 3 ? STORE_E_NOT_FOUND : 0);
         ck_assert_uint_ge(n_waits(), N);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), N - 1 + 2);
         end();
@@ -191,14 +176,14 @@ END_TEST
 
 START_TEST(what_was_just_answered_is_not_deleted_for_what_waited_beside_it)
 {
-        struct answer answers[3];
+        struct fixture_answer answers[3];
         begin();
         store_retain(f.store, &(struct retention){.bytes = 1});
         for (uint32_t i = 0; i < 3; i++)
                 put(1000 + i, 0, &answers[i]);
         let_go(0);
         for (uint32_t i = 0; i < 3; i++)
-                ck_assert_int_eq(code_of(&answers[i]), 0);
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), 0);
         /* this is done after the limits were applied */
         for (uint32_t i = 0; i < 3; i++)
                 ck_assert_int_eq(fixture_label(&f, answers[i].id, "still here"), 0);
