@@ -119,7 +119,7 @@ nobody_takes_anothers_memory() {
                 background+=($!)
         done
         claim "who allocates more than fits into a user's share has inexact tables" wait_until 60 have_losses bob
-        claim "which together hold no more blocks than fit into it" holds_at_most bob $(((2 << 20) / 24))
+        claim "which together hold no more blocks than fit into it" holds_at_most bob $(((2 << 20) / 16))
         claim "another user's table is exact" is_exact alice
         claim "and answers" tmctl_of alice snapshot --pid "$(pids_of alice perl)"
         claim_match "no more of that user's programs are traced then, or theirs are inexact, too" '^[0-9]+$' "$(
@@ -146,7 +146,7 @@ have_losses() {
         ask_of "$1" "any(p['lost'] > 0 and not p['exact'] for p in rows)"
 }
 
-# a block takes 24 bytes or more of a table
+# a block takes 16 bytes or more of a table: one of its cells
 holds_at_most() {
         ask_of "$1" "0 < sum(p['live_count'] for p in rows) <= $2"
 }
