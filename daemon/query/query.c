@@ -15,7 +15,7 @@ struct query {
         size_t n_new, n_old;
         struct view *view;
         struct model model;
-        bool wrappers_skipped;
+        struct left_out left_out;
 };
 
 static void query_deinit(struct query *q) {
@@ -59,7 +59,7 @@ static int query_init(struct query *q, const struct model_source *news, size_t n
         for (size_t i = 0; r == 0 && i < n_new + n_old; i++)
                 r = model_add(&q->model, i < n_new ? MODEL_NEW : MODEL_OLD, &q->sources[i]);
         if (r == 0)
-                r = view_apply(q->view, &q->model, &q->wrappers_skipped);
+                r = view_apply(q->view, &q->model, &q->left_out);
         if (r != 0)
                 query_deinit(q);
         return r;
@@ -93,12 +93,11 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         header.snapshot = &new;
         header.old = options.diff ? &old : NULL;
         header.sources_until_unix_ns = reply_sources_until_ns(q->sources, q->n_new + q->n_old);
-        header.wrappers_skipped = q->wrappers_skipped;
         header.exact = new.exact && (!options.diff || old.exact);
         r = statistics_compute(&q->model, &options, &statistics);
         if (r != 0)
                 return r;
-        r = reply_statistics(&q->model, statistics, q->view->limit, &header, sink);
+        r = reply_statistics(&q->model, statistics, &q->left_out, q->view->limit, &header, sink);
         statistics_free(statistics);
         return r;
 }

@@ -311,11 +311,11 @@ static uint64_t rows_to_send(size_t n_rows, uint64_t limit) {
         return limit != 0 && limit < n_rows ? limit : n_rows;
 }
 
-static int send_header(const struct model *m, const struct statistics *s,
+static int send_header(const struct model *m, const struct statistics *s, const struct left_out *left_out,
                        const Tracemallocd__Control__StatisticsHeader *given, const struct reply_sink *sink) {
         Tracemallocd__Control__StatisticsHeader header = *given;
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
-        ProtobufCBinaryData *paths;
+        ProtobufCBinaryData *paths, supposed[LEFT_OUT_NAMED_MAX];
         uint32_t *texts;
         int r;
 
@@ -329,6 +329,12 @@ static int send_header(const struct model *m, const struct statistics *s,
         if (!paths)
                 return -ENOMEM;
         header.without_lines = paths;
+        header.wrappers_skipped = left_out->any;
+        for (size_t i = 0; i < left_out->n_supposed; i++)
+                supposed[i] = text_binary(m, left_out->supposed[i]);
+        header.n_supposed_wrappers = left_out->n_supposed;
+        header.supposed_wrappers = supposed;
+        header.n_more_wrappers = left_out->n_more;
         header.total_size = s->total_size;
         header.total_count = s->total_count;
         header.total_size_diff = s->total_size_diff;
@@ -341,13 +347,13 @@ static int send_header(const struct model *m, const struct statistics *s,
         return r;
 }
 
-int reply_statistics(const struct model *m, const struct statistics *s, uint64_t limit,
+int reply_statistics(const struct model *m, const struct statistics *s, const struct left_out *left_out, uint64_t limit,
                      const Tracemallocd__Control__StatisticsHeader *header, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(s->n_rows, limit);
         struct chunk chunk = {.sink = sink};
         int r;
 
-        r = send_header(m, s, header, sink);
+        r = send_header(m, s, left_out, header, sink);
         for (uint64_t i = 0; r == 0 && i < n_rows; i++)
                 r = send_statistic_row(&chunk, m, &s->rows[i]);
         if (r == 0)

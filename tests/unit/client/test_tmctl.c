@@ -289,6 +289,12 @@ START_TEST(wrappers_are_skipped_for_people_and_it_is_said)
         has(out, "\nAllocation wrappers and containers are left out; --no-skip shows them.\n");
         ck_assert_int_eq(sh("$T stats 17"), 0);
         ck_assert_ptr_null(strstr(out, "--no-skip"));
+        ck_assert_int_eq(sh("$T stats s3"), 0);
+        has(out, "\nAllocation wrappers and containers are left out, among them load_malloc and shop::pool_strdup; "
+                 "--no-skip shows them.\n");
+        ck_assert_int_eq(sh("$T compare 17 s3"), 0);
+        has(out, "\nAllocation wrappers and containers are left out, among them load_malloc, shop::pool_strdup, "
+                 "checked_malloc and 4 more; --no-skip shows them.\n");
         ck_assert_int_eq(sh("$T stats 17 --no-skip && $T stats 17 --cumulative && $T stats 17 --group-by traceback"),
                          0);
         asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
