@@ -541,6 +541,10 @@ START_TEST(env_prints_what_run_sets)
         ck_assert_str_eq(out, "64\n");
         ck_assert_int_eq(sh("$T env --container"), 0);
         has(out, "--volume=" HARMLESS_AGENT ":" HARMLESS_AGENT ":ro\n--env=LD_PRELOAD=");
+        ck_assert_int_eq(sh("$T env --container --json --label 'a b' | python3 -c 'import json, sys; "
+                            "print(\"--env=TRACEMALLOCD_LABEL=a b\" in json.load(sys.stdin))'"),
+                         0);
+        ck_assert_str_eq(out, "True\n");
         ck_assert_int_eq(
                 sh("$T env --label \"it's\" && eval \"$($T env --label \"it's\")\" && echo $TRACEMALLOCD_LABEL"), 0);
         has(out, "\nit's\n");
