@@ -50,9 +50,6 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
 
 static int show_run(const struct options *o) {
         int code = reference_check(o->arguments[0], true);
-        AUTO_CONNECTION struct connection *connection = NULL;
-        if (code == EXIT_CODE_DONE)
-                code = session_open(o, &connection);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;
@@ -63,7 +60,7 @@ static int show_run(const struct options *o) {
         request.show = &body;
         const char *text = o->arguments[0];
         struct show show = {.options = o, .several = text[0] == 's' || strchr(text, ',')};
-        code = connection_call(connection, &request, take, &show);
+        int code = session_call(o, &request, take, &show);
         if (code == EXIT_CODE_DONE && o->json && show.several)
                 puts("]");
         return code;
