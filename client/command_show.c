@@ -28,9 +28,6 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
 
 static int show_run(const struct options *o) {
         int code = reference_check(o->arguments[0], true);
-        AUTO_CONNECTION struct connection *connection = NULL;
-        if (code == EXIT_CODE_DONE)
-                code = session_open(o, &connection);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;
@@ -39,7 +36,7 @@ static int show_run(const struct options *o) {
         body.snapshot = o->arguments[0];
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_SHOW;
         request.show = &body;
-        return connection_call(connection, &request, take, (void *)o);
+        return session_call(o, &request, take, (void *)o);
 }
 
 const struct command command_show = {

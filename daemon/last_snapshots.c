@@ -31,6 +31,8 @@ static void on_stored(void *data, const struct store_result *result) {
         if (result->code == 0) {
                 *s->idp = result->ids[0];
                 late_symbols_add(p->daemon->late_symbols, result->ids[0]);
+        } else if (result->code == STORE_E_LEAVING && process_outlives_daemon(p)) {
+                p->unstored = true;
         } else {
                 log_error("last snapshot of process %d (%s) not stored: %s", (int)p->proc.pid, p->name,
                           result->message);

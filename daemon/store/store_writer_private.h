@@ -8,6 +8,7 @@
 #include "daemon/store/store_writer.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 enum writer_statement {
         FIND_STRING,
@@ -51,6 +52,7 @@ struct store_writer {
         sqlite3 *db;
         struct store_error *error; /* of the operation under way */
         bool grouped;              /* store_writer_begin_group() */
+        atomic_bool gives_up;      /* store_writer_give_up() */
         sqlite3_stmt *statements[N_WRITER_STATEMENTS];
 };
 
