@@ -43,17 +43,32 @@ static int find_row(struct load *load, struct row_cursor *cursor, int64_t id, co
         return r == 0 && !found ? reader_damaged(load->reader, what) : r;
 }
 
-static int load_string(struct load *load, int64_t id, uint32_t *indexp) {
-        if (id_map_find(&load->strings, id, indexp))
-                return 0;
+/* @bytesp: valid until end_string() */
+static int begin_string(struct load *load, int64_t id, const void **bytesp, size_t *lengthp) {
         int r = get_row(load, GET_STRING, id, "string");
         if (r)
                 return r;
         sqlite3_stmt *statement = load->reader->statements[GET_STRING];
-        const void *bytes = sqlite3_column_blob(statement, 0);
-        size_t length = (size_t)sqlite3_column_bytes(statement, 0);
-        r = snapshot_builder_string(load->builder, bytes ? bytes : "", length, indexp);
+        if (statement_column_blob(statement, 0, bytesp, lengthp))
+                return 0;
         sqlite3_reset(statement);
+        return reader_damaged(load->reader, "string");
+}
+
+static void end_string(struct load *load) {
+        sqlite3_reset(load->reader->statements[GET_STRING]);
+}
+
+static int load_string(struct load *load, int64_t id, uint32_t *indexp) {
+        const void *bytes;
+        size_t length;
+        if (id_map_find(&load->strings, id, indexp))
+                return 0;
+        int r = begin_string(load, id, &bytes, &length);
+        if (r)
+                return r;
+        r = snapshot_builder_string(load->builder, bytes, length, indexp);
+        end_string(load);
         return r ? r : id_map_add(&load->strings, id, *indexp);
 }
 
@@ -64,23 +79,18 @@ static int load_module(struct load *load, int64_t id, uint32_t *indexp) {
         if (r)
                 return r;
         sqlite3_stmt *statement = load->reader->statements[GET_MODULE];
-        struct snapshot_module module = {0};
+        const void *build_id, *path;
+        size_t build_id_length, path_length;
         int64_t path_id = sqlite3_column_int64(statement, 0);
-        size_t length = (size_t)sqlite3_column_bytes(statement, 1);
-        const void *build_id = sqlite3_column_blob(statement, 1);
-        if (length > sizeof module.build_id)
+        if (!statement_column_blob(statement, 1, &build_id, &build_id_length) ||
+            build_id_length > SYMBOL_SET_BUILD_ID_MAX)
                 r = reader_damaged(load->reader, "build id");
-        else if (length && build_id)
-                memcpy(module.build_id, build_id, length);
-        sqlite3_reset(statement);
         if (r == 0)
-                r = get_row(load, GET_STRING, path_id, "string");
-        if (r)
-                return r;
-        statement = load->reader->statements[GET_STRING];
-        const void *path = sqlite3_column_blob(statement, 0);
-        r = snapshot_builder_module(load->builder, path ? path : "", (size_t)sqlite3_column_bytes(statement, 0),
-                                    module.build_id, length, indexp);
+                r = begin_string(load, path_id, &path, &path_length);
+        if (r == 0) {
+                r = snapshot_builder_module(load->builder, path, path_length, build_id, build_id_length, indexp);
+                end_string(load);
+        }
         sqlite3_reset(statement);
         return r ? r : id_map_add(&load->modules, id, *indexp);
 }
@@ -188,6 +198,7 @@ static int add_sizes(struct load *load, uint32_t index, const struct snapshot_gr
         return snapshot_builder_group_sizes(load->builder, index, load->sizes, n);
 }
 
+/* @sizes: NULL: only the sums are known */
 static int add_group(struct load *load, const struct snapshot_group *group, const void *sizes, size_t length) {
         uint32_t index;
         int r = snapshot_builder_group(load->builder, group->domain, group->node, group->total_nframe, &index);
@@ -218,28 +229,26 @@ static int load_group(struct load *load) {
         group.count = (uint64_t)sqlite3_column_int64(statement, 4);
         group.allocated_size = (uint64_t)sqlite3_column_int64(statement, 5);
         group.allocated_count = (uint64_t)sqlite3_column_int64(statement, 6);
-        bool has_sizes = sqlite3_column_type(statement, 7) != SQLITE_NULL;
+        const void *sizes = NULL;
+        size_t length = 0;
+        if (sqlite3_column_type(statement, 7) != SQLITE_NULL && !statement_column_blob(statement, 7, &sizes, &length))
+                return reader_damaged(load->reader, "sizes");
         int r = load_node(load, traceback, &group.node);
-        if (r)
-                return r;
-        const void *bytes = sqlite3_column_blob(statement, 7);
-        return add_group(load, &group, has_sizes ? (bytes ? bytes : "") : NULL,
-                         (size_t)sqlite3_column_bytes(statement, 7));
+        return r ? r : add_group(load, &group, sizes, length);
 }
 
 static int load_domain(struct load *load) {
         sqlite3_stmt *statement = load->reader->statements[LIST_DOMAINS];
         uint32_t number;
+        const void *name;
+        size_t length;
         if (!statement_column_u32(statement, 0, &number))
                 return reader_damaged(load->reader, "domain");
-        int r = get_row(load, GET_STRING, sqlite3_column_int64(statement, 1), "string");
+        int r = begin_string(load, sqlite3_column_int64(statement, 1), &name, &length);
         if (r)
                 return r;
-        statement = load->reader->statements[GET_STRING];
-        const void *name = sqlite3_column_blob(statement, 0);
-        r = snapshot_builder_domain(load->builder, number, name ? name : "",
-                                    (size_t)sqlite3_column_bytes(statement, 0));
-        sqlite3_reset(statement);
+        r = snapshot_builder_domain(load->builder, number, name, length);
+        end_string(load);
         return r;
 }
 
