@@ -60,7 +60,7 @@ static int show_run(const struct options *o) {
         request.show = &body;
         const char *text = o->arguments[0];
         struct show show = {.options = o, .several = text[0] == 's' || strchr(text, ',')};
-        int code = session_call(o, &request, take, &show);
+        code = session_call(o, &request, take, &show);
         if (code == EXIT_CODE_DONE && o->json && show.several)
                 puts("]");
         return code;
