@@ -5,8 +5,6 @@
 
 #include "daemon/store/frame_loader.h"
 
-#include <string.h>
-
 void frame_loader_init(struct frame_loader *l, struct store_reader *reader, struct snapshot_builder *builder) {
         *l = (struct frame_loader){
                 .reader = reader, .builder = builder, .frames = {.statement = reader->statements[FRAMES_UP]}};
@@ -20,16 +18,15 @@ void frame_loader_deinit(struct frame_loader *l) {
 }
 
 static int load_string(struct frame_loader *l, int64_t id, uint32_t *indexp) {
+        const void *bytes;
+        size_t length;
         if (id_map_find(&l->strings, id, indexp))
                 return 0;
-        int r = reader_get_row(l->reader, GET_STRING, id, "string");
+        int r = reader_begin_string(l->reader, id, &bytes, &length);
         if (r)
                 return r;
-        sqlite3_stmt *statement = l->reader->statements[GET_STRING];
-        const void *bytes = sqlite3_column_blob(statement, 0);
-        size_t length = (size_t)sqlite3_column_bytes(statement, 0);
-        r = snapshot_builder_string(l->builder, bytes ? bytes : "", length, indexp);
-        sqlite3_reset(statement);
+        r = snapshot_builder_string(l->builder, bytes, length, indexp);
+        reader_end_string(l->reader);
         return r ? r : id_map_add(&l->strings, id, *indexp);
 }
 
@@ -40,23 +37,18 @@ static int load_module(struct frame_loader *l, int64_t id, uint32_t *indexp) {
         if (r)
                 return r;
         sqlite3_stmt *statement = l->reader->statements[GET_MODULE];
-        struct snapshot_module module = {0};
+        const void *build_id, *path;
+        size_t build_id_length, path_length;
         int64_t path_id = sqlite3_column_int64(statement, 0);
-        size_t length = (size_t)sqlite3_column_bytes(statement, 1);
-        const void *build_id = sqlite3_column_blob(statement, 1);
-        if (length > sizeof module.build_id)
+        if (!statement_column_blob(statement, 1, &build_id, &build_id_length) ||
+            build_id_length > SYMBOL_SET_BUILD_ID_MAX)
                 r = reader_damaged(l->reader, "build id");
-        else if (length && build_id)
-                memcpy(module.build_id, build_id, length);
-        sqlite3_reset(statement);
         if (r == 0)
-                r = reader_get_row(l->reader, GET_STRING, path_id, "string");
-        if (r)
-                return r;
-        statement = l->reader->statements[GET_STRING];
-        const void *path = sqlite3_column_blob(statement, 0);
-        r = snapshot_builder_module(l->builder, path ? path : "", (size_t)sqlite3_column_bytes(statement, 0),
-                                    module.build_id, length, indexp);
+                r = reader_begin_string(l->reader, path_id, &path, &path_length);
+        if (r == 0) {
+                r = snapshot_builder_module(l->builder, path, path_length, build_id, build_id_length, indexp);
+                reader_end_string(l->reader);
+        }
         sqlite3_reset(statement);
         return r ? r : id_map_add(&l->modules, id, *indexp);
 }

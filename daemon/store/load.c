@@ -97,6 +97,7 @@ static int add_sizes(struct load *load, uint32_t index, const struct snapshot_gr
         return snapshot_builder_group_sizes(load->builder, index, load->sizes, n);
 }
 
+/* @sizes: NULL: only the sums are known */
 static int add_group(struct load *load, const struct snapshot_group *group, const void *sizes, size_t length) {
         uint32_t index;
         int r = snapshot_builder_group(load->builder, group->domain, group->node, group->total_nframe, &index);
@@ -127,28 +128,26 @@ static int load_group(struct load *load) {
         group.count = (uint64_t)sqlite3_column_int64(statement, 4);
         group.allocated_size = (uint64_t)sqlite3_column_int64(statement, 5);
         group.allocated_count = (uint64_t)sqlite3_column_int64(statement, 6);
-        bool has_sizes = sqlite3_column_type(statement, 7) != SQLITE_NULL;
+        const void *sizes = NULL;
+        size_t length = 0;
+        if (sqlite3_column_type(statement, 7) != SQLITE_NULL && !statement_column_blob(statement, 7, &sizes, &length))
+                return reader_damaged(load->reader, "sizes");
         int r = load_node(load, traceback, &group.node);
-        if (r)
-                return r;
-        const void *bytes = sqlite3_column_blob(statement, 7);
-        return add_group(load, &group, has_sizes ? (bytes ? bytes : "") : NULL,
-                         (size_t)sqlite3_column_bytes(statement, 7));
+        return r ? r : add_group(load, &group, sizes, length);
 }
 
 static int load_domain(struct load *load) {
         sqlite3_stmt *statement = load->reader->statements[LIST_DOMAINS];
         uint32_t number;
+        const void *name;
+        size_t length;
         if (!statement_column_u32(statement, 0, &number))
                 return reader_damaged(load->reader, "domain");
-        int r = reader_get_row(load->reader, GET_STRING, sqlite3_column_int64(statement, 1), "string");
+        int r = reader_begin_string(load->reader, sqlite3_column_int64(statement, 1), &name, &length);
         if (r)
                 return r;
-        statement = load->reader->statements[GET_STRING];
-        const void *name = sqlite3_column_blob(statement, 0);
-        r = snapshot_builder_domain(load->builder, number, name ? name : "",
-                                    (size_t)sqlite3_column_bytes(statement, 0));
-        sqlite3_reset(statement);
+        r = snapshot_builder_domain(load->builder, number, name, length);
+        reader_end_string(load->reader);
         return r;
 }
 

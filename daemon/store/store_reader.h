@@ -83,7 +83,7 @@ int store_reader_list(struct store_reader *reader, const struct store_filter *fi
 int store_reader_set_members(struct store_reader *reader, int64_t set, int64_t **idsp, size_t *n_idsp);
 
 /** store_reader_last() - the nth newest snapshot of a user
- * @kind: enum snapshot_kind or STORE_ANY_KIND; @nth: 0 is the newest
+ * @kind: enum snapshot_kind or STORE_ANY_KIND; @nth: 0 is the newest, by the time it was taken, then by id
  * Return: 0; STORE_E_NOT_FOUND. */
 int store_reader_last(struct store_reader *reader, uint32_t uid, int kind, uint64_t nth, int64_t *idp);
 

@@ -48,7 +48,11 @@ int reader_damaged(struct store_reader *reader, const char *what);
  * Return: 0; STORE_E_CORRUPT; as statement_run(). */
 int reader_get_row(struct store_reader *reader, enum reader_statement which, int64_t id, const char *what);
 
-/* The same for rows that are wanted in about the order in which they lie there. */
+/* The bytes of a row of strings, valid until reader_end_string(). Errors as reader_get_row(), and then it has ended. */
+int reader_begin_string(struct store_reader *reader, int64_t id, const void **bytesp, size_t *lengthp);
+void reader_end_string(struct store_reader *reader);
+
+/* The same as reader_get_row() for rows that are wanted in about the order in which they lie there. */
 int reader_find_row(struct store_reader *reader, struct row_cursor *cursor, int64_t id, const char *what);
 
 /* The columns of GET_INFO and LIST_INFO. Strings are SQLite's, valid until the next step.

@@ -138,6 +138,10 @@ START_TEST(last_is_the_newest_of_ones_own)
         ck_assert_int_eq(store_reader_last(f.reader, 1000, STORE_ANY_KIND, 4, &id), STORE_E_NOT_FOUND);
         ck_assert_int_eq(store_reader_last(f.reader, 1000, STORE_ANY_KIND, UINT64_MAX, &id), STORE_E_NOT_FOUND);
         ck_assert_int_eq(store_reader_last(f.reader, 0, STORE_ANY_KIND, 0, &id), STORE_E_NOT_FOUND);
+        /* what a shell left at an exec may be stored after what its successor left at its end */
+        put_named(13, 1000, SNAPSHOT_EXIT, "sh", "", "", 150);
+        ck_assert_int_eq(store_reader_last(f.reader, 1000, SNAPSHOT_EXIT, 0, &id), 0);
+        ck_assert_int_eq(id, 2);
         fixture_deinit(&f);
 }
 END_TEST
