@@ -119,6 +119,12 @@ static int ask_daemon(uint64_t deadline_ns) {
         return r;
 }
 
+/* Whether a daemon reads what goes into @epoch: in the ring way its control page is in force then; the socket way
+ * begins with its answer. */
+static bool is_read(struct epoch *epoch) {
+        return epoch->socket || epoch_control(epoch) != epoch->own_control;
+}
+
 /* A writer waited in vain. Return: whether the daemon is still there, only slow. */
 static bool ring_stalled(void *context) {
         struct epoch *epoch = context;
@@ -127,8 +133,8 @@ static bool ring_stalled(void *context) {
 
         if (epoch->socket)
                 return !atomic_load(&epoch->socket->broken);
-        if (epoch_control(epoch) == epoch->own_control || epoch != atomic_load(&current_epoch) ||
-            now < atomic_load(&agent.ask_after_ns) || atomic_exchange(&agent.asking, 1))
+        if (!is_read(epoch) || epoch != atomic_load(&current_epoch) || now < atomic_load(&agent.ask_after_ns) ||
+            atomic_exchange(&agent.asking, 1))
                 return true;
         r = ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS);
         atomic_store(&agent.ask_after_ns, now + (r == -ETIMEDOUT ? ASK_STOPPED_NS : ASK_EVERY_NS));
@@ -196,10 +202,13 @@ static int new_epoch(struct epoch **epochp) {
                 shared = false;
                 r = epoch_new(agent.config.log2_ring, shared, &epoch);
         }
-        if (r == 0 && !shared)
-                r = socket_way_new(epoch);
         if (r < 0)
                 return r;
+        r = shared ? 0 : socket_way_new(epoch);
+        if (r < 0) {
+                epoch_free(epoch);
+                return r;
+        }
         control = epoch->own_control;
         atomic_store(&control->traceback_limit, agent.config.frames);
         atomic_store(&control->domains, agent.config.domains);
@@ -464,29 +473,33 @@ void agent_drain(struct epoch *epoch, bool flush) {
                 end_epoch(epoch);
 }
 
+/* Files of new modules, and what has changed about Python. */
+static void bring_news(struct epoch *epoch) {
+        struct handshake handshake = {
+                .config = &agent.config, .pid = (uint32_t)agent.pid, .secret_length = agent.secret_length};
+        void *scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
+
+        if (!scratch)
+                return;
+        memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
+        atomic_store(&python.untold, 0);
+        describe_layers(&handshake);
+        handshake_bring_files(&handshake, epoch, scratch, sys_clock_ns(false) + HANDSHAKE_FILES_NS);
+        sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
+}
+
 void agent_bring_files(struct epoch *epoch, bool last) {
         uint64_t now;
-        struct handshake handshake = {.config = &agent.config, .pid = (uint32_t)agent.pid};
-        void *scratch;
 
         if ((likely(atomic_load_explicit(&epoch->modules.n_unsent, memory_order_relaxed) == 0) &&
              !atomic_load_explicit(&python.untold, memory_order_relaxed)) ||
             !agent.traced)
                 return;
         now = sys_clock_ns(true);
-        if ((!last && now - atomic_load(&epoch->files_sent_at_ns) < FILES_EVERY_NS) ||
-            epoch_control(epoch) == (epoch->socket ? NULL : epoch->own_control) ||
+        if ((!last && now - atomic_load(&epoch->files_sent_at_ns) < FILES_EVERY_NS) || !is_read(epoch) ||
             atomic_exchange(&agent.bringing_files, 1))
                 return;
         atomic_store(&epoch->files_sent_at_ns, now);
-        scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
-        if (scratch) {
-                memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
-                handshake.secret_length = agent.secret_length;
-                atomic_store(&python.untold, 0);
-                describe_layers(&handshake);
-                handshake_bring_files(&handshake, epoch, scratch, sys_clock_ns(false) + HANDSHAKE_FILES_NS);
-                sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
-        }
+        bring_news(epoch);
         atomic_store(&agent.bringing_files, 0);
 }

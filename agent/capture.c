@@ -10,6 +10,7 @@
 
 #include <unwind.h>
 
+#include "agent/agent.h"
 #include "agent/sys.h"
 #include "agent/thread.h"
 #ifdef CAPTURE_CHECK
@@ -226,13 +227,19 @@ static inline uint32_t capture(struct epoch *epoch, struct namer *namer, uintptr
         return capture_slowly(epoch, thread, cfa, namer->limit);
 }
 
+/* As the daemon's page has it; whatever that says, within bounds. */
+static inline uint32_t limit_in_force(struct epoch *epoch) {
+        uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
+
+        if (unlikely(limit == 0))
+                return 1;
+        return likely(limit <= AGENT_FRAMES_MAX) ? limit : AGENT_FRAMES_MAX;
+}
+
 uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa) {
-        uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed), node;
-        struct namer namer = {{name_path, name_chain, name_node},
-                              epoch,
-                              limit == 0      ? 1
-                              : limit > 65535 ? 65535
-                                              : limit};
+        struct namer namer = {
+                .stack = {name_path, name_chain, name_node}, .epoch = epoch, .limit = limit_in_force(epoch)};
+        uint32_t node;
 
         node = capture(epoch, &namer, cfa);
 #ifdef CAPTURE_CHECK

@@ -103,7 +103,7 @@ static enum config_transport parse_transport(const char *text) {
         return CONFIG_TRANSPORT_AUTO;
 }
 
-/* Adds PARTS joined and "/agent.sock"; a path that is too long is no daemon. */
+/* Adds the parts joined, with "/agent.sock" behind them; a path that is too long is no daemon's. */
 static void add_socket(struct config *config, const char *part, const char *more, const char *last) {
         const char *parts[] = {part, more, last, "/" AGENT_SOCKET_NAME};
         char *path = config->sockets[config->n_sockets];

@@ -90,9 +90,12 @@ static int make_definitions(struct epoch *epoch, bool shared, uint64_t budget) {
         return r;
 }
 
-static void release(struct epoch *epoch) {
+void epoch_free(struct epoch *epoch) {
         epoch_close_fds(epoch);
         epoch_unmap_foreign(epoch);
+        trie_deinit(&epoch->trie);
+        if (epoch->own_control)
+                sys_unmap(epoch->own_control, CONTROL_BYTES);
         sys_unmap(epoch, sizeof(*epoch));
 }
 
@@ -116,7 +119,7 @@ int epoch_new(unsigned log2_ring, bool shared, struct epoch **epochp) {
         if (r == 0)
                 r = trie_init(&epoch->trie);
         if (r < 0) {
-                release(epoch);
+                epoch_free(epoch);
                 return r;
         }
         epoch->own_control->magic = CONTROL_MAGIC;

@@ -43,6 +43,9 @@ struct epoch {
  * Return: 0; -errno. */
 int epoch_new(unsigned log2_ring, bool shared, struct epoch **epochp);
 
+/** epoch_free() - drop one that nobody has seen yet, with its memory and descriptors. One that was in force stays. */
+void epoch_free(struct epoch *epoch);
+
 /** epoch_inherit() - in a child of fork: nodes, trie and modules of @parent, so that its node numbers go on
  * Return: 0; -errno, then @epoch has none of it. */
 int epoch_inherit(struct epoch *epoch, const struct epoch *parent);

@@ -181,34 +181,46 @@ struct real_functions real = {
         .free_aligned_sized = boot_free_aligned_sized,
 };
 
-void *real_symbol(const char *name) {
+/* dlsym; what it allocates comes from the pool. A failure leaves an error for dlerror(). It stays: dlerror() would
+ * translate it, under locks of libc that our caller may hold (setlocale allocates), and the next dl function drops it.
+ */
+static void *find(void *where, const char *name) {
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
-        void *function;
+        void *found;
 
         if (!dlsym)
                 return NULL;
         thread_state.resolving = 1;
-        /* After a failure an error is left for dlerror(). It stays: dlerror() would translate it, under locks
-         * of libc that our caller may hold (setlocale allocates), and the next dl function drops it. */
-        function = dlsym(RTLD_NEXT, name);
+        found = dlsym(where, name);
         thread_state.resolving = before;
         errno = saved_errno;
-        return function;
+        return found;
+}
+
+/* Of those that are loaded; it stays so, because there will be a pointer into it. Return: NULL where it is not. */
+static void *find_library(const char *name) {
+        int saved_errno = errno;
+        unsigned before = thread_state.resolving;
+        void *library;
+
+        if (!dlopen)
+                return NULL;
+        thread_state.resolving = 1;
+        library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+        thread_state.resolving = before;
+        errno = saved_errno;
+        return library;
+}
+
+void *real_symbol(const char *name) {
+        return find(RTLD_NEXT, name);
 }
 
 bool real_malloc_is_foreign(void) {
-        int saved_errno = errno;
-        unsigned before = thread_state.resolving;
+        void *function = find(RTLD_DEFAULT, "malloc");
         struct object object;
-        void *function;
 
-        if (!dlsym)
-                return false;
-        thread_state.resolving = 1;
-        function = dlsym(RTLD_DEFAULT, "malloc");
-        thread_state.resolving = before;
-        errno = saved_errno;
         /* an executable at a fixed address that takes malloc's address has an entry for it, but does not define it */
         return function && object_find((uintptr_t)function, &object) && object.name[0] == '\0' &&
                object_symbol(&object, "malloc");
@@ -216,35 +228,21 @@ bool real_malloc_is_foreign(void) {
 
 const volatile char *real_single_threaded(void) {
         static const char never;
-        int saved_errno = errno;
-        unsigned before = thread_state.resolving;
-        const char *flag = NULL;
-
-        thread_state.resolving = 1;
         /* an executable may have a copy of it, which is then the one that libc writes to */
-        if (dlsym)
-                flag = dlsym(RTLD_DEFAULT, "__libc_single_threaded");
-        thread_state.resolving = before;
-        errno = saved_errno;
+        const char *flag = find(RTLD_DEFAULT, "__libc_single_threaded");
+
         return flag ? flag : &never;
 }
 
 void *real_cxx_symbol(const char *name) {
         static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
         void *function = real_symbol(name);
-        int saved_errno = errno;
-        unsigned before = thread_state.resolving;
 
-        if (!dlopen || !dlsym)
-                return function;
-        thread_state.resolving = 1;
         for (unsigned i = 0; !function && i < sizeof(libraries) / sizeof(*libraries); i++) {
-                void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD); /* kept: we have a pointer into it */
+                void *library = find_library(libraries[i]);
 
-                function = library ? dlsym(library, name) : NULL;
+                function = library ? find(library, name) : NULL;
         }
-        thread_state.resolving = before;
-        errno = saved_errno;
         return function;
 }
 

@@ -102,11 +102,11 @@ static inline struct epoch *agent_epoch(uint32_t domain_bit) {
  * Return: NULL where this process does not record, a vfork child included. */
 struct epoch *agent_epoch_any(void);
 
-/** agent_share_memory() - a process is about to begin that shares this one's memory without being a thread of libc's:
- * from now on no writer is alone */
-void agent_share_memory(void);
-
 /** agent_epoch_to_fork() - the same before a fork. A child of fork that had no event so far arms here: the daemon
  * keeps one table for it, which one process can begin with, and the children that it forks may be many (a server's
  * workers, behind a process that only made itself a daemon). */
 struct epoch *agent_epoch_to_fork(void);
+
+/** agent_share_memory() - a process is about to begin that shares this one's memory without being a thread of libc's:
+ * from now on no writer is alone */
+void agent_share_memory(void);

@@ -87,6 +87,14 @@ int trie_init(struct trie *trie) {
         return atomic_load(&trie->table) ? 0 : -ENOMEM;
 }
 
+void trie_deinit(struct trie *trie) {
+        struct trie_table *table = atomic_load(&trie->table);
+
+        if (table)
+                sys_unmap(table, bytes_of(table->log2_size));
+        atomic_store(&trie->table, NULL);
+}
+
 /* Whether a thread was about to forget, or in the middle of it, when the process forked: in the child nobody would
  * finish that. (@busy may be growth as well; then there is a new beginning for nothing.) */
 static bool is_forgetting(const struct trie *trie) {

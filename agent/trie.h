@@ -41,6 +41,9 @@ struct trie {
  * Return: 0; -ENOMEM. */
 int trie_init(struct trie *trie);
 
+/** trie_deinit() - give its memory back; of one that only the caller knows, or of zeros */
+void trie_deinit(struct trie *trie);
+
 /** trie_share() - begin with another's entries; in a child of fork, where the parent's memory is copied on write */
 void trie_share(struct trie *trie, const struct trie *parent);
 

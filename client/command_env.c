@@ -6,10 +6,12 @@
 #include "client/environment.h"
 #include "client/exit_code.h"
 #include "client/json_output.h"
+#include "client/memory.h"
 #include "client/message.h"
 #include "client/session.h"
 #include "client/text.h"
 #include "client/trace_environment.h"
+#include "daemon/base/cleanup.h"
 
 #include <json-c/json.h>
 #include <string.h>
@@ -48,21 +50,38 @@ static void print_json(const struct environment *e) {
         fputc('\n', stdout);
 }
 
-static void print_variables(const struct environment *e, const char *prefix) {
+/* NAME=VALUE, a line that is one shell word; or, where there is an @array, an element of it. */
+static void put_assignment(struct json_object *array, const char *prefix, const char *name, const char *value) {
+        if (array) {
+                AUTO_FREE char *text = memory_format("%s%s=%s", prefix, name, value);
+                json_object_array_add(array, text_json(text, strlen(text)));
+                return;
+        }
+        printf("%s%s=", prefix, name);
+        print_quoted(value);
+        fputc('\n', stdout);
+}
+
+static void put_variables(const struct environment *e, struct json_object *array, const char *prefix) {
         for (size_t i = 0; i < N_VARIABLES; i++) {
                 const char *value = environment_get(e, variables[i]);
-                if (!value)
-                        continue;
-                printf("%s%s=", prefix, variables[i]);
-                print_quoted(value);
-                fputc('\n', stdout);
+                if (value)
+                        put_assignment(array, prefix, variables[i], value);
         }
 }
 
 /* The container sees agent and sockets where the daemon's machine has them. */
-static void print_container(const struct environment *e, const struct connection *c) {
-        printf("--volume=%s:%s\n--volume=%s:%s:ro\n", c->runtime_dir, c->runtime_dir, c->agent_path, c->agent_path);
-        print_variables(e, "--env=");
+static void print_container(const struct environment *e, const struct connection *c, bool json) {
+        struct json_object *array = json ? json_object_new_array() : NULL;
+        AUTO_FREE char *sockets = memory_format("%s:%s", c->runtime_dir, c->runtime_dir);
+        AUTO_FREE char *agent = memory_format("%s:%s:ro", c->agent_path, c->agent_path);
+        put_assignment(array, "--", "volume", sockets);
+        put_assignment(array, "--", "volume", agent);
+        put_variables(e, array, "--env=");
+        if (array) {
+                json_print(stdout, array);
+                fputc('\n', stdout);
+        }
 }
 
 static int env_run(const struct options *o) {
@@ -79,12 +98,12 @@ static int env_run(const struct options *o) {
                 environment_unset(&environment, "ASAN_OPTIONS");
         }
         trace_environment_set(&environment, connection, o, NULL);
-        if (o->json)
+        if (o->container)
+                print_container(&environment, connection, o->json);
+        else if (o->json)
                 print_json(&environment);
-        else if (o->container)
-                print_container(&environment, connection);
         else
-                print_variables(&environment, "");
+                put_variables(&environment, NULL, "");
         environment_deinit(&environment);
         return EXIT_CODE_DONE;
 }

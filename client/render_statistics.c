@@ -4,6 +4,7 @@
 
 #include "client/render.h"
 
+#include "client/function_name.h"
 #include "client/memory.h"
 #include "client/size_format.h"
 #include "client/text.h"
@@ -153,6 +154,34 @@ static void render_without_lines(const struct render *r, const Tracemallocd__Con
         render_sentence(r, STYLE_PLAIN, lines_remedy(h), 2);
 }
 
+/* "shop::pool_strdup(std::string const&)" to "shop::pool_strdup": a sentence needs no arguments. */
+static char *bare_function(const ProtobufCBinaryData *function) {
+        AUTO_FREE char *whole = text_display(function->data, function->len);
+        char *name = function_name_brief(whole);
+        char *arguments = strstr(name, "::") ? strstr(name, "(...)") : strchr(name, '(');
+        if (arguments && arguments > name)
+                *arguments = '\0';
+        return name;
+}
+
+/* What the daemon takes for a wrapper because of its name's end may be the function that somebody looks for. */
+static void render_left_out(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
+        size_t n = h->n_supposed_wrappers;
+        char *names = memory_copy("", 0);
+        for (size_t i = 0; i < n; i++) {
+                AUTO_FREE char *name = bare_function(&h->supposed_wrappers[i]);
+                AUTO_FREE char *before = names;
+                bool last = i > 0 && i + 1 == n && h->n_more_wrappers == 0;
+                names = memory_format("%s%s%s", before, i == 0 ? ", among them " : last ? " and " : ", ", name);
+        }
+        AUTO_FREE char *list = names;
+        AUTO_FREE char *more = h->n_more_wrappers > 0 ? memory_format(" and %" PRIu64 " more", h->n_more_wrappers)
+                                                      : memory_copy("", 0);
+        AUTO_FREE char *sentence =
+                memory_format("Allocation wrappers and containers are left out%s%s; --no-skip shows them.", list, more);
+        render_sentence(r, STYLE_FAINT, sentence, 2);
+}
+
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
                            uint64_t n_shown) {
         AUTO_FREE char *total =
@@ -165,8 +194,7 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
         else if (n_shown < h->n_rows)
                 fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
         if (h->wrappers_skipped)
-                render_sentence(r, STYLE_FAINT,
-                                "Allocation wrappers and containers are left out; --no-skip shows them.", 2);
+                render_left_out(r, h);
         if (!h->exact)
                 render_inexact(r, h);
         if (h->n_without_lines > 0)

@@ -28,6 +28,15 @@ static bool is_trusted(const struct places *places, const char *dir, uid_t uid) 
         return !places->user_runtime_dir || strcmp(dir, places->user_runtime_dir) != 0 || places_is_own_dir(dir, uid);
 }
 
+static void say_why_not(const char *dir, int r, const char *reason) {
+        if (r == CONNECTION_E_DENIED)
+                message_error("%s; that daemon is another user's, '--user' talks to one's own", reason);
+        else if (strcmp(dir, PLACES_SYSTEM_RUNTIME) == 0) /* systemd listens there, even if the service cannot start */
+                message_error("%s; 'systemctl status tracemallocd' and 'journalctl -u tracemallocd' tell more", reason);
+        else
+                message_error("%s", reason);
+}
+
 /* Ask each place in turn.
  * Return: 0; CONNECTION_E_ABSENT (no daemon anywhere); another outcome of connection_open(), said on stderr. */
 static int find_daemon(const struct places *places, uid_t uid, struct connection **connectionp, char *reason) {
@@ -38,10 +47,8 @@ static int find_daemon(const struct places *places, uid_t uid, struct connection
                 int r = connection_open(dir, connectionp, reason);
                 bool next = r == CONNECTION_E_ABSENT || (r == CONNECTION_E_DENIED && i + 1 < places->n_runtime_dirs);
                 if (!next) {
-                        if (r == CONNECTION_E_DENIED)
-                                message_error("%s; that daemon is another user's, '--user' talks to one's own", reason);
-                        else if (r != 0)
-                                message_error("%s", reason);
+                        if (r != 0)
+                                say_why_not(dir, r, reason);
                         return r;
                 }
         }
@@ -121,4 +128,11 @@ int session_open(const struct options *o, struct connection **connectionp) {
         int code = open_places(&places, &input, connectionp);
         places_deinit(&places);
         return code;
+}
+
+int session_call(const struct options *o, const Tracemallocd__Control__Request *request, connection_handler *handler,
+                 void *context) {
+        AUTO_CONNECTION struct connection *connection = NULL;
+        int code = session_open(o, &connection);
+        return code == EXIT_CODE_DONE ? connection_call(connection, request, handler, context) : code;
 }

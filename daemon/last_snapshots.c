@@ -32,6 +32,8 @@ static void on_stored(void *data, const struct store_result *result) {
                 *s->idp = result->ids[0];
                 if (result->unresolved)
                         late_symbols_add(p->daemon->late_symbols, result->ids[0]);
+        } else if (result->code == STORE_E_LEAVING && process_outlives_daemon(p)) {
+                p->unstored = true;
         } else {
                 log_error("last snapshot of process %d (%s) not stored: %s", (int)p->proc.pid, p->name,
                           result->message);

@@ -22,6 +22,7 @@
 #include "daemon/control/control_server.h"
 #include "daemon/daemon.h"
 #include "daemon/exec_watch.h"
+#include "daemon/fd_store.h"
 #include "daemon/ingest/worker.h"
 #include "daemon/late_symbols.h"
 #include "daemon/process.h"
@@ -30,16 +31,22 @@
 #include "daemon/symbol/module_files.h"
 #include "daemon/symbol/symbolizer.h"
 
-#define SWEEP_MS        5000
-#define IDLE_CHECK_MS   1000
-#define DRAIN_MS        10
+#define SWEEP_MS             5000
+#define IDLE_CHECK_MS        1000
+#define DRAIN_MS             10
 /* How long requests that are under way may take when the daemon ends: traced programs wait for the next one. */
-#define REQUESTS_MS_MAX 3000
+#define REQUESTS_MS_MAX      3000
+/* How long the store may go on with what waits for it. Where another daemon comes, which can take last snapshots again,
+ * traced programs wait for it, at most stall_limit_ms. Where none comes, the unit's TimeoutStopSec= (30 s) is the
+ * limit: somewhat below it the daemon ends whatever is left, and the log says so. */
+#define STORE_MS_MAX_RESTART 1000
+#define STORE_MS_MAX         15000
+#define REST_MS_MAX          10000
 
 struct lifetime {
         struct daemon *daemon;
         uv_signal_t signals[3];
-        uv_timer_t sweep, idle, watchdog, drain;
+        uv_timer_t sweep, idle, watchdog, drain, patience;
         uint64_t idle_since_ms;
         uint64_t drained_at_ms; /* when requests alone were left; 0: not yet */
         /* watchdog: the threads that have not answered since the last ping */
@@ -127,6 +134,7 @@ static void on_worker_closed(void *data) {
 static void on_store_closed(void *data) {
         struct lifetime *l = data;
         struct daemon *d = l->daemon;
+        uv_close((uv_handle_t *)&l->patience, NULL);
         for (size_t i = 0; i < d->n_workers; i++)
                 worker_free(d->workers[i], on_worker_closed, l);
         d->symbolizer = symbolizer_free(d->symbolizer);
@@ -137,6 +145,24 @@ static void on_late_symbols_done(void *data) {
         struct lifetime *l = data;
         l->daemon->reader = store_reader_close(l->daemon->reader); /* the last connection to go is to be the writer's */
         store_close(l->daemon->store, on_store_closed, l);
+}
+
+/* What is acknowledged is stored; of what the next daemon does not take again the log says that it is lost. */
+static void on_out_of_time(uv_timer_t *timer) {
+        struct lifetime *l = timer->data;
+        for (const struct process *p = l->daemon->processes; p; p = p->next) {
+                if (!process_outlives_daemon(p))
+                        log_error("last snapshots of process %d (%s) not stored: the daemon is ending",
+                                  (int)p->proc.pid, p->name);
+        }
+        log_warning("ending with work undone: it would take too long");
+        _exit(EXIT_SUCCESS);
+}
+
+static void on_out_of_patience(uv_timer_t *timer) {
+        struct lifetime *l = timer->data;
+        store_give_up(l->daemon->store);
+        uv_timer_start(timer, on_out_of_time, REST_MS_MAX, 0);
 }
 
 /* A thread that computes can't be called back, and what it uses can't be freed. Nothing is lost by an end without
@@ -186,6 +212,8 @@ static void stop(struct lifetime *l) {
         uv_close((uv_handle_t *)&l->idle, NULL);
         uv_close((uv_handle_t *)&l->watchdog, NULL);
         uv_timer_start(&l->drain, on_drain, 0, DRAIN_MS);
+        bool restart = fd_store_keeps(d->fd_store) && !d->for_good;
+        uv_timer_start(&l->patience, on_out_of_patience, restart ? STORE_MS_MAX_RESTART : STORE_MS_MAX, 0);
 }
 
 static void start(struct lifetime *l) {
@@ -196,7 +224,7 @@ static void start(struct lifetime *l) {
                 l->signals[i].data = l;
                 uv_signal_start(&l->signals[i], numbers[i] == SIGUSR1 ? on_stop_for_good : on_signal, numbers[i]);
         }
-        uv_timer_t *timers[] = {&l->sweep, &l->idle, &l->watchdog, &l->drain};
+        uv_timer_t *timers[] = {&l->sweep, &l->idle, &l->watchdog, &l->drain, &l->patience};
         for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
                 uv_timer_init(d->loop, timers[i]);
                 timers[i]->data = l;

@@ -95,14 +95,18 @@ void process_close(struct process *p) {
                 on_feed_closed(p);
 }
 
+bool process_outlives_daemon(const struct process *p) {
+        return p->kept && !p->daemon->for_good;
+}
+
 /* The daemon leaves: what is kept stays in the store of descriptors for the next one. */
 static void leave(struct process *p) {
-        p->left = p->kept && !p->daemon->for_good;
+        p->left = process_outlives_daemon(p);
         process_close(p);
 }
 
 static void settle(struct process *p) {
-        if (p->n_forks > 0 && p->daemon->stopping)
+        if (p->unstored || (p->n_forks > 0 && p->daemon->stopping))
                 leave(p); /* nobody sweeps any more */
         else if (p->n_forks > 0)
                 p->state = PROCESS_LINGERING;
@@ -112,9 +116,10 @@ static void settle(struct process *p) {
 
 void process_is_stored(struct process *p) {
         struct run *run = p->run;
-        log_info("process %d (%s), image %u ended: %s", (int)p->proc.pid, p->name, p->image,
-                 p->ended_by ? p->ended_by : "out of memory");
-        p->stored = true;
+        log_info("process %d (%s), image %u ended: %s%s", (int)p->proc.pid, p->name, p->image,
+                 p->ended_by ? p->ended_by : "out of memory",
+                 p->unstored ? "; its last snapshots are left to the next daemon" : "");
+        p->stored = !p->unstored;
         kept_process_update(p);
         p->state = PROCESS_LINGERING; /* run_remove() tells a client that looks at the states */
         p->run = NULL;
@@ -168,7 +173,7 @@ void process_discard(struct process *p) {
                 return; /* its last snapshots are on their way; process_is_stored() frees it */
         if (p->state == PROCESS_LINGERING)
                 return leave(p);
-        p->left = p->kept && !p->daemon->for_good;
+        p->left = process_outlives_daemon(p);
         p->state = PROCESS_ENDING;
         if (!p->left)
                 feed_end(p->feed);

@@ -67,6 +67,7 @@ struct process {
         bool waits;              /* adopted: for its parent's table, when this daemon began */
         bool left;               /* to that one: it stays in the store */
         bool stored;             /* its last snapshots are */
+        bool unstored;           /* they are not, and the next daemon takes them again */
         const char *replaced_by; /* "exec" where the process lives on as another image; NULL: it died */
         char *ended_by;
         int64_t last_taken_at_ns;             /* when its last snapshots were taken; 0: not yet */
@@ -96,7 +97,11 @@ void process_end(struct process *p, const char *replaced_by);
 /** process_notice_end() - process_end() if it has died and the loop has not come to that yet */
 void process_notice_end(struct process *p);
 
-/** process_is_stored() - its last snapshots are, or are lost: it is freed, or waits for what its forks may claim */
+/** process_outlives_daemon() - whether what is known of it stays for the next daemon, should this one end now */
+bool process_outlives_daemon(const struct process *p);
+
+/** process_is_stored() - its last snapshots are, or are lost: it is freed, or waits for what its forks may claim. Or
+ * they are left to the next daemon (unstored), and so is the process. */
 void process_is_stored(struct process *p);
 
 /** process_discard() - the daemon leaves: stop reading at once, keep nothing */

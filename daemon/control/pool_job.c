@@ -93,7 +93,8 @@ void pool_job_fail(struct pool_job *job, int code, const char *format, ...) {
 
 void pool_job_fail_store(struct pool_job *job, int code, const char *message, const char *what) {
         if (code == STORE_E_NOT_FOUND)
-                pool_job_fail(job, CONTROL_NOT_FOUND, "no such snapshot: %s; tmctl list shows what there is", what);
+                pool_job_fail(job, CONTROL_NOT_FOUND, "no such snapshot: %s; 'tmctl list' shows those that there are",
+                              what);
         else
                 pool_job_fail(job, CONTROL_FAILED, "%s", *message ? message : "out of memory");
 }

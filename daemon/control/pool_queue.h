@@ -3,12 +3,13 @@
 
 /*
  * Who is next on libuv's thread pool. One user's requests, however many and however long, take a part of its threads;
- * those of several take turns. The pool has threads that no request gets: snapshots are finished on them. Main
- * loop, but for run().
+ * those of several take turns (daemon/base/user_turns.h). The pool has threads that no request gets: snapshots are
+ * finished on them. Main loop, but for run().
  */
 
+#include "daemon/base/user_turns.h"
+
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
 
@@ -20,7 +21,8 @@ struct pool_queue;
 
 /* Embed it. */
 struct pool_task {
-        uid_t uid; /* whose it is; the caller sets this and the three below */
+        struct user_turn turn; /* the queue's; first: it is found by it */
+        uid_t uid;             /* whose it is; the caller sets this and the three below */
         /* on the loop, just before run() */
         void (*begin)(struct pool_task *task);
         /* the work, on a thread of the pool */
@@ -29,17 +31,13 @@ struct pool_task {
          * @status: 0; UV_ECANCELED: it did not begin, the queue is closed */
         void (*done)(struct pool_task *task, int status);
         /* the queue's */
-        struct pool_task *next;
         struct pool_queue *queue;
         uv_work_t work;
-        uint64_t turn;
-        bool running;
 };
 
 struct pool_queue {
         uv_loop_t *loop;
-        struct pool_task *tasks; /* waiting and running, in the order in which they came */
-        uint64_t turn;           /* of the last one that began */
+        struct user_turns turns; /* of what waits and what runs */
         bool closed;
 };
 

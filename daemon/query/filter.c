@@ -130,7 +130,7 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
 /* @callers_target: what is left of the traceback up to node @i's parent. Return: what is left of the one up to @i. */
 static uint32_t target_of(const struct traceback_table *t, const uint8_t *marks, uint32_t i, uint32_t callers_target) {
         uint32_t parent = t->nodes[i].parent, frame = t->nodes[i].frame, caller = t->nodes[parent].frame;
-        bool goes = marks[frame] == FILTER_GOES;
+        bool goes = marks[frame] == FILTER_GOES || marks[frame] == FILTER_SUPPOSED;
 
         if (parent == TRACEBACK_ROOT || marks[caller] == FILTER_NO_ANSWER)
                 return i;

@@ -36,6 +36,7 @@ int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, s
 enum filter_mark {
         FILTER_STAYS = 0,
         FILTER_GOES,
+        FILTER_SUPPOSED,  /* goes too; that it is of those that are to go is an assumption */
         FILTER_FOLLOWS,   /* goes where its caller goes and is of the same module: a part of it without a name */
         FILTER_NO_ANSWER, /* stays; but what it called says more, so the oldest of that stays too */
 };

@@ -74,15 +74,37 @@ static void set_mark_ranges(uint32_t *text, size_t n) {
         }
 }
 
-/* Drop ranges whose ends are in the wrong order, ends and all, from the last to the first. Return: the new length. */
+/* Drop ranges whose ends are in the wrong order, ends and all. No two ranges share an end. Return: the new length. */
 static size_t set_drop_empty_ranges(uint32_t *text, size_t n) {
-        for (size_t i = n; i-- > 1;) {
-                if (text[i] != RANGE_HYPHEN || text[i - 1] <= text[i + 1])
-                        continue;
-                memmove(text + i - 1, text + i + 2, (n - i - 2) * sizeof(*text));
-                n -= 3;
+        size_t kept = 0;
+
+        for (size_t i = 0; i < n;) {
+                if (i + 1 < n && text[i + 1] == RANGE_HYPHEN && text[i] > text[i + 2])
+                        i += 3;
+                else
+                        text[kept++] = text[i++];
         }
-        return n;
+        return kept;
+}
+
+static int compare_ranges(const void *x, const void *y) {
+        const struct pattern_range *a = x, *b = y;
+
+        return (a->low > b->low) - (a->low < b->low);
+}
+
+/* Ascending and apart, as set_match() wants them. Return: how many are left. */
+static uint32_t set_sort(struct pattern_range *ranges, uint32_t n) {
+        uint32_t kept = 0;
+
+        qsort(ranges, n, sizeof(*ranges), compare_ranges);
+        for (uint32_t i = 0; i < n; i++) {
+                if (kept == 0 || ranges[i].low > ranges[kept - 1].high)
+                        ranges[kept++] = ranges[i];
+                else if (ranges[i].high > ranges[kept - 1].high)
+                        ranges[kept - 1].high = ranges[i].high;
+        }
+        return kept;
 }
 
 /* What is between the brackets, now as a regular expression has it. */
@@ -106,21 +128,29 @@ static void set_parse(struct pattern *p, struct pattern_item *item, uint32_t *te
                         i += 2;
                 }
         }
-        item->n = p->n_ranges - item->first;
+        item->n = set_sort(p->ranges + item->first, p->n_ranges - item->first);
+        p->n_ranges = item->first + item->n;
 }
 
+/* Where one '[' is closed by nothing no later one is: each is looked for once. */
 static void compile(struct pattern *p, uint32_t *text, size_t n) {
+        bool closes = true;
+
         for (size_t i = 0; i < n; i++) {
                 struct pattern_item *item = &p->items[p->n_items];
-                size_t end;
+                size_t end = n;
 
+                if (text[i] == '[' && closes) {
+                        end = set_end(text, i + 1, n);
+                        closes = end < n;
+                }
                 if (text[i] == '*') {
                         if (p->n_items > 0 && item[-1].kind == ITEM_STAR)
                                 continue;
                         *item = (struct pattern_item){.kind = ITEM_STAR};
                 } else if (text[i] == '?') {
                         *item = (struct pattern_item){.kind = ITEM_ANY};
-                } else if (text[i] == '[' && (end = set_end(text, i + 1, n)) < n) {
+                } else if (end < n) {
                         set_parse(p, item, text + i + 1, end - i - 1);
                         i = end;
                 } else {
@@ -159,15 +189,23 @@ struct pattern *pattern_free(struct pattern *p) {
         return NULL;
 }
 
+static int compare_to_range(const void *key, const void *member) {
+        const uint32_t *code_point = key;
+        const struct pattern_range *range = member;
+
+        return (*code_point > range->high) - (*code_point < range->low);
+}
+
+static bool set_match(const struct pattern *p, const struct pattern_item *item, uint32_t code_point) {
+        bool found = bsearch(&code_point, p->ranges + item->first, item->n, sizeof(*p->ranges), compare_to_range);
+
+        return found != item->negated;
+}
+
 static bool item_match(const struct pattern *p, const struct pattern_item *item, uint32_t code_point) {
         if (item->kind == ITEM_ANY)
                 return true;
-        if (item->kind == ITEM_CHARACTER)
-                return item->first == code_point;
-        for (uint32_t i = item->first; i < item->first + item->n; i++)
-                if (p->ranges[i].low <= code_point && code_point <= p->ranges[i].high)
-                        return !item->negated;
-        return item->negated;
+        return item->kind == ITEM_CHARACTER ? item->first == code_point : set_match(p, item, code_point);
 }
 
 /* After a mismatch the last '*' takes one character more; earlier ones never need to. */

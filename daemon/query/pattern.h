@@ -21,12 +21,13 @@ struct pattern;
 
 /** pattern_new() - compile
  * @bytes: copied
- * Return: 0; -ENOMEM. Every sequence of bytes is a pattern. */
+ * O(length), of what is in brackets O(length * log(length)). Return: 0; -ENOMEM. Every sequence of bytes is a
+ * pattern. */
 int pattern_new(enum pattern_kind kind, const char *bytes, size_t length, struct pattern **patternp);
 
 /** pattern_free() - NULL is fine. Return: NULL. */
 struct pattern *pattern_free(struct pattern *p);
 
 /** pattern_match() - does it match the whole of a name?
- * At worst O(length of pattern * length of name), without recursion. */
+ * At worst O(length of pattern * length of name), without recursion; a set counts as log(its length). */
 bool pattern_match(const struct pattern *p, const char *bytes, size_t length);

@@ -5,6 +5,7 @@
 #include "daemon/query/query.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ struct query {
         size_t n_new, n_old;
         struct view *view;
         struct model model;
-        bool wrappers_skipped;
+        struct left_out left_out;
 };
 
 static void query_deinit(struct query *q) {
@@ -24,20 +25,26 @@ static void query_deinit(struct query *q) {
         free(q->sources);
 }
 
+/* What has no id, and does not know, is a file. */
+static int allocated_unknown(const struct snapshot_info *info, char **messagep) {
+        char snapshot[32] = "the file";
+
+        if (info->id != 0)
+                snprintf(snapshot, sizeof(snapshot), "snapshot %" PRId64, info->id);
+        return asprintf(messagep,
+                        "%s does not know what was allocated since the start: only live tables, requested and exit "
+                        "snapshots do",
+                        snapshot) < 0
+                       ? -ENOMEM
+                       : QUERY_E_FAILED;
+}
+
 static int check_allocated(const struct query *q, char **messagep) {
         if (!q->view->options.allocated)
                 return 0;
-        for (size_t i = 0; i < q->n_new + q->n_old; i++) {
-                const struct snapshot_info *info = &q->sources[i].snapshot->info;
-
-                if (!info->allocated_known)
-                        return asprintf(messagep,
-                                        "snapshot %lld does not know what was allocated since the start: only live "
-                                        "tables, requested and exit snapshots do",
-                                        (long long)info->id) < 0
-                                       ? -ENOMEM
-                                       : QUERY_E_FAILED;
-        }
+        for (size_t i = 0; i < q->n_new + q->n_old; i++)
+                if (!q->sources[i].snapshot->info.allocated_known)
+                        return allocated_unknown(&q->sources[i].snapshot->info, messagep);
         return 0;
 }
 
@@ -59,7 +66,7 @@ static int query_init(struct query *q, const struct model_source *news, size_t n
         for (size_t i = 0; r == 0 && i < n_new + n_old; i++)
                 r = model_add(&q->model, i < n_new ? MODEL_NEW : MODEL_OLD, &q->sources[i]);
         if (r == 0)
-                r = view_apply(q->view, &q->model, &q->wrappers_skipped);
+                r = view_apply(q->view, &q->model, &q->left_out);
         if (r != 0)
                 query_deinit(q);
         return r;
@@ -93,26 +100,12 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         header.snapshot = &new;
         header.old = options.diff ? &old : NULL;
         header.sources_until_unix_ns = reply_sources_until_ns(q->sources, q->n_new + q->n_old);
-        header.wrappers_skipped = q->wrappers_skipped;
         header.exact = new.exact && (!options.diff || old.exact);
         r = statistics_compute(&q->model, &options, &statistics);
         if (r != 0)
                 return r;
-        r = reply_statistics(&q->model, statistics, q->view->limit, &header, sink);
+        r = reply_statistics(&q->model, statistics, &q->left_out, q->view->limit, &header, sink);
         statistics_free(statistics);
-        return r;
-}
-
-int query_stats(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
-                const struct reply_sink *sink, char **messagep) {
-        struct query q;
-        int r;
-
-        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
-        if (r != 0)
-                return r;
-        r = answer_statistics(&q, sink);
-        query_deinit(&q);
         return r;
 }
 
@@ -127,6 +120,11 @@ int query_compare(const struct model_source *olds, size_t n_olds, const struct m
         r = answer_statistics(&q, sink);
         query_deinit(&q);
         return r;
+}
+
+int query_stats(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
+                const struct reply_sink *sink, char **messagep) {
+        return query_compare(NULL, 0, sources, n_sources, view, sink, messagep);
 }
 
 int query_traces(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,

@@ -3,6 +3,7 @@
 
 /* Results as Reply messages of control.proto. */
 
+#include "daemon/query/left_out.h"
 #include "daemon/query/model.h"
 #include "daemon/query/statistics.h"
 #include "daemon/query/trace_list.h"
@@ -26,15 +27,16 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
                          Tracemallocd__Control__SnapshotInfo *message);
 
 /** reply_statistics() - header, then rows
- * @header: filled in but for totals, n_rows and without_lines
+ * @left_out: what it says of wrappers
+ * @header: filled in but for that, totals, n_rows and without_lines
  * @limit: most rows to send; 0 is all
  * Return: 0; -ENOMEM; -EMSGSIZE; the sink's. */
-int reply_statistics(const struct model *m, const struct statistics *s, uint64_t limit,
+int reply_statistics(const struct model *m, const struct statistics *s, const struct left_out *left_out, uint64_t limit,
                      const Tracemallocd__Control__StatisticsHeader *header, const struct reply_sink *sink);
 
-/** reply_sources_until_ns() - when source files were last what they were when they ran: the first start among the
- * processes Of an imported file it is when that was written. A program may load a file later than it starts; then what
- * it shows of it is too little, never something else. Return: 0: unknown. */
+/** reply_sources_until_ns() - until when source files were what they were when they ran: the first start among the
+ * processes; of an imported file, when it was written. A program may load a file later than it starts: then it is shown
+ * too few lines, never wrong ones. Return: CLOCK_REALTIME; 0: unknown. */
 int64_t reply_sources_until_ns(const struct model_source *sources, size_t n_sources);
 
 /** reply_traces() - rows

@@ -149,27 +149,27 @@ struct view *view_free(struct view *v) {
 }
 
 /* What --skip names goes here, too: a wrapper of the user's may call one that everybody knows. */
-static int skip_wrappers(const struct view *v, struct model *m, bool *anyp) {
+static int skip_wrappers(const struct view *v, struct model *m, struct left_out *left_outp) {
         uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
         int r = marks ? filter_mark(m, v->skip, v->n_skip, v->skip_functions, v->n_skip_functions, marks) : -ENOMEM;
 
         if (r == 0)
                 r = wrapper_mark(m, marks);
         if (r == 0)
-                r = filter_drop_recent(m, marks, anyp);
+                r = left_out_compute(m, marks, &v->options, left_outp);
         free(marks);
         return r;
 }
 
-int view_apply(const struct view *v, struct model *m, bool *wrappersp) {
+int view_apply(const struct view *v, struct model *m, struct left_out *left_outp) {
         int r = 0;
 
-        *wrappersp = false;
+        *left_outp = (struct left_out){0};
         if (v->n_skip > 0 || v->n_skip_functions > 0)
                 r = filter_skip(m, v->skip, v->n_skip, v->skip_functions, v->n_skip_functions);
         if (r == 0 && v->n_filters > 0)
                 r = filter_traces(m, v->filters, v->n_filters);
         if (r == 0 && v->skip_wrappers)
-                r = skip_wrappers(v, m, wrappersp);
+                r = skip_wrappers(v, m, left_outp);
         return r;
 }

@@ -4,6 +4,7 @@
 /* A View of control.proto, checked and compiled. */
 
 #include "daemon/query/filter.h"
+#include "daemon/query/left_out.h"
 #include "daemon/query/statistics.h"
 #include "proto/control.pb-c.h"
 
@@ -42,6 +43,6 @@ struct view *view_free(struct view *v);
 
 /** view_apply() - skip, then filter (so a filter on the most recent frame sees what skipping left), then skip
  * wrappers (which nobody asked for by name: filters find them)
- * @wrappersp: set on 0: whether there were such
+ * @left_outp: set on 0: what wrappers there were
  * Return: 0; -ENOMEM (only model_deinit() is allowed then). */
-int view_apply(const struct view *v, struct model *m, bool *wrappersp);
+int view_apply(const struct view *v, struct model *m, struct left_out *left_outp);

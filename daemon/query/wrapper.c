@@ -192,22 +192,34 @@ static struct part own_name(struct part qualified) {
         return (struct part){qualified.bytes + begin, end > begin ? end - begin : 0};
 }
 
-bool wrapper_function(const char *name, size_t length) {
+/* Before the ending: __strdup and xstrdup are what their ending says and nothing else. */
+static bool says_more(struct part own, size_t ending_length) {
+        size_t length = own.length - ending_length, i = 0;
+
+        while (i < length && own.bytes[i] == '_')
+                i++;
+        if (i < length && own.bytes[i] == 'x')
+                i++;
+        return i < length;
+}
+
+enum wrapper wrapper_function(const char *name, size_t length) {
         struct part qualified, own;
+        enum wrapper answer = WRAPPER_NONE;
 
         if (memchr(name, '\0', length))
-                return false;
+                return WRAPPER_NONE;
         qualified = qualified_name((struct part){name, length});
         own = own_name(qualified);
         if (begins_with(own, "operator new"))
-                return true;
+                return WRAPPER_KNOWN;
         for (size_t i = 0; i < COUNT(beginnings); i++)
                 if (begins_with(qualified, beginnings[i]))
-                        return true;
-        for (size_t i = 0; i < COUNT(endings); i++)
+                        return WRAPPER_KNOWN;
+        for (size_t i = 0; i < COUNT(endings) && answer != WRAPPER_KNOWN; i++)
                 if (ends_with(own, endings[i]))
-                        return true;
-        return false;
+                        answer = says_more(own, strlen(endings[i])) ? WRAPPER_SUPPOSED : WRAPPER_KNOWN;
+        return answer;
 }
 
 bool wrapper_file(const char *name, size_t length) {
@@ -219,22 +231,31 @@ bool wrapper_file(const char *name, size_t length) {
 
 /* ---- models ---- */
 
-enum answer {
-        ANSWER_NONE = 0, /* not asked yet */
-        ANSWER_NO,
-        ANSWER_YES,
+/* Each text is looked at once: many frames share a file. */
+struct answers {
+        const struct model *model;
+        uint8_t *files, *functions; /* [n_texts] 0, not asked yet, or 1 + enum wrapper */
 };
 
-/* Each text is looked at once: many frames share a file. */
-static bool ask(const struct model *m, uint32_t text, uint8_t *answers, bool (*is)(const char *, size_t)) {
-        if (text == TEXT_NONE)
-                return false;
-        if (answers[text] == ANSWER_NONE) {
-                const struct text *t = &m->table.texts.texts[text];
+static enum wrapper ask_file(const struct answers *a, uint32_t text) {
+        const struct text *texts = a->model->table.texts.texts;
 
-                answers[text] = is(t->bytes, t->length) ? ANSWER_YES : ANSWER_NO;
-        }
-        return answers[text] == ANSWER_YES;
+        if (text == TEXT_NONE)
+                return WRAPPER_NONE;
+        if (a->files[text] == 0)
+                a->files[text] =
+                        1 + (wrapper_file(texts[text].bytes, texts[text].length) ? WRAPPER_KNOWN : WRAPPER_NONE);
+        return a->files[text] - 1;
+}
+
+static enum wrapper ask_function(const struct answers *a, uint32_t text) {
+        const struct text *texts = a->model->table.texts.texts;
+
+        if (text == TEXT_NONE)
+                return WRAPPER_NONE;
+        if (a->functions[text] == 0)
+                a->functions[text] = 1 + wrapper_function(texts[text].bytes, texts[text].length);
+        return a->functions[text] - 1;
 }
 
 /* Who initialises a library is the loader, which is no answer to who wanted the library's memory. */
@@ -247,25 +268,29 @@ static bool is_loader(const struct model *m, const struct traceback_frame *frame
         return memmem(path->bytes, path->length, "/ld-linux", strlen("/ld-linux"));
 }
 
+static uint8_t mark_of(const struct answers *a, const struct traceback_frame *f) {
+        enum wrapper function = ask_function(a, f->function);
+
+        if (function == WRAPPER_KNOWN || ask_file(a, f->filename) == WRAPPER_KNOWN)
+                return FILTER_GOES;
+        if (function == WRAPPER_SUPPOSED)
+                return FILTER_SUPPOSED;
+        if (is_loader(a->model, f))
+                return FILTER_NO_ANSWER;
+        return f->function == TEXT_NONE ? FILTER_FOLLOWS : FILTER_STAYS; /* stripped: only exports have names */
+}
+
 int wrapper_mark(const struct model *m, uint8_t *marks) {
         const size_t n_texts = m->table.texts.n_texts;
-        uint8_t *answers = calloc(2 * n_texts + 1, sizeof(*answers)); /* of files, then of functions */
+        uint8_t *memo = calloc(2 * n_texts + 1, sizeof(*memo));
+        struct answers answers;
 
-        if (!answers)
+        if (!memo)
                 return -ENOMEM;
-        for (uint32_t i = 0; i < m->table.n_frames; i++) {
-                const struct traceback_frame *f = &m->table.frames[i];
-
-                if (!f->native || marks[i] == FILTER_GOES)
-                        continue;
-                if (ask(m, f->filename, answers, wrapper_file) ||
-                    ask(m, f->function, answers + n_texts, wrapper_function))
-                        marks[i] = FILTER_GOES;
-                else if (is_loader(m, f))
-                        marks[i] = FILTER_NO_ANSWER;
-                else if (f->function == TEXT_NONE)
-                        marks[i] = FILTER_FOLLOWS; /* stripped libraries name what they export alone */
-        }
-        free(answers);
+        answers = (struct answers){m, memo, memo + n_texts};
+        for (uint32_t i = 0; i < m->table.n_frames; i++)
+                if (m->table.frames[i].native && marks[i] != FILTER_GOES)
+                        marks[i] = mark_of(&answers, &m->table.frames[i]);
+        free(memo);
         return 0;
 }

@@ -424,6 +424,10 @@ void store_close(struct store *store, void (*closed)(void *data), void *data) {
         uv_mutex_unlock(&store->mutex);
 }
 
+void store_give_up(struct store *store) {
+        store_writer_give_up(store->writer);
+}
+
 static struct request *new_request(enum request_kind kind, size_t n_ids, store_callback callback, void *data) {
         struct request *request = calloc(1, sizeof *request);
         if (!request)

@@ -37,6 +37,7 @@ enum store_outcome {
         STORE_E_CORRUPT,       /* the database is damaged */
         STORE_E_IO,            /* the system failed to read or write */
         STORE_E_INVALID,       /* a snapshot that contradicts itself, or that the store cannot hold */
+        STORE_E_LEAVING,       /* not begun or not finished when the store was told to give up */
 };
 
 /* Valid during the callback. */
@@ -83,6 +84,11 @@ const char *store_path(const struct store *store);
  * @closed: called once, after the last callback; may be NULL
  * The loop must run on until then. */
 void store_close(struct store *store, void (*closed)(void *data), void *data);
+
+/** store_give_up() - from now on nothing is written but the commit that may be under way
+ * What waits, what is half done and what is still to come fails with STORE_E_LEAVING; callbacks come as ever, in order.
+ * For the end of a daemon whose time is short. Costs nothing; the answers come at once. */
+void store_give_up(struct store *store);
 
 /** store_put() - keep a snapshot
  * @snapshot: the store takes a reference of its own

@@ -15,6 +15,9 @@
 /* A log below this is not worth the disk's time: SQLite overwrites it. */
 #define LOG_BYTES_KEPT (256 << 10)
 
+#define BUSY_SLEEP_MS   10    /* between two attempts to get a lock that another program has */
+#define STEPS_OF_A_LOOK 10000 /* of SQLite's machine, some 100 us, between two looks at gives_up */
+
 static const char *const statement_sql[N_WRITER_STATEMENTS] = {
         [FIND_STRING] = "SELECT id FROM string WHERE bytes = ?",
         [ADD_STRING] = "INSERT INTO string (bytes) VALUES (?)",
@@ -79,9 +82,24 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
         [ADD_SYMBOL] = "INSERT INTO symbol (frame, depth, function, filename, lineno) VALUES (?, ?, ?, ?, ?)",
 };
 
+/* The function of SQL of that name. */
 static void is_pinned(sqlite3_context *context, int n_values, sqlite3_value **values) {
         const struct store_writer *writer = sqlite3_user_data(context);
         sqlite3_result_int(context, writer->pins && pins_has(writer->pins, sqlite3_value_int64(values[0])));
+}
+
+/* SQLite's: whether to end the statement. */
+static int on_progress(void *data) {
+        struct store_writer *writer = data;
+        return atomic_load_explicit(&writer->gives_up, memory_order_relaxed);
+}
+
+/* SQLite's: whether to try again. Its own would sleep through store_writer_give_up(). */
+static int on_busy(void *data, int n_tries) {
+        if (on_progress(data) || n_tries >= STORE_BUSY_TIMEOUT_MS / BUSY_SLEEP_MS)
+                return 0;
+        sqlite3_sleep(BUSY_SLEEP_MS);
+        return 1;
 }
 
 int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_error *error) {
@@ -99,6 +117,8 @@ int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_er
                 return r;
         }
         writer->db = db;
+        sqlite3_busy_handler(db, on_busy, writer);
+        sqlite3_progress_handler(db, STEPS_OF_A_LOOK, on_progress, writer);
         *writerp = writer;
         return 0;
 }
@@ -110,6 +130,10 @@ struct store_writer *store_writer_free(struct store_writer *writer) {
         sqlite3_close(writer->db);
         free(writer);
         return NULL;
+}
+
+void store_writer_give_up(struct store_writer *writer) {
+        atomic_store_explicit(&writer->gives_up, true, memory_order_relaxed);
 }
 
 int writer_find(struct store_writer *writer, enum writer_statement which, int64_t *idp) {
@@ -156,11 +180,20 @@ int writer_string(struct store_writer *writer, const void *bytes, size_t length,
         return writer_add(writer, ADD_STRING, idp);
 }
 
+/* @r: of an operation. Where the writer gives up that is why it failed, whatever SQLite made of it. */
+static int reason_of(struct store_writer *writer, int r) {
+        return r && on_progress(writer) ? store_error_set(writer->error, STORE_E_LEAVING, "the daemon is ending") : r;
+}
+
 /* Of a group each operation is a savepoint, so that one that fails takes none of the others with it. */
 static int begin(struct store_writer *writer, struct store_error *error) {
         writer->error = error;
         errno = 0; /* for store_error_sqlite() */
-        return store_file_execute(writer->db, writer->grouped ? "SAVEPOINT operation" : "BEGIN IMMEDIATE", error);
+        if (on_progress(writer))
+                return reason_of(writer, STORE_E_LEAVING);
+        return reason_of(
+                writer,
+                store_file_execute(writer->db, writer->grouped ? "SAVEPOINT operation" : "BEGIN IMMEDIATE", error));
 }
 
 /* What cannot be undone alone is undone with its group. */
@@ -179,7 +212,7 @@ static int end(struct store_writer *writer, int r) {
                 undo(writer);
         if (r == -ENOMEM)
                 store_error_set(writer->error, r, "out of memory");
-        return r;
+        return reason_of(writer, r);
 }
 
 int store_writer_begin_group(struct store_writer *writer, struct store_error *error) {
@@ -230,7 +263,7 @@ int store_writer_find(struct store_writer *writer, const struct snapshot_info *i
         errno = 0; /* for store_error_sqlite() */
         for (size_t i = 0; i < sizeof key / sizeof key[0]; i++)
                 sqlite3_bind_int64(writer->statements[FIND_SNAPSHOT], (int)i + 1, key[i]);
-        return writer_find(writer, FIND_SNAPSHOT, idp);
+        return reason_of(writer, writer_find(writer, FIND_SNAPSHOT, idp));
 }
 
 int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error) {
@@ -249,9 +282,9 @@ int store_writer_label(struct store_writer *writer, int64_t id, const char *labe
 }
 
 static void truncate_log(struct store_writer *writer) {
-        sqlite3_busy_timeout(writer->db, 0);
+        sqlite3_busy_handler(writer->db, NULL, NULL);
         sqlite3_wal_checkpoint_v2(writer->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-        sqlite3_busy_timeout(writer->db, STORE_BUSY_TIMEOUT_MS);
+        sqlite3_busy_handler(writer->db, on_busy, writer);
 }
 
 /* After a delete: hand free pages back to the file system. That something is in the way of it (a reader, no space for

@@ -25,6 +25,10 @@ int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_er
 /** store_writer_free() - and close the connection; NULL is fine. Return: NULL. */
 struct store_writer *store_writer_free(struct store_writer *writer);
 
+/** store_writer_give_up() - what is under way, unless it is being committed, and all that is asked for from now on
+ * fails with STORE_E_LEAVING. Any thread, until store_writer_free(). */
+void store_writer_give_up(struct store_writer *writer);
+
 /** store_writer_begin_group() - one transaction for what is done from now on
  * store_writer_put(), _find(), _label() and _put_symbols() may follow, while store_writer_group_stands(). One that
  * fails leaves what the others did. */

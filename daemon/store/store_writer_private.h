@@ -8,6 +8,7 @@
 #include "daemon/store/store_writer.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 enum writer_statement {
         FIND_STRING,
@@ -52,6 +53,7 @@ struct store_writer {
         struct store_error *error; /* of the operation under way */
         const struct pins *pins;   /* of store_writer_retain() under way; NULL: none */
         bool grouped;              /* store_writer_begin_group() */
+        atomic_bool gives_up;      /* store_writer_give_up() */
         sqlite3_stmt *statements[N_WRITER_STATEMENTS];
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Fair queueing, as in daemon/control/pool_queue.c, for threads that wait. Used by symbolizer.c. */
+/* Users' turns for threads that wait. Used by symbolizer.c. */
 
 #include "daemon/symbol/symbol_turn.h"
 
@@ -21,52 +21,18 @@ void symbol_turn_deinit(struct symbol_turn *turn) {
         pthread_mutex_destroy(&turn->mutex);
 }
 
-/* One behind the last of the same user, be it here or just gone, and not before the turn that is served. */
-static void append(struct symbol_turn *turn, struct symbol_waiter *waiter) {
-        struct symbol_waiter **link = &turn->waiters;
-        waiter->turn = turn->now;
-        if (turn->has_gone && turn->gone_uid == waiter->uid && turn->gone >= waiter->turn)
-                waiter->turn = turn->gone + 1;
-        for (; *link; link = &(*link)->next) {
-                if ((*link)->uid == waiter->uid && (*link)->turn >= waiter->turn)
-                        waiter->turn = (*link)->turn + 1;
-        }
-        waiter->next = NULL;
-        *link = waiter;
-}
-
-/* Return: who works; where nobody does, who is to: of those with the lowest turn the one that came first. */
-static struct symbol_waiter *next_one(const struct symbol_turn *turn) {
-        struct symbol_waiter *next = turn->waiters;
-        for (struct symbol_waiter *waiter = turn->waiters; waiter; waiter = waiter->next) {
-                if (waiter->works)
-                        return waiter;
-                if (waiter->turn < next->turn)
-                        next = waiter;
-        }
-        return next;
-}
-
-void symbol_turn_take(struct symbol_turn *turn, uint32_t uid, struct symbol_waiter *waiter) {
-        *waiter = (struct symbol_waiter){.uid = uid};
+void symbol_turn_take(struct symbol_turn *turn, uid_t uid, struct user_turn *waiter) {
         pthread_mutex_lock(&turn->mutex);
-        append(turn, waiter);
-        while (next_one(turn) != waiter)
+        user_turns_add(&turn->turns, waiter, uid);
+        while (user_turns_next(&turn->turns, 1, 1) != waiter)
                 pthread_cond_wait(&turn->changed, &turn->mutex);
-        waiter->works = true;
-        turn->now = waiter->turn;
+        user_turns_serve(&turn->turns, waiter);
         pthread_mutex_unlock(&turn->mutex);
 }
 
-void symbol_turn_give(struct symbol_turn *turn, struct symbol_waiter *waiter) {
+void symbol_turn_give(struct symbol_turn *turn, struct user_turn *waiter) {
         pthread_mutex_lock(&turn->mutex);
-        struct symbol_waiter **link = &turn->waiters;
-        while (*link != waiter)
-                link = &(*link)->next;
-        *link = waiter->next;
-        turn->has_gone = true;
-        turn->gone_uid = waiter->uid;
-        turn->gone = waiter->turn;
+        user_turns_remove(&turn->turns, waiter);
         pthread_cond_broadcast(&turn->changed);
         pthread_mutex_unlock(&turn->mutex);
 }
@@ -74,7 +40,7 @@ void symbol_turn_give(struct symbol_turn *turn, struct symbol_waiter *waiter) {
 size_t symbol_turn_count(struct symbol_turn *turn) {
         size_t n = 0;
         pthread_mutex_lock(&turn->mutex);
-        for (const struct symbol_waiter *waiter = turn->waiters; waiter; waiter = waiter->next)
+        for (const struct user_turn *waiter = turn->turns.first; waiter; waiter = waiter->next)
                 n++;
         pthread_mutex_unlock(&turn->mutex);
         return n;

@@ -2,31 +2,19 @@
 #pragma once
 
 /*
- * Whose request the symbol helper works on: one at a time, users in turn. Who has one request waits for one of each
- * other user, however many threads these have here and however much they ask. Any thread that may block.
+ * Whose request the symbol helper works on: one at a time, users in turn (daemon/base/user_turns.h), however many
+ * threads they have here. Any thread that may block.
  */
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "daemon/base/user_turns.h"
 
-/* One thread that waits or works; lives on its stack. */
-struct symbol_waiter {
-        struct symbol_waiter *next;
-        uint32_t uid;
-        uint64_t turn;
-        bool works;
-};
+#include <pthread.h>
+#include <stddef.h>
 
 struct symbol_turn {
         pthread_mutex_t mutex;
         pthread_cond_t changed;
-        struct symbol_waiter *waiters; /* and the one whose turn it is, in the order in which they came */
-        uint64_t now;                  /* the turn that is served */
-        bool has_gone;                 /* somebody has: */
-        uint32_t gone_uid;             /* whose turn it was last: who comes again is not new */
-        uint64_t gone;                 /* which turn */
+        struct user_turns turns;
 };
 
 /** symbol_turn_init() - nobody's turn yet. Return: 0; -ENOMEM. */
@@ -36,12 +24,12 @@ int symbol_turn_init(struct symbol_turn *turn);
 void symbol_turn_deinit(struct symbol_turn *turn);
 
 /** symbol_turn_take() - wait until it is this thread's turn
- * @waiter: the caller's, until symbol_turn_give()
+ * @waiter: the caller's, on its stack, until symbol_turn_give()
  * O(threads that are here). */
-void symbol_turn_take(struct symbol_turn *turn, uint32_t uid, struct symbol_waiter *waiter);
+void symbol_turn_take(struct symbol_turn *turn, uid_t uid, struct user_turn *waiter);
 
 /** symbol_turn_give() - the next one's turn */
-void symbol_turn_give(struct symbol_turn *turn, struct symbol_waiter *waiter);
+void symbol_turn_give(struct symbol_turn *turn, struct user_turn *waiter);
 
 /** symbol_turn_count() - threads that wait or work */
 size_t symbol_turn_count(struct symbol_turn *turn);

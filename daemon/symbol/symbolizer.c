@@ -374,7 +374,7 @@ int symbolizer_resolve(struct symbolizer *s, uint32_t uid, uint32_t module, cons
         for (size_t at = 0, n_done; at < n; at += n_done) {
                 if (symbol_channel_now_ns() >= deadline_ns)
                         return SYMBOLIZER_E_TIMEOUT;
-                struct symbol_waiter waiter;
+                struct user_turn waiter;
                 symbol_turn_take(&s->turn, uid, &waiter);
                 int r = step(&job, offsets + at, n - at, &n_done);
                 symbol_turn_give(&s->turn, &waiter);

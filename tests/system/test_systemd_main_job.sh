@@ -123,6 +123,15 @@ service_stops_and_is_activated() {
         claim_equal "no error in the journal" '' "$(journalctl -q -u tracemallocd -p err --no-pager -o cat)"
 }
 
+# systemd listens for it, so tmctl gets a connection all the same.
+service_that_cannot_start() {
+        mkdir -p /run/systemd/system/tracemallocd.service.d
+        printf '[Service]\nUser=nobody-has-made\nRestart=no\n' >/run/systemd/system/tracemallocd.service.d/user.conf
+        systemctl daemon-reload
+        systemctl start tracemallocd-agent.socket tracemallocd-control.socket
+        claim_match "of a service that cannot start, who tells why is named" 'journalctl -u tracemallocd' "$(tmctl ps 2>&1)"
+}
+
 install_system
 service_starts
 hardening_is_good
@@ -130,3 +139,4 @@ main_job
 lines_are_found
 users_see_their_own
 service_stops_and_is_activated
+service_that_cannot_start

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <gnu/libc-version.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "agent/config.h"
 #include "agent/eh_frame.h"
@@ -283,6 +285,34 @@ START_TEST(file_size_limits_make_an_epoch_smaller_or_none_but_never_a_signal)
 }
 END_TEST
 
+/* proc(5), statm: pages. No allocation, which would be counted. */
+static unsigned long mapped_pages(void) {
+        char text[256] = "";
+        int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+        close(fd);
+        return strtoul(text, NULL, 10);
+}
+
+/* An agent tries again for as long as its program runs. */
+START_TEST(an_epoch_that_cannot_be_made_leaves_no_memory_behind)
+{
+        enum { TRIES = 1000 };
+        struct rlimit limit = {4096, 4096};
+        struct epoch *epoch;
+        unsigned long before;
+
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        before = mapped_pages();
+        for (int i = 0; i < TRIES; i++)
+                if (epoch_new(22, true, &epoch) != -ENOMEM)
+                        ck_abort_msg("it was made");
+        ck_assert_uint_lt(mapped_pages() - before, TRIES);
+}
+END_TEST
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose shadow alone is larger than any limit */
 START_TEST(address_space_limits_make_an_epoch_smaller)
 {
@@ -502,6 +532,7 @@ int main(void) {
         tcase_add_test(tcase, only_the_allocation_that_was_announced_is_the_inner_one);
         tcase_add_test(tcase, an_epoch_is_sealed_and_as_large_as_asked_for);
         tcase_add_test(tcase, file_size_limits_make_an_epoch_smaller_or_none_but_never_a_signal);
+        tcase_add_test(tcase, an_epoch_that_cannot_be_made_leaves_no_memory_behind);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose shadow alone is larger than any limit */
         tcase_add_test(tcase, address_space_limits_make_an_epoch_smaller);
 #endif

@@ -319,7 +319,12 @@ static void reply_statistics(int fd, bool diff, bool sum) {
         header.exact = !diff;
         new.lost = diff ? 512 : 0;
         header.n_rows = 345;
-        header.wrappers_skipped = diff;
+        ProtobufCBinaryData supposed[] = {BYTES("load_malloc"), BYTES("shop::pool_strdup(std::string const&)"),
+                                          BYTES("checked_malloc(unsigned long)")};
+        header.wrappers_skipped = diff || sum;
+        header.n_supposed_wrappers = sum ? (diff ? 3 : 2) : 0;
+        header.n_more_wrappers = sum && diff ? 4 : 0;
+        header.supposed_wrappers = supposed;
         header.n_without_lines = diff ? 2 : 1;
         header.without_lines = without + (sum ? 1 : 0);
         reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS, &header);
@@ -392,6 +397,8 @@ static void answer_simple(int fd, const Tracemallocd__Control__Request *request)
                 if (!check_snapshot(fd, request->show->snapshot))
                         return;
                 reply_info(fd, 17);
+                if (request->show->snapshot[0] == 's')
+                        reply_info(fd, 18);
                 break;
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_LABEL:
                 fprintf(requests, "label %s", request->label->snapshot);
@@ -435,7 +442,7 @@ static void answer(int fd, const Tracemallocd__Control__Request *request) {
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_COMPARE:
                 fprintf(requests, "compare %s %s", request->compare->old, request->compare->new_);
                 log_view(request->compare->view);
-                reply_statistics(fd, true, false);
+                reply_statistics(fd, true, request->compare->new_[0] == 's');
                 break;
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_TRACES:
                 answer_traces(fd, request->traces);

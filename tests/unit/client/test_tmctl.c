@@ -156,6 +156,12 @@ START_TEST(list_and_show)
         ck_assert_int_eq(sh("$T show 17"), 0);
         has(out, "Label            before\n");
         has(out, "Size             10.0 KiB (10240 bytes)\n");
+        ck_assert_int_eq(sh("$T show s3 --json | python3 -c 'import json, sys; "
+                            "print([s[\"id\"] for s in json.load(sys.stdin)])'"),
+                         0);
+        ck_assert_str_eq(out, "[17, 18]\n");
+        ck_assert_int_eq(sh("$T show s3"), 0);
+        has(out, "\n\nSnapshot         18\n");
 }
 END_TEST
 
@@ -289,6 +295,12 @@ START_TEST(wrappers_are_skipped_for_people_and_it_is_said)
         has(out, "\nAllocation wrappers and containers are left out; --no-skip shows them.\n");
         ck_assert_int_eq(sh("$T stats 17"), 0);
         ck_assert_ptr_null(strstr(out, "--no-skip"));
+        ck_assert_int_eq(sh("$T stats s3"), 0);
+        has(out, "\nAllocation wrappers and containers are left out, among them load_malloc and shop::pool_strdup; "
+                 "--no-skip shows them.\n");
+        ck_assert_int_eq(sh("$T compare 17 s3"), 0);
+        has(out, "\nAllocation wrappers and containers are left out, among them load_malloc, shop::pool_strdup, "
+                 "checked_malloc and 4 more; --no-skip shows them.\n");
         ck_assert_int_eq(sh("$T stats 17 --no-skip && $T stats 17 --cumulative && $T stats 17 --group-by traceback"),
                          0);
         asked("stats 17 group_by=0 cumulative=0 allocated=0 limit=20\n");
@@ -535,6 +547,10 @@ START_TEST(env_prints_what_run_sets)
         ck_assert_str_eq(out, "64\n");
         ck_assert_int_eq(sh("$T env --container"), 0);
         has(out, "--volume=" HARMLESS_AGENT ":" HARMLESS_AGENT ":ro\n--env=LD_PRELOAD=");
+        ck_assert_int_eq(sh("$T env --container --json --label 'a b' | python3 -c 'import json, sys; "
+                            "print(\"--env=TRACEMALLOCD_LABEL=a b\" in json.load(sys.stdin))'"),
+                         0);
+        ck_assert_str_eq(out, "True\n");
         ck_assert_int_eq(
                 sh("$T env --label \"it's\" && eval \"$($T env --label \"it's\")\" && echo $TRACEMALLOCD_LABEL"), 0);
         has(out, "\nit's\n");

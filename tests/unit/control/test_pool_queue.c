@@ -76,7 +76,7 @@ static void end(struct world *w) {
                 if (w->flood[i].began && !w->flood[i].done)
                         let_go(w, &w->flood[i]);
         }
-        ck_assert_ptr_null(w->queue.tasks);
+        ck_assert_ptr_null(w->queue.turns.first);
         ck_assert_int_eq(uv_loop_close(&w->loop), 0);
         free(w);
 }
@@ -127,6 +127,33 @@ START_TEST(who_comes_last_waits_for_one_task_of_each_user)
 }
 END_TEST
 
+/* Whose requests follow each other as soon as one is answered has had a turn, also when none of them is here. */
+START_TEST(who_comes_again_at_once_goes_behind_those_who_wait_for_that_turn)
+{
+        struct world *w = world_new();
+        struct held *again = &w->other;
+        for (size_t i = 0; i < POOL_REQUESTS_MAX; i++)
+                add(w, &w->flood[i], USER + 10 + (uid_t)i); /* all threads */
+        add(w, again, OTHER);
+        let_go(w, &w->flood[0]); /* that one begins */
+        for (size_t i = POOL_REQUESTS_MAX; i < POOL_REQUESTS_MAX + 4; i++)
+                add(w, &w->flood[i], USER + (uid_t)(i % 2) * 2); /* two of each of two users */
+        let_go(w, again);
+        ck_assert(w->flood[4].began && !w->flood[5].began);
+        again->began = again->done = false;
+        add(w, again, OTHER);
+        let_go(w, &w->flood[4]);
+        ck_assert(w->flood[5].began && !again->began);
+        let_go(w, &w->flood[5]);
+        ck_assert(w->flood[6].began && !again->began);
+        let_go(w, &w->flood[6]);
+        ck_assert(w->flood[7].began && !again->began);
+        let_go(w, &w->flood[7]);
+        let_go(w, again);
+        end(w);
+}
+END_TEST
+
 START_TEST(all_of_a_flood_is_done_in_the_order_in_which_it_came)
 {
         struct world *w = world_new();
@@ -155,4 +182,5 @@ END_TEST
 
 CHECK_MAIN("control/pool_queue", one_users_flood_leaves_threads_to_others, root_takes_its_turn_like_others,
            many_users_do_not_take_the_threads_that_finish_snapshots, who_comes_last_waits_for_one_task_of_each_user,
+           who_comes_again_at_once_goes_behind_those_who_wait_for_that_turn,
            all_of_a_flood_is_done_in_the_order_in_which_it_came, a_closed_queue_is_done_at_once_with_what_has_not_begun)

@@ -86,6 +86,9 @@ START_TEST(ranges_include_their_ends)
         ck_no_match("[a-c]", "d");
         ck_no_match("[a-c]", "-");
         ck_match("[a-cx]", "x");
+        ck_match("[x-za-cb-e]", "e");
+        ck_match("[a-zb-c]", "y");
+        ck_no_match("[x-za-cb-e]", "f");
         ck_match("[!a-c]", "d");
         ck_match("[---]", "-");
         ck_match("[+--]", ",");
@@ -147,6 +150,39 @@ START_TEST(many_stars_end)
 }
 END_TEST
 
+/* Patterns come from peers, who may send 16 MiB: what takes quadratic time in them holds a thread for hours.
+ * @first, @second: what the halves of the pattern repeat, as long as each other */
+static void ck_ends(const char *first, const char *second, const char *last) {
+        enum { LENGTH = 3 << 20, N_NAMES = 100000 };
+        size_t length = strlen(first), n_matched = 0;
+        char *text = malloc(LENGTH);
+        struct pattern *pattern;
+
+        ck_assert_ptr_nonnull(text);
+        text[0] = '[';
+        for (size_t i = 1; i < LENGTH; i++)
+                text[i] = (i < LENGTH / 2 ? first : second)[i % length];
+        memcpy(text + LENGTH - strlen(last), last, strlen(last));
+        ck_assert_int_eq(pattern_new(PATTERN_TEXT, text, LENGTH, &pattern), 0);
+        for (int i = 0; i < N_NAMES; i++)
+                n_matched += pattern_match(pattern, "b", 1);
+        ck_assert_uint_eq(n_matched, 0);
+        pattern_free(pattern);
+        free(text);
+}
+
+START_TEST(brackets_that_nothing_closes_end)
+{ ck_ends("[", "[", "["); }
+END_TEST
+
+START_TEST(empty_ranges_without_number_end)
+{ ck_ends("z-a", "c-d", "]"); }
+END_TEST
+
+START_TEST(a_long_set_matches_at_once)
+{ ck_ends("xyz", "xyz", "]"); }
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("pattern");
         TCase *cases = check_case("pattern");
@@ -162,6 +198,9 @@ int main(void) {
         tcase_add_test(cases, backslash_escapes_nothing);
         tcase_add_test(cases, pyc_is_py_in_file_names_only);
         tcase_add_test(cases, many_stars_end);
+        tcase_add_test(cases, brackets_that_nothing_closes_end);
+        tcase_add_test(cases, empty_ranges_without_number_end);
+        tcase_add_test(cases, a_long_set_matches_at_once);
         suite_add_tcase(suite, cases);
         return check_run(suite);
 }

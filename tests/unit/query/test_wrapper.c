@@ -87,6 +87,56 @@ START_TEST(the_caller_is_shown_and_it_is_said)
 }
 END_TEST
 
+START_TEST(known_ones_are_told_from_names_that_only_end_so)
+{
+        static const char *const known[] = {"xmalloc",
+                                            "__strdup",
+                                            "xrealloc.part.0",
+                                            "zmalloc",
+                                            "g_malloc0",
+                                            "Pool::operator new(unsigned long)",
+                                            "std::string::reserve(int)"};
+        static const char *const supposed[] = {"pool_strdup", "load_malloc", "checked_malloc(unsigned long)",
+                                               "Arena::take_zalloc(int)", "fxmalloc"};
+
+        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+                ck_assert_msg(wrapper_function(known[i], strlen(known[i])) == WRAPPER_KNOWN, "%s", known[i]);
+        for (size_t i = 0; i < sizeof(supposed) / sizeof(supposed[0]); i++)
+                ck_assert_msg(wrapper_function(supposed[i], strlen(supposed[i])) == WRAPPER_SUPPOSED, "%s",
+                              supposed[i]);
+}
+END_TEST
+
+#define LOADERS                                                                                                        \
+        "symbol prog 0x1 s,prog.c,1,main\nsymbol prog 0x2 s,prog.c,2,a_malloc\nsymbol prog 0x3 s,prog.c,3,b_malloc\n"  \
+        "symbol prog 0x4 s,prog.c,4,c_malloc\nsymbol prog 0x5 s,prog.c,5,d_malloc\nsymbol prog 0x6 s,prog.c,6,"        \
+        "d_malloc\nlines prog yes\n"
+
+/* Who looks for load_malloc, which its name only sounds like, reads that it was left out. */
+START_TEST(supposed_ones_are_named_heaviest_first)
+{
+        check(LOADERS "snapshot 1\ntrace 4294967294 2 8 1 n,prog,0x1 n,prog,0x2\n"
+                      "trace 4294967294 2 10 1 n,prog,0x1 n,prog,0x3\ntrace 4294967294 2 1 9 n,prog,0x1 n,prog,0x4\n"
+                      "trace 4294967294 2 6 1 n,prog,0x1 n,prog,0x5\ntrace 4294967294 2 6 1 n,prog,0x1 n,prog,0x6\n"
+                      "view lineno 0 0 0\nskip-wrappers\nstats 1\n",
+              "header 39 13 1 exact\nwrappers-skipped\nsupposed d_malloc\nsupposed b_malloc\nsupposed c_malloc\nmore "
+              "1\n"
+              "row 39 13 prog.c,1,main,prog\nend\n");
+}
+END_TEST
+
+START_TEST(of_a_comparison_those_that_changed_most_are_named)
+{
+        check(LOADERS "snapshot 1\ntrace 4294967294 2 800 1 n,prog,0x1 n,prog,0x2\n"
+                      "trace 4294967294 2 10 1 n,prog,0x1 n,prog,0x3\n"
+                      "snapshot 2\ntrace 4294967294 2 800 1 n,prog,0x1 n,prog,0x2\n"
+                      "trace 4294967294 2 10 3 n,prog,0x1 n,prog,0x4\n"
+                      "view lineno 0 0 0\nskip-wrappers\ncompare 1 2\n",
+              "header 830 4 1 exact +20 +2\nwrappers-skipped\nsupposed c_malloc\nsupposed b_malloc\n"
+              "row 830 +20 4 +2 prog.c,1,main,prog\nend\n");
+}
+END_TEST
+
 START_TEST(nothing_is_said_where_there_are_none)
 {
         check("symbol prog 0x1 s,prog.c,1,keep\nlines prog yes\nsnapshot 1\ntrace 4294967294 1 8 1 n,prog,0x1\n"
@@ -157,6 +207,9 @@ int main(void) {
         tcase_add_loop_test(cases, who_calls_them_is_not_whatever_its_types, 0, sizeof(callers) / sizeof(callers[0]));
         tcase_add_test(cases, files_of_libraries_are_known);
         tcase_add_test(cases, the_caller_is_shown_and_it_is_said);
+        tcase_add_test(cases, known_ones_are_told_from_names_that_only_end_so);
+        tcase_add_test(cases, supposed_ones_are_named_heaviest_first);
+        tcase_add_test(cases, of_a_comparison_those_that_changed_most_are_named);
         tcase_add_test(cases, nothing_is_said_where_there_are_none);
         tcase_add_test(cases, filters_find_wrappers_by_name);
         tcase_add_test(cases, what_the_user_skips_goes_on_both_sides_of_a_wrapper);

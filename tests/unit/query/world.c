@@ -110,6 +110,13 @@ static void print_header(const struct world *w, const Tracemallocd__Control__Sta
         putc('\n', w->out);
         if (h->wrappers_skipped)
                 fputs("wrappers-skipped\n", w->out);
+        for (size_t i = 0; i < h->n_supposed_wrappers; i++) {
+                fputs("supposed ", w->out);
+                print_bytes(w->out, h->supposed_wrappers[i].data, h->supposed_wrappers[i].len);
+                putc('\n', w->out);
+        }
+        if (h->n_more_wrappers > 0)
+                fprintf(w->out, "more %" PRIu64 "\n", h->n_more_wrappers);
         for (size_t i = 0; i < h->n_without_lines; i++) {
                 fputs("without-lines ", w->out);
                 print_bytes(w->out, h->without_lines[i].data, h->without_lines[i].len);

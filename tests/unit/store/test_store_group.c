@@ -3,6 +3,7 @@
 /* Requests that wait at the same time share a transaction: one wait for the disk for all of them. SQLite's is
  * fdatasync(), which this program defines, so that a test can count the waits, make one last, and let one fail. */
 
+#include "daemon/store/store_file.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_random.h"
 #include "tests/unit/store/store_fixture.h"
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define N 40 /* requests that wait; fewer than a transaction may hold */
@@ -192,8 +194,77 @@ START_TEST(what_was_just_answered_is_not_deleted_for_what_waited_beside_it)
 }
 END_TEST
 
+START_TEST(store_that_gives_up_acknowledges_what_it_commits_and_refuses_the_rest)
+{
+        struct fixture_answer answers[N];
+        begin();
+        for (uint32_t i = 0; i < N; i++)
+                put(1000, 0, &answers[i]);
+        store_give_up(f.store);
+        let_go(0);
+        for (uint32_t i = 0; i < N; i++)
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), STORE_E_LEAVING);
+        put(1000, 0, &answers[0]);
+        ck_assert_int_eq(fixture_code_of(&f, &answers[0]), STORE_E_LEAVING);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 2);
+        end();
+}
+END_TEST
+
+static sqlite3 *connect_other(void) {
+        sqlite3 *other;
+        ck_assert_int_eq(sqlite3_open(store_path(f.store), &other), SQLITE_OK);
+        return other;
+}
+
+static bool can_lock(sqlite3 *db) {
+        return sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+}
+
+START_TEST(store_that_gives_up_does_not_finish_a_large_snapshot)
+{
+        struct fixture_answer answer = {-1, 0};
+        struct snapshot *s = snapshot_random(&(struct snapshot_random_options){
+                .seed = 2, .uid = 1000, .pid = 100, .kind = SNAPSHOT_REQUEST, .n_tracebacks = 20000});
+        fixture_init(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        sqlite3 *other = connect_other();
+        ck_assert_int_eq(store_put(f.store, s, 0, fixture_note, &answer), 0);
+        while (can_lock(other)) /* it has not begun */
+                sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL);
+        sqlite3_close(other);
+        store_give_up(f.store);
+        ck_assert_int_eq(fixture_code_of(&f, &answer), STORE_E_LEAVING);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 0);
+        snapshot_unref(s);
+        end();
+}
+END_TEST
+
+START_TEST(store_that_gives_up_does_not_wait_for_another_program)
+{
+        struct fixture_answer answer;
+        struct timespec begun, ended;
+        fixture_init(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        sqlite3 *other = connect_other();
+        ck_assert(can_lock(other));
+        put(1000, 0, &answer);
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        store_give_up(f.store);
+        ck_assert_int_eq(fixture_code_of(&f, &answer), STORE_E_LEAVING);
+        fixture_close(&f);
+        clock_gettime(CLOCK_MONOTONIC, &ended);
+        ck_assert_int_lt(ended.tv_sec - begun.tv_sec, STORE_BUSY_TIMEOUT_MS / 1000);
+        sqlite3_close(other);
+        fixture_deinit(&f);
+}
+END_TEST
+
 CHECK_MAIN("store_group", puts_that_wait_together_wait_for_the_disk_once,
            one_users_failures_cost_others_no_wait_of_their_own,
            one_that_fails_half_way_leaves_nothing_in_the_transaction_of_the_others,
            where_their_transaction_fails_each_is_done_alone,
-           what_was_just_answered_is_not_deleted_for_what_waited_beside_it)
+           what_was_just_answered_is_not_deleted_for_what_waited_beside_it,
+           store_that_gives_up_acknowledges_what_it_commits_and_refuses_the_rest,
+           store_that_gives_up_does_not_finish_a_large_snapshot, store_that_gives_up_does_not_wait_for_another_program)

@@ -9,7 +9,7 @@
 #define N_MAX 8
 
 static struct symbol_turn turn;
-static struct symbol_waiter holder; /* of the test itself, so that the others queue up */
+static struct user_turn holder; /* of the test itself, so that the others queue up */
 static pthread_t threads[N_MAX];
 static unsigned n_threads;
 static char order[N_MAX * 4 + 1];
@@ -27,7 +27,7 @@ static struct comer comers[N_MAX];
 static void *run(void *data) {
         struct comer *c = data;
         for (unsigned i = 0; i < c->n_requests; i++) {
-                struct symbol_waiter waiter;
+                struct user_turn waiter;
                 symbol_turn_take(&turn, c->uid, &waiter);
                 n_met += atomic_fetch_add(&n_inside, 1) != 0; /* Check is not for several threads */
                 order[n_turns++] = c->name;
