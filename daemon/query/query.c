@@ -48,6 +48,15 @@ static int check_allocated(const struct query *q, char **messagep) {
         return 0;
 }
 
+/* Their frames have no functions, so wrappers among them stay. Left out of what they are compared with, every block
+ * behind one would seem gone in one place and new in another. */
+static bool has_file(const struct query *q) {
+        for (size_t i = 0; i < q->n_new + q->n_old; i++)
+                if (q->sources[i].snapshot->info.kind == SNAPSHOT_IMPORT)
+                        return true;
+        return false;
+}
+
 static int query_init(struct query *q, const struct model_source *news, size_t n_new, const struct model_source *olds,
                       size_t n_old, const Tracemallocd__Control__View *view, char **messagep) {
         int r;
@@ -59,6 +68,8 @@ static int query_init(struct query *q, const struct model_source *news, size_t n
         for (size_t i = 0; i < n_new + n_old; i++)
                 q->sources[i] = i < n_new ? news[i] : olds[i - n_new];
         r = view_new(view, q->sources, n_new + n_old, &q->view, messagep);
+        if (r == 0 && has_file(q))
+                q->view->skip_wrappers = false;
         if (r == 0)
                 r = check_allocated(q, messagep);
         if (r == 0)

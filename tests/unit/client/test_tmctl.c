@@ -515,6 +515,15 @@ START_TEST(run_stops_and_continues_as_a_job)
 END_TEST
 
 /* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
+START_TEST(the_summary_does_not_stand_behind_what_a_key_wrote)
+{
+        ck_assert_int_eq(sh_on_terminal("printf ^C; exec $T run --color never -- sh -c 'kill -INT $$'"), 130);
+        has(out, "^C\r\ntmctl: ");
+        ck_assert_int_eq(sh_on_terminal("printf ^C; exec $T run --color never -- sh -c 'exit 3'"), 3);
+        has(out, "^Ctmctl: ");
+}
+END_TEST
+
 START_TEST(run_does_not_stop_with_a_command_that_was_stopped)
 {
         ck_assert_int_eq(sh("mkfifo %s/go; $T run -- sh -c 'echo $$ >%s/go; kill -STOP $$; exit 4' & read p <%s/go; "
@@ -739,6 +748,7 @@ static TCase *run_case(void) {
         tcase_add_test(tc, run_gives_no_descriptor_to_the_command);
         tcase_add_test(tc, run_says_what_was_never_freed);
         tcase_add_test(tc, run_stops_and_continues_as_a_job);
+        tcase_add_test(tc, the_summary_does_not_stand_behind_what_a_key_wrote);
         tcase_add_test(tc, run_does_not_stop_with_a_command_that_was_stopped);
         tcase_add_test(tc, run_hands_signals_on);
         tcase_add_test(tc, run_keeps_ignored_signals_ignored);

@@ -263,6 +263,8 @@ static bool snapshot_line(struct world *w, char **words, size_t n) {
         if (add && s && n >= 5) {
                 total_nframe = strcmp(words[2], "-") == 0 ? SNAPSHOT_TOTAL_NFRAME_UNKNOWN : (uint32_t)number(words[2]);
                 add(s, (uint32_t)number(words[1]), total_nframe, number(words[3]), number(words[4]), words + 5, n - 5);
+        } else if (strcmp(words[0], "import") == 0 && s) {
+                s->info.kind = SNAPSHOT_IMPORT;
         } else if (strcmp(words[0], "inexact") == 0 && s) {
                 s->info.exact = false;
         } else if (strcmp(words[0], "domain") == 0 && s && n == 3) {

@@ -8,7 +8,7 @@
  *
  *   case                                             forget everything
  *   snapshot ID                                      the lines below are about it
- *   inexact
+ *   inexact, import                                  it is, or came from a file
  *   trace DOMAIN TOTAL_NFRAME SIZE COUNT FRAME...    oldest frame first; TOTAL_NFRAME '-' is unknown
  *   sum, allocated                                   likewise
  *   domain NUMBER NAME
