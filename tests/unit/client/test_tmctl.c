@@ -389,6 +389,8 @@ START_TEST(every_line_fits_a_terminal)
                 ck_assert_int_eq(sh_on_terminal(commands[i]), 0);
                 ck_assert_msg(widest_line() <= 56 + strlen("\r"), "%s: %s", commands[i], out);
         }
+        ck_assert_int_eq(sh_on_terminal("stty cols 20; NO_COLOR=1 $T list"), 0);
+        ck_assert_msg(widest_line() <= 20 + strlen("\r"), "list: %s", out);
 }
 END_TEST
 
