@@ -122,7 +122,8 @@ static int make_memfd(size_t bytes, void **memoryp) {
         if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
                 die("memfd_create");
         *memoryp = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-        if (*memoryp == MAP_FAILED || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        if (*memoryp == MAP_FAILED ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
                 die("memfd");
         return fd;
 }
