@@ -141,6 +141,9 @@ static void make_shared(struct shared *shared, uint32_t n_nodes) {
         definitions->version = RING_VERSION;
         definitions->node_capacity = n_nodes;
         definitions->items_capacity = 4096;
+        struct node_def *nodes = (struct node_def *)((char *)memory + DEFINITIONS_HEADER_BYTES);
+        for (uint32_t i = 1; i < n_nodes; i++)
+                nodes[i] = (struct node_def){.value = i}; /* in a page that is not there would be none */
         atomic_store(&definitions->n_nodes, n_nodes);
 }
 

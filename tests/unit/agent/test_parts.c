@@ -274,8 +274,7 @@ START_TEST(an_epoch_is_sealed_and_as_large_as_asked_for)
 }
 END_TEST
 
-static unsigned long shared_kib(void)
-{
+static unsigned long shared_kib(void) {
         char line[256];
         unsigned long kib = 0;
         FILE *status = fopen("/proc/self/status", "r");
