@@ -7,6 +7,7 @@
  * and nothing else.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define HOOK __attribute__((visibility("default")))
@@ -19,6 +20,11 @@
 
 /** hooks_process_setup() - ask libc to tell of the process's exit; once an image, before anything is recorded */
 void hooks_process_setup(void);
+
+/** hooks_track_python() - the agent's PyTraceMalloc_Track() and, below, PyTraceMalloc_Untrack(), under names of its
+ * own: under theirs the loader may find Python's */
+int hooks_track_python(unsigned int domain, uintptr_t address, size_t size);
+int hooks_untrack_python(unsigned int domain, uintptr_t address);
 
 struct epoch;
 

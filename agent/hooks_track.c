@@ -2,8 +2,8 @@
 
 /*
  * Blocks that the program tells of itself: libtracemallocd (api/) jumps here, and so
- * does an extension module that calls Python's PyTraceMalloc_Track(), where the dynamic linker lets it
- * (a libpython.so). Any thread, signal handlers too: no lock, no allocation.
+ * does an extension module that calls Python's PyTraceMalloc_Track(): the dynamic linker finds ours before that of a
+ * libpython.so, and in place of the executable's (python.c). Any thread, signal handlers too: no lock, no allocation.
  *
  * A domain's number gets an index of the records when it is first seen, for the life of
  * the process and of its forks' children. Each epoch is told of it before its first block there; two threads
@@ -26,7 +26,9 @@
 #define NOT_TRACING   (-2) /* PyTraceMalloc_Track() */
 
 /* What a program takes by its own word is recorded with what it takes from malloc, or alone. */
-#define OWN_DOMAINS (DOMAIN_BIT_OTHER | DOMAIN_BIT_MALLOC)
+#define OWN_DOMAINS    (DOMAIN_BIT_OTHER | DOMAIN_BIT_MALLOC)
+/* What it tells tracemalloc of, with what Python takes as well: tracemalloc has both. */
+#define PYTHON_DOMAINS (OWN_DOMAINS | DOMAIN_BIT_PYTHON)
 
 _Static_assert(N_DOMAINS == TM_DOMAINS_MAX, "the header says how many there are");
 
@@ -35,8 +37,9 @@ HOOK int tm_agent_track_1(unsigned int domain, uintptr_t address, size_t size);
 HOOK int tm_agent_untrack_1(unsigned int domain, uintptr_t address);
 HOOK int tm_agent_domain_name_1(unsigned int domain, const char *name);
 HOOK int tm_agent_phase_1(const char *label);
-HOOK int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size);
-HOOK int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address);
+HOOK int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size)
+        __attribute__((alias("hooks_track_python")));
+HOOK int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address) __attribute__((alias("hooks_untrack_python")));
 
 /* Index in the table is index in the records less DOMAIN_INDEX_FIRST_FREE. */
 static struct domain {
@@ -101,11 +104,12 @@ static bool tell_domain(struct epoch *epoch, struct domain *domain, uintptr_t cf
         return true;
 }
 
-/* Whose address space: *indexp, and which bit of the domains in force. Return: 0; TM_E_... */
-static int look_up(unsigned int number, struct domain **domainp, unsigned *indexp, uint32_t *bitp) {
+/* Whose address space: *indexp; *bitsp: with which domains in force it counts, which were @own if it is the program's
+ * own. Return: 0; TM_E_... */
+static int look_up(unsigned int number, uint32_t own, struct domain **domainp, unsigned *indexp, uint32_t *bitsp) {
         *domainp = NULL;
         *indexp = DOMAIN_INDEX_PYTHON;
-        *bitp = DOMAIN_BIT_PYTHON;
+        *bitsp = DOMAIN_BIT_PYTHON;
         if (number == DOMAIN_PYTHON)
                 return 0;
         if (number >= DOMAIN_MMAP)
@@ -114,23 +118,23 @@ static int look_up(unsigned int number, struct domain **domainp, unsigned *index
         if (!*domainp)
                 return TM_E_FULL;
         *indexp = index_of(*domainp);
-        *bitp = OWN_DOMAINS;
+        *bitsp = own;
         return 0;
 }
 
-static int track(unsigned int number, uintptr_t address, size_t size, uintptr_t cfa) {
+static int track(unsigned int number, uint32_t own, uintptr_t address, size_t size, uintptr_t cfa) {
         struct domain *domain;
         struct epoch *epoch;
         unsigned index;
-        uint32_t bit;
+        uint32_t bits;
         int r;
 
         if ((address | size) >= RECORD_PAYLOAD_LIMIT)
                 return TM_E_INVALID;
-        r = look_up(number, &domain, &index, &bit);
+        r = look_up(number, own, &domain, &index, &bits);
         if (r < 0)
                 return r;
-        epoch = agent_epoch(bit);
+        epoch = agent_epoch(bits);
         if (!epoch)
                 return TM_E_NOT_TRACED;
         if (domain && unlikely(atomic_load_explicit(&domain->told, memory_order_acquire) != epoch) &&
@@ -140,19 +144,19 @@ static int track(unsigned int number, uintptr_t address, size_t size, uintptr_t 
         return 0;
 }
 
-static int untrack(unsigned int number, uintptr_t address, uintptr_t cfa) {
+static int untrack(unsigned int number, uint32_t own, uintptr_t address, uintptr_t cfa) {
         struct domain *domain;
         struct epoch *epoch;
         unsigned index;
-        uint32_t bit;
+        uint32_t bits;
         int r;
 
         if (address >= RECORD_PAYLOAD_LIMIT)
                 return TM_E_INVALID;
-        r = look_up(number, &domain, &index, &bit);
+        r = look_up(number, own, &domain, &index, &bits);
         if (r < 0)
                 return r;
-        epoch = agent_epoch(bit);
+        epoch = agent_epoch(bits);
         if (!epoch)
                 return TM_E_NOT_TRACED;
         /* an epoch that was not told of the domain has no block of it, but for what a child of fork inherited */
@@ -165,16 +169,16 @@ int tm_agent_traced_1(void) {
 }
 
 int tm_agent_track_1(unsigned int domain, uintptr_t address, size_t size) {
-        return track(domain, address, size, HOOK_CFA);
+        return track(domain, OWN_DOMAINS, address, size, HOOK_CFA);
 }
 
 int tm_agent_untrack_1(unsigned int domain, uintptr_t address) {
-        return untrack(domain, address, HOOK_CFA);
+        return untrack(domain, OWN_DOMAINS, address, HOOK_CFA);
 }
 
 /* Python's own comes first, and its answer counts: callers know that they are not traced by it. The
  * interpreter that is here is asked itself; it may be a library that others do not see. */
-int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size) {
+int hooks_track_python(unsigned int domain, uintptr_t address, size_t size) {
         int (*own)(unsigned int, uintptr_t, size_t) = python.api.track;
         int r = NOT_TRACING;
 
@@ -182,14 +186,14 @@ int PyTraceMalloc_Track(unsigned int domain, uintptr_t address, size_t size) {
                 own = (int (*)(unsigned int, uintptr_t, size_t))real_symbol("PyTraceMalloc_Track");
         if (own)
                 r = own(domain, address, size);
-        track(domain, address, size, HOOK_CFA);
+        track(domain, PYTHON_DOMAINS, address, size, HOOK_CFA);
         return r;
 }
 
-int PyTraceMalloc_Untrack(unsigned int domain, uintptr_t address) {
+int hooks_untrack_python(unsigned int domain, uintptr_t address) {
         int (*own)(unsigned int, uintptr_t) = python.api.untrack;
 
-        untrack(domain, address, HOOK_CFA);
+        untrack(domain, PYTHON_DOMAINS, address, HOOK_CFA);
         if (!own)
                 own = (int (*)(unsigned int, uintptr_t))real_symbol("PyTraceMalloc_Untrack");
         return own ? own(domain, address) : NOT_TRACING;
@@ -215,12 +219,12 @@ int tm_agent_domain_name_1(unsigned int number, const char *name) {
         struct domain *domain;
         struct epoch *epoch;
         unsigned index;
-        uint32_t bit;
+        uint32_t bits;
         int r;
 
         if (number == DOMAIN_PYTHON || !name || !is_name(name, length))
                 return TM_E_INVALID;
-        r = look_up(number, &domain, &index, &bit);
+        r = look_up(number, OWN_DOMAINS, &domain, &index, &bits);
         if (r < 0)
                 return r;
         /* the other thread that names it at this moment is right, too */

@@ -9,7 +9,12 @@
 
 #include <elf.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <string.h>
+
+#include "agent/sys.h"
+
+#define PAGE UINT64_C(4096)
 
 struct tables {
         const struct object *object;
@@ -78,30 +83,29 @@ static bool find_tables(const struct object *object, struct tables *tables) {
         return tables->symbols && tables->names;
 }
 
-/* Return: 0 where the symbol is none of that name, or is not in the object. */
-static uintptr_t value_of(const struct tables *tables, const ElfW(Sym) * symbol, const char *name) {
+/* Whether the object defines it, under that name. */
+static bool is_definition(const struct tables *tables, const ElfW(Sym) * symbol, const char *name) {
         size_t bytes = strlen(name) + 1;
-        uintptr_t value = tables->object->bias + symbol->st_value;
         const char *its_name;
 
         if (symbol->st_shndx == SHN_UNDEF || !symbol->st_value)
-                return 0;
+                return false;
         its_name = within(tables, tables->names + symbol->st_name, bytes, 1);
-        return its_name && memcmp(its_name, name, bytes) == 0 && within(tables, value, 1, 1) ? value : 0;
+        return its_name && memcmp(its_name, name, bytes) == 0;
 }
 
 static const ElfW(Sym) * symbol_at(const struct tables *tables, uint32_t i) {
         return READ(tables, ElfW(Sym), tables->symbols + (uintptr_t)i * sizeof(ElfW(Sym)));
 }
 
-static uintptr_t search_gnu(const struct tables *tables, const char *name) {
+static const ElfW(Sym) * search_gnu(const struct tables *tables, const char *name) {
         /* number of buckets, first symbol in the chains, words of the Bloom filter, its shift */
         const uint32_t *header = within(tables, tables->gnu_hash, 4 * sizeof(*header), _Alignof(uint32_t)), *link;
         uintptr_t buckets, chain;
         uint32_t hash = 5381, i;
 
         if (!header || !header[0])
-                return 0;
+                return NULL;
         buckets = tables->gnu_hash + 4 * sizeof(*header) + header[2] * sizeof(ElfW(Addr));
         chain = buckets + header[0] * sizeof(*header);
         for (const char *c = name; *c; c++)
@@ -109,37 +113,68 @@ static uintptr_t search_gnu(const struct tables *tables, const char *name) {
         link = READ(tables, uint32_t, buckets + hash % header[0] * sizeof(*link));
         for (i = link ? *link : 0; i >= header[1] && i; i++) {
                 const ElfW(Sym) *symbol = symbol_at(tables, i);
-                uintptr_t value;
 
                 link = READ(tables, uint32_t, chain + (i - header[1]) * sizeof(*link));
                 if (!link || !symbol)
-                        return 0;
-                value = (*link | 1) == (hash | 1) ? value_of(tables, symbol, name) : 0;
-                if (value || *link & 1)
-                        return value;
+                        return NULL;
+                if ((*link | 1) == (hash | 1) && is_definition(tables, symbol, name))
+                        return symbol;
+                if (*link & 1)
+                        return NULL;
         }
-        return 0;
+        return NULL;
 }
 
-static uintptr_t search_all(const struct tables *tables, const char *name) {
+static const ElfW(Sym) * search_all(const struct tables *tables, const char *name) {
         const uint32_t *n_symbols = READ(tables, uint32_t, tables->sysv_hash + sizeof(*n_symbols));
 
         for (uint32_t i = 1; n_symbols && i < *n_symbols; i++) {
                 const ElfW(Sym) *symbol = symbol_at(tables, i);
-                uintptr_t value = symbol ? value_of(tables, symbol, name) : 0;
 
-                if (value || !symbol)
-                        return value;
+                if (!symbol || is_definition(tables, symbol, name))
+                        return symbol;
         }
-        return 0;
+        return NULL;
+}
+
+static const ElfW(Sym) * find_symbol(const struct object *object, struct tables *tables, const char *name) {
+        if (!find_tables(object, tables))
+                return NULL;
+        if (tables->gnu_hash)
+                return search_gnu(tables, name);
+        return tables->sysv_hash ? search_all(tables, name) : NULL;
 }
 
 uintptr_t object_symbol(const struct object *object, const char *name) {
         struct tables tables;
+        const ElfW(Sym) *symbol = find_symbol(object, &tables, name);
+        uintptr_t value = symbol ? object->bias + symbol->st_value : 0;
 
-        if (!find_tables(object, &tables))
-                return 0;
-        if (tables.gnu_hash)
-                return search_gnu(&tables, name);
-        return tables.sysv_hash ? search_all(&tables, name) : 0;
+        return value && within(&tables, value, 1, 1) ? value : 0;
+}
+
+/* Whether nothing lies in a page but what is only read. */
+static bool is_read_only(const struct object *object, uintptr_t page) {
+        for (unsigned i = 0; i < object->n_phdrs; i++) {
+                const ElfW(Phdr) *segment = &object->phdrs[i];
+                uintptr_t start = object->bias + segment->p_vaddr;
+
+                if (segment->p_type == PT_LOAD && page + PAGE > start && page < start + segment->p_memsz &&
+                    segment->p_flags != PF_R)
+                        return false;
+        }
+        return true;
+}
+
+bool object_symbol_redirect(const struct object *object, const char *name, uintptr_t to) {
+        struct tables tables;
+        const ElfW(Sym) *symbol = find_symbol(object, &tables, name);
+        uintptr_t page = (uintptr_t)symbol & ~(PAGE - 1);
+
+        if (!symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx >= SHN_LORESERVE ||
+            !is_read_only(object, page) || sys_mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE) < 0)
+                return false;
+        atomic_store((_Atomic ElfW(Addr) *)(uintptr_t)&symbol->st_value, to - object->bias);
+        sys_mprotect((void *)page, PAGE, PROT_READ);
+        return true;
 }

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "agent/hooks.h"
 #include "agent/object_symbol.h"
 #include "agent/python_check.h"
 #include "agent/python_stack.h"
@@ -86,6 +87,10 @@ static uint32_t find_version(const struct object *object) {
 #define FIND(field, name)   (*(uintptr_t *)&api->field = object_symbol(object, name))
 #define EITHER(a, fallback) ((uintptr_t)(a) ? (uintptr_t)(a) : (fallback))
 
+static bool find_tracking(const struct object *object, struct python_api *api) {
+        return FIND(track, "PyTraceMalloc_Track") && FIND(untrack, "PyTraceMalloc_Untrack");
+}
+
 /* Return: the name of one that is missing; NULL: all are there. */
 static const char *find_api(const struct object *object, unsigned minor, struct python_api *api) {
         if (!FIND(get_allocator, "PyMem_GetAllocator") || !FIND(set_allocator, "PyMem_SetAllocator"))
@@ -107,8 +112,7 @@ static const char *find_api(const struct object *object, unsigned minor, struct 
         if (!FIND(raw_malloc, "PyMem_RawMalloc") || !FIND(raw_free, "PyMem_RawFree"))
                 return "PyMem_RawMalloc";
         FIND(frame_offset, "PyUnstable_InterpreterFrame_GetLasti");
-        FIND(track, "PyTraceMalloc_Track");
-        FIND(untrack, "PyTraceMalloc_Untrack");
+        find_tracking(object, api);
         if (FIND(set_tracer, "PyRefTracer_SetTracer"))
                 FIND(get_tracer, "PyRefTracer_GetTracer");
         FIND(type_flags, "PyType_GetFlags");
@@ -195,15 +199,27 @@ static void python_noticed(const struct object *object) {
         end_change();
 }
 
+/* Extension modules, which are loaded later, find what the executable defines before what the agent does. A library's
+ * comes after ours anyway. */
+static void lead_tracking_to_us(const struct object *object) {
+        if (object->name[0] != '\0' || !find_tracking(object, &python.api))
+                return;
+        object_symbol_redirect(object, "PyTraceMalloc_Untrack", (uintptr_t)hooks_untrack_python);
+        object_symbol_redirect(object, "PyTraceMalloc_Track", (uintptr_t)hooks_track_python);
+}
+
 void python_setup(uint32_t domains) {
         struct object object;
+        bool is_here = PyMem_SetAllocator && object_find((uintptr_t)PyMem_SetAllocator, &object);
 
         python.wanted = domains & DOMAIN_BIT_PYTHON;
-        if (!python.wanted)
-                return;
-        if (PyMem_SetAllocator && object_find((uintptr_t)PyMem_SetAllocator, &object))
+        if (is_here && python.wanted)
                 found(&object, false);
-        else if (domains & DOMAIN_BIT_MALLOC)
+        if (is_here)
+                lead_tracking_to_us(&object);
+        if (!python.wanted || is_here)
+                return;
+        if (domains & DOMAIN_BIT_MALLOC)
                 modules_noticed = python_noticed;
         else
                 atomic_store(&python_watch, 1);

@@ -119,18 +119,29 @@ static uint32_t name_cut(const struct python_stack *stack, const struct python_n
         return node;
 }
 
-static void remember(struct python_stack *stack, struct python_stack_name *name, const struct python_stack_frame *f) {
-        name->generation = 0;
+/* What a longjmp out of a signal handler leaves half written has no generation. */
+static void set_name(struct python_stack_name *name, struct python_stack_name value) {
+        uint32_t generation = value.generation;
+
+        name->generation = value.generation = 0;
         atomic_signal_fence(memory_order_seq_cst);
-        name->code = f->code;
-        name->word = f->word;
-        name->kind = f->kind;
-        name->outer = f->outer;
-        name->chain = f->chain;
-        name->depth = f->depth;
-        name->node = 0;
+        *name = value;
         atomic_signal_fence(memory_order_seq_cst);
-        name->generation = stack->generation;
+        name->generation = generation;
+}
+
+/* @f, whose name is in neither place, gets one. */
+static void remember(struct python_stack *stack, const struct python_stack_frame *f) {
+        struct python_stack_name *pair = python_stack_name_pair(stack, f->word, f->outer);
+
+        set_name(&pair[1], pair[0]);
+        set_name(&pair[0], (struct python_stack_name){.code = f->code,
+                                                      .word = f->word,
+                                                      .kind = f->kind,
+                                                      .outer = f->outer,
+                                                      .generation = stack->generation,
+                                                      .chain = f->chain,
+                                                      .depth = f->depth});
 }
 
 /* frames[i], of which all but the name is known, gets one. */
@@ -145,7 +156,7 @@ static __attribute__((noinline)) void name_frame(struct python_stack *stack, con
         f->node = 0;
         /* without an outer name, or without one of its own for want of room, a name says nothing of the depth */
         if (f->chain && (f->outer || outer_depth == 0))
-                remember(stack, python_stack_name_slot(stack, f->word, f->outer), f);
+                remember(stack, f);
 }
 
 /* Frame number @i is now @frame. What was known of that number is kept where it is still right. */
@@ -165,9 +176,8 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
         f->word = word;
         f->kind = kind;
         f->outer = outer;
-        name = python_stack_name_slot(stack, word, outer);
-        if (likely(python_stack_is_name(stack, name, word, code, kind, outer)) &&
-            likely(outer || i == 0 || f[-1].depth == 0)) {
+        name = python_stack_find_name(stack, word, code, kind, outer);
+        if (likely(name != NULL) && likely(outer || i == 0 || f[-1].depth == 0)) {
                 f->chain = name->chain;
                 f->depth = name->depth;
                 f->node = name->node;
@@ -300,11 +310,11 @@ static bool follow(struct python_stack *stack, const struct python_layout *layou
 
 static uint32_t name_top(struct python_stack *stack, const struct python_layout *layout) {
         struct python_stack_frame *top = &stack->frames[stack->n_frames - 1];
-        struct python_stack_name *name = python_stack_name_slot(stack, top->word, top->outer);
+        struct python_stack_name *name = python_stack_find_name(stack, top->word, top->code, top->kind, top->outer);
 
         top->node =
                 top->depth <= stack->names.limit ? top->chain : name_cut(stack, &stack->names, layout, stack->n_frames);
-        if (python_stack_is_name(stack, name, top->word, top->code, top->kind, top->outer) && name->chain == top->chain)
+        if (name && name->chain == top->chain)
                 name->node = top->node;
         return top->node;
 }

@@ -61,7 +61,7 @@ struct python_stack_name {
 };
 
 #define PYTHON_STACK_FIND_LOG2  8
-#define PYTHON_STACK_NAMES_LOG2 10
+#define PYTHON_STACK_PAIRS_LOG2 9
 
 struct python_stack {
         /* what names and words mean */
@@ -75,7 +75,9 @@ struct python_stack {
         struct python_stack_frame *frames; /* outermost first */
         uintptr_t *fresh;                  /* scratch: frames on top of what is remembered, innermost first */
         uint32_t find[1 << PYTHON_STACK_FIND_LOG2]; /* by address: where in frames[] it may be */
-        struct python_stack_name memo[1 << PYTHON_STACK_NAMES_LOG2];
+        /* A name is in the pair of its hash, the later one first. One place alone made a program of which two frames
+         * that allocate all the time had the same place walk for one of them each time. */
+        struct python_stack_name memo[1 << PYTHON_STACK_PAIRS_LOG2][2];
 };
 
 /* Changes whenever a code object is freed. */
@@ -102,17 +104,27 @@ static inline uint32_t python_stack_kind(const struct python_layout *layout, uin
         return python_byte(frame, layout->frame_owner);
 }
 
-static inline struct python_stack_name *python_stack_name_slot(struct python_stack *stack, uint64_t word,
+static inline struct python_stack_name *python_stack_name_pair(struct python_stack *stack, uint64_t word,
                                                                uint32_t outer) {
         uint64_t hash = (word ^ (uint64_t)outer << 32 ^ outer) * UINT64_C(0x9e3779b97f4a7c15);
 
-        return &stack->memo[hash >> (64 - PYTHON_STACK_NAMES_LOG2)];
+        return stack->memo[hash >> (64 - PYTHON_STACK_PAIRS_LOG2)];
 }
 
 static inline bool python_stack_is_name(const struct python_stack *stack, const struct python_stack_name *name,
                                         uint64_t word, uintptr_t code, uint32_t kind, uint32_t outer) {
         return name->word == word && name->outer == outer && name->code == code && name->kind == kind &&
                name->generation == stack->generation;
+}
+
+/* Return: NULL: it is not known. */
+static inline struct python_stack_name *python_stack_find_name(struct python_stack *stack, uint64_t word,
+                                                               uintptr_t code, uint32_t kind, uint32_t outer) {
+        struct python_stack_name *pair = python_stack_name_pair(stack, word, outer);
+
+        if (likely(python_stack_is_name(stack, &pair[0], word, code, kind, outer)))
+                return &pair[0];
+        return python_stack_is_name(stack, &pair[1], word, code, kind, outer) ? &pair[1] : NULL;
 }
 
 static inline uint32_t *python_stack_find_slot(struct python_stack *stack, uintptr_t frame) {
@@ -171,8 +183,8 @@ static inline uint32_t python_stack_look_up(struct python_stack *stack, const st
                 outer = f->chain;
         }
         kind = python_stack_kind(layout, top);
-        name = python_stack_name_slot(stack, word, outer);
-        return likely(python_stack_is_name(stack, name, word, code, kind, outer)) ? name->node : 0;
+        name = python_stack_find_name(stack, word, code, kind, outer);
+        return likely(name != NULL) ? name->node : 0;
 }
 
 /** python_stack_node() - the traceback of a stack

@@ -58,6 +58,10 @@ static inline void sys_unmap(void *address, size_t length) {
         sys_call(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0);
 }
 
+static inline int sys_mprotect(void *address, size_t length, int protection) {
+        return (int)sys_call(SYS_mprotect, (long)address, (long)length, protection, 0, 0, 0);
+}
+
 static inline int sys_madvise(void *address, size_t length, int advice) {
         return (int)sys_call(SYS_madvise, (long)address, (long)length, advice, 0, 0, 0);
 }

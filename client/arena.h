@@ -12,7 +12,10 @@ struct arena {
         size_t used;                  /* bytes of it */
 };
 
+/** arena_init() - empty */
 void arena_init(struct arena *arena);
+
+/** arena_deinit() - with all that is in it */
 void arena_deinit(struct arena *arena);
 
 /** arena_reset() - everything in it is gone; one chunk stays for what comes next */

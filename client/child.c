@@ -58,8 +58,8 @@ static void install_handlers(pid_t pid) {
         handle_forwarded(0);
         signal(SIGINT, SIG_IGN);
         signal(SIGQUIT, SIG_IGN);
-        signal(SIGPIPE,
-               SIG_IGN); /* the summary may find stderr closed: the command's status is to be passed on all the same */
+        /* the summary may find stderr closed: the command's status is to be passed on all the same */
+        signal(SIGPIPE, SIG_IGN);
 }
 
 /* execvp(3): a file that the kernel does not know is a shell script. */
@@ -96,6 +96,7 @@ static int exec_result(int pipe, pid_t pid) {
         while (n < 0 && errno == EINTR);
         if (n != sizeof error)
                 return 0;
+        forward_to = 0;
         waitpid(pid, NULL, 0);
         return -error;
 }
@@ -157,9 +158,9 @@ void child_wait(struct child *child) {
                         break;
                 stop_too(child->pid, info.si_status);
         }
+        forward_to = 0; /* before its number may be another's */
         while (waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR)
                 ;
-        forward_to = 0;
         handle_forwarded(SA_RESTART);
         child->ran_ns = now_ns() - child->started_ns;
 }

@@ -86,10 +86,6 @@ static int block_run(const struct options *o) {
         }
         if (address_parse(o->arguments[0], &block.address) != 0)
                 return EXIT_CODE_USAGE;
-        AUTO_CONNECTION struct connection *connection = NULL;
-        int code = session_open(o, &connection);
-        if (code != EXIT_CODE_DONE)
-                return code;
         Tracemallocd__Control__Request request;
         Tracemallocd__Control__BlockRequest body = TRACEMALLOCD__CONTROL__BLOCK_REQUEST__INIT;
         request_init(&request);
@@ -97,7 +93,7 @@ static int block_run(const struct options *o) {
         body.address = block.address;
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_BLOCK;
         request.block = &body;
-        return connection_call(connection, &request, take, &block);
+        return session_call(o, &request, take, &block);
 }
 
 const struct command command_block = {

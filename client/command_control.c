@@ -14,10 +14,6 @@ static int control(const struct options *o, const char *name, Tracemallocd__Cont
                               name);
                 return EXIT_CODE_USAGE;
         }
-        AUTO_CONNECTION struct connection *connection = NULL;
-        int code = session_open(o, &connection);
-        if (code != EXIT_CODE_DONE)
-                return code;
         Tracemallocd__Control__Request request;
         Tracemallocd__Control__ControlRequest body = TRACEMALLOCD__CONTROL__CONTROL_REQUEST__INIT;
         Tracemallocd__Control__ProcessSelector selector;
@@ -28,7 +24,7 @@ static int control(const struct options *o, const char *name, Tracemallocd__Cont
         body.traceback_limit = o->frames;
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_CONTROL;
         request.control = &body;
-        code = connection_call(connection, &request, NULL, NULL);
+        int code = session_call(o, &request, NULL, NULL);
         request_selector_deinit(&selector);
         return code;
 }

@@ -12,9 +12,6 @@ static int delete_run(const struct options *o) {
         int code = EXIT_CODE_DONE;
         for (int i = 0; i < o->n_arguments && code == EXIT_CODE_DONE; i++)
                 code = reference_check(o->arguments[i], true);
-        AUTO_CONNECTION struct connection *connection = NULL;
-        if (code == EXIT_CODE_DONE)
-                code = session_open(o, &connection);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;
@@ -24,7 +21,7 @@ static int delete_run(const struct options *o) {
         body.snapshots = o->arguments;
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_DELETE_;
         request.delete_ = &body;
-        return connection_call(connection, &request, NULL, NULL);
+        return session_call(o, &request, NULL, NULL);
 }
 
 const struct command command_delete = {

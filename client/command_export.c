@@ -36,7 +36,6 @@ static void take_traces(struct export *e, const Tracemallocd__Control__TraceRows
         e->inexact = traces->inexact;
         for (size_t i = 0; i < traces->n_rows; i++) {
                 json_trace(&e->line, traces->rows[i]);
-                text_buffer_add(&e->line, "\n", 1);
                 text_buffer_write(&e->line, e->file.stream);
         }
 }
@@ -172,12 +171,8 @@ static int export_run(const struct options *o) {
                 return EXIT_CODE_USAGE;
         }
         AUTO_FREE char *snapshot = NULL;
-        int code = reference_check(o->arguments[0], false);
         AUTO_CONNECTION struct connection *connection = NULL;
-        if (code == EXIT_CODE_DONE)
-                code = session_open(o, &connection);
-        if (code == EXIT_CODE_DONE)
-                code = reference_resolve(connection, o->arguments[0], &snapshot);
+        int code = reference_open(o, o->arguments[0], &connection, &snapshot);
         return code == EXIT_CODE_DONE ? export_to_file(connection, o, snapshot) : code;
 }
 

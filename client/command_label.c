@@ -10,9 +10,6 @@
 
 static int label_run(const struct options *o) {
         int code = reference_check(o->arguments[0], true);
-        AUTO_CONNECTION struct connection *connection = NULL;
-        if (code == EXIT_CODE_DONE)
-                code = session_open(o, &connection);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;
@@ -22,7 +19,7 @@ static int label_run(const struct options *o) {
         body.label = request_bytes(o->arguments[1]);
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_LABEL;
         request.label = &body;
-        return connection_call(connection, &request, NULL, NULL);
+        return session_call(o, &request, NULL, NULL);
 }
 
 const struct command command_label = {

@@ -111,10 +111,6 @@ static void finish(const struct list *list) {
 }
 
 static int list_run(const struct options *o) {
-        AUTO_CONNECTION struct connection *connection = NULL;
-        int code = session_open(o, &connection);
-        if (code != EXIT_CODE_DONE)
-                return code;
         Tracemallocd__Control__Request request;
         Tracemallocd__Control__ListRequest body = TRACEMALLOCD__CONTROL__LIST_REQUEST__INIT;
         Tracemallocd__Control__ProcessSelector selector;
@@ -129,7 +125,7 @@ static int list_run(const struct options *o) {
         request.list = &body;
         struct list list = {.options = o, .table = table_new(columns, sizeof columns / sizeof columns[0])};
         terminal_init(&list.terminal, STDOUT_FILENO, o->color);
-        code = connection_call(connection, &request, take, &list);
+        int code = session_call(o, &request, take, &list);
         if (code == EXIT_CODE_DONE)
                 finish(&list);
         table_free(list.table);

@@ -126,10 +126,6 @@ static void finish(const struct ps *ps) {
 }
 
 static int ps_run(const struct options *o) {
-        AUTO_CONNECTION struct connection *connection = NULL;
-        int code = session_open(o, &connection);
-        if (code != EXIT_CODE_DONE)
-                return code;
         Tracemallocd__Control__Request request;
         Tracemallocd__Control__PsRequest body = TRACEMALLOCD__CONTROL__PS_REQUEST__INIT;
         Tracemallocd__Control__ProcessSelector selector;
@@ -140,7 +136,7 @@ static int ps_run(const struct options *o) {
         request.ps = &body;
         struct ps ps = {.options = o, .table = table_new(columns, sizeof columns / sizeof columns[0])};
         terminal_init(&ps.terminal, STDOUT_FILENO, o->color);
-        code = connection_call(connection, &request, take, &ps);
+        int code = session_call(o, &request, take, &ps);
         if (code == EXIT_CODE_DONE)
                 finish(&ps);
         table_free(ps.table);

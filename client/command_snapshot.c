@@ -43,10 +43,6 @@ static int snapshot_run(const struct options *o) {
                         "snapshot: of which process? Give --pid, --name or --unit; 'tmctl ps' shows the traced ones");
                 return EXIT_CODE_USAGE;
         }
-        AUTO_CONNECTION struct connection *connection = NULL;
-        int code = session_open(o, &connection);
-        if (code != EXIT_CODE_DONE)
-                return code;
         Tracemallocd__Control__Request request;
         Tracemallocd__Control__SnapshotRequest body = TRACEMALLOCD__CONTROL__SNAPSHOT_REQUEST__INIT;
         Tracemallocd__Control__ProcessSelector selector;
@@ -57,7 +53,7 @@ static int snapshot_run(const struct options *o) {
         body.peak = o->peak;
         request.body_case = TRACEMALLOCD__CONTROL__REQUEST__BODY_SNAPSHOT;
         request.snapshot = &body;
-        code = connection_call(connection, &request, take, (void *)o);
+        int code = session_call(o, &request, take, (void *)o);
         request_selector_deinit(&selector);
         return code;
 }

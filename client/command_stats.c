@@ -12,12 +12,8 @@
 
 static int stats_run(const struct options *o) {
         AUTO_FREE char *snapshot = NULL;
-        int code = reference_check(o->arguments[0], false);
         AUTO_CONNECTION struct connection *connection = NULL;
-        if (code == EXIT_CODE_DONE)
-                code = session_open(o, &connection);
-        if (code == EXIT_CODE_DONE)
-                code = reference_resolve(connection, o->arguments[0], &snapshot);
+        int code = reference_open(o, o->arguments[0], &connection, &snapshot);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;

@@ -47,7 +47,6 @@ static void print_trace(struct traces *t, const Tracemallocd__Control__TraceRow 
 static void add_row(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
         if (t->options->json) {
                 json_trace(&t->line, row);
-                text_buffer_add(&t->line, "\n", 1);
                 text_buffer_write(&t->line, stdout);
         } else {
                 print_trace(t, row);
@@ -82,12 +81,8 @@ static void finish(const struct traces *t) {
 
 static int traces_run(const struct options *o) {
         AUTO_FREE char *snapshot = NULL;
-        int code = reference_check(o->arguments[0], false);
         AUTO_CONNECTION struct connection *connection = NULL;
-        if (code == EXIT_CODE_DONE)
-                code = session_open(o, &connection);
-        if (code == EXIT_CODE_DONE)
-                code = reference_resolve(connection, o->arguments[0], &snapshot);
+        int code = reference_open(o, o->arguments[0], &connection, &snapshot);
         if (code != EXIT_CODE_DONE)
                 return code;
         Tracemallocd__Control__Request request;

@@ -183,13 +183,14 @@ static int write_drop_in(const struct unit *u, const struct options *o, const st
 }
 
 static void say_next(const struct unit *u, const struct options *o, const char *name) {
-        printf("Next: ");
-        if (!o->restart)
-                printf("systemctl %s %s, then ", u->active ? "restart" : "start", u->name);
-        printf("tmctl snapshot --unit %s", name);
+        const char *indent = "Next:";
+        if (!o->restart) {
+                printf("%s systemctl %s %s\n", indent, u->active ? "restart" : "start", u->name);
+                indent = "     ";
+        }
+        printf("%s tmctl snapshot --unit %s%s\n", indent, name, u->oneshot ? "   # while it runs" : "");
         if (u->oneshot)
-                printf(" while it runs, tmctl list --unit %s when it has ended", name);
-        printf("\n");
+                printf("      tmctl list --unit %s       # when it has ended\n", name);
 }
 
 /* postgresql.service of Debian is there for its clusters alone. */
@@ -229,6 +230,14 @@ static int trace(const struct options *o, const char *name) {
 
 /* ---- untrace ---- */
 
+static void say_untraced(const struct unit *u, const struct options *o) {
+        printf("Removed the drop-in.\n");
+        if (o->restart)
+                printf("%s was restarted, and is not traced any more.\n", u->name);
+        else if (u->active)
+                printf("The running %s is still traced.\nNext: systemctl restart %s\n", u->name, u->name);
+}
+
 /* A unit that is gone may have left its drop-in: then the name is all there is. */
 static int untrace(const struct options *o, const char *name) {
         struct unit unit = {0};
@@ -248,9 +257,8 @@ static int untrace(const struct options *o, const char *name) {
                 code = order("daemon-reload", NULL, true);
         if (code == EXIT_CODE_DONE && o->restart)
                 code = order("restart", unit.name, !unit.oneshot);
-        if (code == EXIT_CODE_DONE && !o->restart && unit.active)
-                printf("%s runs on as it is; 'systemctl restart %s' lets it start without the agent.\n", unit.name,
-                       unit.name);
+        if (code == EXIT_CODE_DONE)
+                say_untraced(&unit, o);
         unit_deinit(&unit);
         return code;
 }

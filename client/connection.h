@@ -21,14 +21,15 @@ struct connection {
         struct arena arena; /* the message that was received last */
 };
 
-/** connection_open() - connect to DIR/control.sock and greet
- * @reason: [CONNECTION_REASON_MAX] set above 0: one line about what is wrong
- * Return: 0; CONNECTION_E_ABSENT (no daemon there); CONNECTION_E_DENIED; CONNECTION_E_UNUSABLE (refused, does not
- * answer, does not speak the protocol). */
 #define CONNECTION_E_ABSENT   1
 #define CONNECTION_E_DENIED   2
 #define CONNECTION_E_UNUSABLE 3
 #define CONNECTION_REASON_MAX 512
+
+/** connection_open() - connect to DIR/control.sock and greet
+ * @reason: [CONNECTION_REASON_MAX] set above 0: one line about what is wrong
+ * Return: 0; CONNECTION_E_ABSENT (no daemon there); CONNECTION_E_DENIED; CONNECTION_E_UNUSABLE (refused, does not
+ * answer, does not speak the protocol). */
 int connection_open(const char *runtime_dir, struct connection **connectionp, char reason[CONNECTION_REASON_MAX]);
 
 /** connection_close() - NULL is fine. Return: NULL. */

@@ -15,7 +15,8 @@
  * Return: 0; -errno. */
 int drop_in_write(const char *unit, const struct environment *environment, bool persist, char **pathp);
 
+#define DROP_IN_E_ABSENT 1
+
 /** drop_in_remove() - take it away, and its folder if nothing else is in there
  * Return: 0; DROP_IN_E_ABSENT; -errno. */
-#define DROP_IN_E_ABSENT 1
 int drop_in_remove(const char *unit);

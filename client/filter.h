@@ -20,10 +20,11 @@ struct filter {
         char *domain;  /* heap, NULL: any */
 };
 
-/** filter_parse() - read @text into @filter
- * Return: 0; FILTER_E_LINE (line number too large); FILTER_E_DOMAIN (nothing behind "domain="): filter is untouched. */
 #define FILTER_E_LINE   1
 #define FILTER_E_DOMAIN 2
+
+/** filter_parse() - read @text into @filter
+ * Return: 0; FILTER_E_LINE (line number too large); FILTER_E_DOMAIN (nothing behind "domain="): filter is untouched. */
 int filter_parse(struct filter *filter, const char *text, bool inclusive);
 
 /** filter_domain() - a DomainFilter. Return: 0; FILTER_E_DOMAIN (empty). */

@@ -36,8 +36,8 @@ void json_statistic(struct text_buffer *out, const Tracemallocd__Control__Statis
 struct json_object *json_statistics_header(const Tracemallocd__Control__StatisticsHeader *header,
                                            const struct options *options, const char *old, const char *snapshot);
 
-/** json_trace() - add a line of traces, without a newline */
+/** json_trace() - add a line of traces */
 void json_trace(struct text_buffer *out, const Tracemallocd__Control__TraceRow *row);
 
-/** json_trace_open() - the same without the closing brace, for more members to come */
+/** json_trace_open() - the same without the closing brace and the newline, for more members to come */
 void json_trace_open(struct text_buffer *out, const Tracemallocd__Control__TraceRow *row);

@@ -86,7 +86,7 @@ void json_trace_open(struct text_buffer *out, const Tracemallocd__Control__Trace
 
 void json_trace(struct text_buffer *out, const Tracemallocd__Control__TraceRow *row) {
         json_trace_open(out, row);
-        put(out, "}");
+        put(out, "}\n");
 }
 
 static struct json_object *json_reference(const Tracemallocd__Control__SnapshotInfo *info, const char *reference) {

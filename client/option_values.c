@@ -167,12 +167,20 @@ static bool parse_age(const char *text, int64_t *secondsp) {
         return false;
 }
 
+/* As in the taken_at of JSON; what is below a second is too little to choose by. */
+static const char *skip_fraction(const char *text) {
+        size_t digits = text[0] == '.' ? strspn(text + 1, "0123456789") : 0;
+        return digits > 0 ? text + 1 + digits : text;
+}
+
 static bool parse_time(const char *text, int64_t *secondsp) {
         static const char *const formats[] = {"%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S",
                                               "%Y-%m-%dT%H:%M:%S"};
         for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
                 struct tm tm = {.tm_isdst = -1};
                 const char *end = strptime(text, formats[i], &tm);
+                if (end && strstr(formats[i], "%S"))
+                        end = skip_fraction(end);
                 if (!end || (end[0] && strcmp(end, "Z") != 0))
                         continue;
                 *secondsp = end[0] ? (int64_t)timegm(&tm) : (int64_t)mktime(&tm);
@@ -188,7 +196,8 @@ int option_since(const char *text, int64_t *unix_nsp) {
                               text);
                 return OPTIONS_E_USAGE;
         }
-        /* 0 means all in the protocol */
-        *unix_nsp = seconds > 0 && seconds < INT64_MAX / NS_PER_SECOND ? seconds * NS_PER_SECOND : 1;
+        int64_t last = INT64_MAX / NS_PER_SECOND; /* in the year 2262 */
+        int64_t first_ns = 1;                     /* 0 means all in the protocol */
+        *unix_nsp = seconds > last ? INT64_MAX : seconds > 0 ? seconds * NS_PER_SECOND : first_ns;
         return 0;
 }

@@ -88,15 +88,19 @@ struct options {
         int n_arguments;
 };
 
+/** options_init() - as if no option was given */
 void options_init(struct options *options);
+
+/** options_deinit() - free what options_parse() took */
 void options_deinit(struct options *options);
+
+#define OPTIONS_E_USAGE 1
 
 /** options_parse() - read argv[1..] into @options; can be called again for the command's own
  * @who: "tmctl", "tmctl stats": whose --help a message names
  * @sets: enum option_set, which options are taken
  * @stop: leave everything from the first argument that is no option alone
  * Return: 0; OPTIONS_E_USAGE: a line on stderr has said what is wrong. */
-#define OPTIONS_E_USAGE 1
 int options_parse(struct options *options, const char *who, unsigned sets, bool stop, int argc, char **argv);
 
 /** options_finish() - check what depends on several options, and set the limit's default

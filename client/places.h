@@ -41,10 +41,11 @@ void places_init(struct places *places, const struct places_input *input);
 
 void places_deinit(struct places *places);
 
+#define PLACES_E_UNSAFE 1
+
 /** places_make_own_dir() - make @path with mode 0700 unless it is there, and its parents with 0755
  * Return: 0; PLACES_E_UNSAFE (is there, but is no directory, belongs to somebody else, or others may write to it);
  * -errno. */
-#define PLACES_E_UNSAFE 1
 int places_make_own_dir(const char *path, uid_t uid);
 
 /** places_is_own_dir() - a real directory of this user's that nobody else may write to */

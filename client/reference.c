@@ -7,6 +7,7 @@
 #include "client/exit_code.h"
 #include "client/memory.h"
 #include "client/message.h"
+#include "client/session.h"
 #include "client/upload.h"
 
 #include <ctype.h>
@@ -65,4 +66,13 @@ int reference_resolve(struct connection *connection, const char *text, char **re
                 return upload_file(connection, text, referencep);
         *referencep = memory_copy(text, strlen(text));
         return EXIT_CODE_DONE;
+}
+
+int reference_open(const struct options *o, const char *text, struct connection **connectionp, char **referencep) {
+        int code = reference_check(text, false);
+        if (code == EXIT_CODE_DONE)
+                code = session_open(o, connectionp);
+        if (code == EXIT_CODE_DONE)
+                code = reference_resolve(*connectionp, text, referencep);
+        return code;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "client/connection.h"
+#include "client/options.h"
 
 #include <stdbool.h>
 
@@ -19,3 +20,9 @@ int reference_check(const char *text, bool stored);
  * @referencep: set on EXIT_CODE_DONE, the caller frees
  * Return: enum exit_code. */
 int reference_resolve(struct connection *connection, const char *text, char **referencep);
+
+/** reference_open() - the three steps of a command that looks at one snapshot or file: check, connect, resolve
+ * @connectionp: set where the second was done, whatever is returned; the caller closes
+ * @referencep: set on EXIT_CODE_DONE, the caller frees
+ * Return: enum exit_code; above 0 a line on stderr has said what is wrong. */
+int reference_open(const struct options *options, const char *text, struct connection **connectionp, char **referencep);

@@ -24,6 +24,8 @@ struct render {
 
 /** render_init() - for stdout; @options are borrowed until render_deinit() */
 void render_init(struct render *render, const struct options *options);
+
+/** render_deinit() - free what it remembers of source files */
 void render_deinit(struct render *render);
 
 /** render_sentence() - a line that is broken between words where the terminal ends

@@ -129,3 +129,10 @@ int session_open(const struct options *o, struct connection **connectionp) {
         places_deinit(&places);
         return code;
 }
+
+int session_call(const struct options *o, const Tracemallocd__Control__Request *request, connection_handler *handler,
+                 void *context) {
+        AUTO_CONNECTION struct connection *connection = NULL;
+        int code = session_open(o, &connection);
+        return code == EXIT_CODE_DONE ? connection_call(connection, request, handler, context) : code;
+}

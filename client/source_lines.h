@@ -22,11 +22,12 @@ void source_lines_until(struct source_lines *lines, int64_t until_ns);
 /** source_lines_free() - NULL is fine. Return: NULL. */
 struct source_lines *source_lines_free(struct source_lines *lines);
 
+#define SOURCE_LINES_E_NONE 1
+
 /** source_lines_get() - line @lineno of a file, without the white space around it
  * @filename: [length] bytes; names in angle brackets ("<string>") are no files
  * @lineno: from 1
  * @textp, @text_lengthp: set on 0; valid until source_lines_free()
  * Return: 0; SOURCE_LINES_E_NONE (no such file or line, or nothing but white space on it). */
-#define SOURCE_LINES_E_NONE 1
 int source_lines_get(struct source_lines *lines, const void *filename, size_t length, uint64_t lineno,
                      const char **textp, size_t *text_lengthp);

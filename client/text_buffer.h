@@ -14,6 +14,7 @@ struct text_buffer {
         size_t n, room;
 };
 
+/** text_buffer_deinit() - of a zeroed or used one */
 void text_buffer_deinit(struct text_buffer *buffer);
 
 /** text_buffer_grow() - make room for @n bytes more */
@@ -22,6 +23,7 @@ void text_buffer_grow(struct text_buffer *buffer, size_t n);
 /** text_buffer_write() - write all of it, and begin anew; for a stream that no other thread uses */
 void text_buffer_write(struct text_buffer *buffer, FILE *out);
 
+/** text_buffer_add() - @n bytes, copied */
 static inline void text_buffer_add(struct text_buffer *buffer, const void *bytes, size_t n) {
         if (n == 0)
                 return;
@@ -31,6 +33,7 @@ static inline void text_buffer_add(struct text_buffer *buffer, const void *bytes
         buffer->n += n;
 }
 
+/** text_buffer_text() - a C string, without its NUL */
 static inline void text_buffer_text(struct text_buffer *buffer, const char *text) {
         text_buffer_add(buffer, text, strlen(text));
 }

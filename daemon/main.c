@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,8 @@
 #define MODULE_FILES_PER_USER 4096
 #define HELPER_UID            65534 /* nobody: daemon/symbol/helper/sandbox.c */
 #define EXIT_USAGE            2
+#define OWN_MAPPING_BYTES     (256 * 1024)
+#define KEPT_FREE_BYTES       (1024 * 1024)
 
 static const char help[] = "usage: tracemallocd [OPTION]...\n"
                            "Keep live trace tables of processes and serve them to tmctl(1). Runs in the foreground.\n"
@@ -139,6 +142,13 @@ static void raise_descriptor_limit(void) {
                 limit.rlim_cur = limit.rlim_max;
                 setrlimit(RLIMIT_NOFILE, &limit);
         }
+}
+
+/* An array of a snapshot is a mapping: it grows without a copy, and goes back when it is freed. By itself malloc takes
+ * what was freed once for what is wanted again, and keeps up to 32 MiB of it for each thread. */
+static void give_memory_back(void) {
+        mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES);
+        mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
 }
 
 static int fail(const char *what, int error) {
@@ -272,6 +282,7 @@ int main(int argc, char **argv) {
         signal(SIGPIPE, SIG_IGN);
         crash_watch();
         raise_descriptor_limit();
+        give_memory_back();
         pool_queue_set_threads();
         int r = places_init(&daemon.places, options.runtime_dir, options.state_dir);
         if (r < 0) {

@@ -63,6 +63,27 @@ static int append_set(struct pool_job *job, struct store_reader *reader, struct 
         return r;
 }
 
+static int note_id(void *data, const struct snapshot_info *info) {
+        *(int64_t *)data = info->id;
+        return 0;
+}
+
+/* Root has just taken a snapshot of another user's service, and wants to see it. */
+static void fail_last(struct pool_job *job, struct store_reader *reader, int kind) {
+        struct store_filter all = {.all_users = true, .kind = kind};
+        int64_t newest = 0;
+
+        if (job->who.sees_all && store_reader_list(reader, &all, note_id, &newest) == 0 && newest > 0)
+                pool_job_fail(job, CONTROL_NOT_FOUND,
+                              "'last' counts snapshots of your own processes, and there are not that many; the newest "
+                              "of all is %" PRId64 ": give its id, 'tmctl list' shows them",
+                              newest);
+        else
+                pool_job_fail(job, CONTROL_NOT_FOUND,
+                              "there are not that many snapshots of processes of yours; 'tmctl list' shows the ids of "
+                              "all that you may see, 'tmctl snapshot' takes one");
+}
+
 static int append_last(struct pool_job *job, struct store_reader *reader, struct id_list *list,
                        const struct reference_item *item) {
         int64_t id;
@@ -70,10 +91,7 @@ static int append_last(struct pool_job *job, struct store_reader *reader, struct
         if (r == 0)
                 return append(job, list, id);
         if (r == STORE_E_NOT_FOUND)
-                pool_job_fail(
-                        job, CONTROL_NOT_FOUND,
-                        "there are not that many snapshots of processes of yours; 'tmctl list' shows the ids of all "
-                        "that you may see, 'tmctl snapshot' takes one");
+                fail_last(job, reader, item->snapshot_kind);
         else
                 pool_job_fail_store(job, r, store_reader_message(reader), "last");
         return -1;

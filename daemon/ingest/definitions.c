@@ -69,8 +69,16 @@ int definitions_item(struct definitions *d, uint64_t offset, Tracemallocd__Agent
         return *itemp ? 0 : DEFINITIONS_E_UNKNOWN;
 }
 
+static uint32_t hash_code(uint32_t code) {
+        return index_hash_words(code, 0);
+}
+
+static uint32_t hash_of_code(const void *owner, uint32_t index) {
+        return hash_code(((const struct definitions *)owner)->codes[index].code);
+}
+
 static const struct definitions_code *find_code(const struct definitions *d, uint32_t code) {
-        uint32_t hash = index_hash_words(code, 0), cursor = hash, index;
+        uint32_t hash = hash_code(code), cursor = hash, index;
         while ((index = index_table_next(&d->code_index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 if (d->codes[index].code == code)
                         return &d->codes[index];
@@ -90,10 +98,10 @@ static int add_code(struct definitions *d, uint32_t code, uint64_t offset) {
                 d->codes = codes;
                 d->codes_capacity = capacity;
         }
-        int r = index_table_reserve(&d->code_index);
+        int r = index_table_reserve(&d->code_index, d->n_codes, hash_of_code, d);
         if (r)
                 return r;
-        index_table_put(&d->code_index, index_hash_words(code, 0), d->n_codes);
+        index_table_put(&d->code_index, hash_code(code), d->n_codes);
         d->codes[d->n_codes++] = (struct definitions_code){.code = code, .item = offset};
         return 0;
 }

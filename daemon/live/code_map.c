@@ -51,9 +51,17 @@ static int add_entry(struct code_map *map, struct snapshot_builder *builder, con
         return r ? r : add_lines(map, &text, entry);
 }
 
+static uint32_t hash_code(uint32_t code) {
+        return index_hash_words(code, 0);
+}
+
+static uint32_t hash_of_entry(const void *owner, uint32_t index) {
+        return hash_code(((const struct code_map *)owner)->entries[index].code);
+}
+
 static int find_entry(struct code_map *map, struct snapshot_builder *builder, const struct node_source *source,
                       uint32_t code, const struct code_entry **entryp) {
-        uint32_t hash = index_hash_words(code, 0), cursor = hash, index;
+        uint32_t hash = hash_code(code), cursor = hash, index;
         while ((index = index_table_next(&map->index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 if (map->entries[index].code == code) {
                         *entryp = &map->entries[index];
@@ -68,7 +76,7 @@ static int find_entry(struct code_map *map, struct snapshot_builder *builder, co
                 map->entries = entries;
                 map->capacity = capacity;
         }
-        int r = index_table_reserve(&map->index);
+        int r = index_table_reserve(&map->index, map->n, hash_of_entry, map);
         if (r == 0)
                 r = add_entry(map, builder, source, code);
         if (r)

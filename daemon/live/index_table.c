@@ -5,6 +5,7 @@
 #include "daemon/live/index_table.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -23,37 +24,37 @@ void index_table_deinit(struct index_table *t) {
         *t = (struct index_table){};
 }
 
-static void place(struct index_slot *slots, uint32_t mask, struct index_slot slot) {
-        uint32_t i = slot.hash;
-        while (slots[i & mask].index_plus_1)
+void index_table_put(struct index_table *t, uint32_t hash, uint32_t index) {
+        uint32_t i = hash;
+        while (t->slots[i & t->mask])
                 i++;
-        slots[i & mask] = slot;
+        t->slots[i & t->mask] = (hash & ~t->mask) | (index + 1);
+        t->n = index + 1;
 }
 
-int index_table_reserve(struct index_table *t) {
-        uint64_t n_slots = t->slots ? (uint64_t)t->mask + 1 : 0;
-        /* as full as a trace table, whose blocks a snapshot counts: neither has just doubled where the other is full */
-        if (n_slots && t->count < n_slots / 32 * 25)
+/* At most as full as was found good for probing, and never full: then an index + 1 fits into the bits of the mask. */
+static bool has_room(uint64_t n_slots, uint32_t index) {
+        return index < n_slots / 32 * 25;
+}
+
+/* The old slots go before the new ones are filled. */
+int index_table_reserve(struct index_table *t, uint32_t index, index_hash_of *hash_of, const void *owner) {
+        uint64_t n_slots = t->slots ? (uint64_t)t->mask + 1 : 0, wanted = n_slots ? n_slots : SLOTS_MIN;
+        while (!has_room(wanted, index))
+                wanted *= 2;
+        if (wanted == n_slots)
                 return 0;
-        uint64_t wanted = n_slots ? 2 * n_slots : SLOTS_MIN;
         if (wanted > UINT32_MAX)
                 return -ENOMEM;
-        struct index_slot *slots = calloc(wanted, sizeof *slots);
+        uint32_t *slots = calloc(wanted, sizeof *slots), n = t->n;
         if (!slots)
                 return -ENOMEM;
-        for (uint64_t i = 0; i < n_slots; i++) {
-                if (t->slots[i].index_plus_1)
-                        place(slots, (uint32_t)(wanted - 1), t->slots[i]);
-        }
         free(t->slots);
         t->slots = slots;
         t->mask = (uint32_t)(wanted - 1);
+        for (uint32_t i = 0; i < n; i++)
+                index_table_put(t, hash_of(owner, i), i);
         return 0;
-}
-
-void index_table_put(struct index_table *t, uint32_t hash, uint32_t index) {
-        place(t->slots, t->mask, (struct index_slot){.hash = hash, .index_plus_1 = index + 1});
-        t->count++;
 }
 
 uint32_t index_hash_bytes(const void *bytes, uint64_t length) {

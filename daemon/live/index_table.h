@@ -9,7 +9,10 @@
  *   while ((index = index_table_next(t, hash, &cursor)) != INDEX_TABLE_NONE)
  *           if (array[index] is the key)
  *                   return index;
- *   append to the array, index_table_put(t, hash, new index)
+ *   index_table_reserve(t, n, ...), append to the array, index_table_put(t, hash, n)
+ *
+ * Four bytes a slot, since there are as many in a large snapshot as blocks: as many low bits as number
+ * the slots hold the index, those above them are the hash's. So growth has to ask for the hashes again.
  */
 
 #include <stdint.h>
@@ -17,34 +20,37 @@
 #define INDEX_TABLE_NONE UINT32_MAX
 
 struct index_table {
-        struct index_slot {
-                uint32_t hash;
-                uint32_t index_plus_1; /* 0: empty */
-        } * slots;
-        uint32_t mask; /* slots - 1; slots is NULL where it is 0 */
-        uint32_t count;
+        uint32_t *slots; /* 0: empty; else index + 1 below, hash above the bits of mask */
+        uint32_t mask;   /* slots - 1; slots is NULL where it is 0 */
+        uint32_t n;      /* 1 + the highest index */
 };
 
 /** index_table_deinit() - zero memory is an empty table; this frees what grew */
 void index_table_deinit(struct index_table *t);
 
-/** index_table_reserve() - make room for one more, so that the next put cannot fail. Return: 0; -ENOMEM. */
-int index_table_reserve(struct index_table *t);
+/** index_hash_of - the hash with which an item of the caller's array was put */
+typedef uint32_t index_hash_of(const void *owner, uint32_t index);
+
+/** index_table_reserve() - make room for one more, so that the next put cannot fail
+ * @index: which that will be; not below those that were put
+ * @hash_of: called for all items up to the last that was put when the table grows; @owner: for it
+ * Return: 0; -ENOMEM (as it was). */
+int index_table_reserve(struct index_table *t, uint32_t index, index_hash_of *hash_of, const void *owner);
 
 /** index_table_put() - add; index_table_reserve() came before */
 void index_table_put(struct index_table *t, uint32_t hash, uint32_t index);
 
-/** index_table_next() - next index with that hash
+/** index_table_next() - next index with that hash, or one like it
  * @cursor: starts as the hash. Return: the index; INDEX_TABLE_NONE at the end. */
 static inline uint32_t index_table_next(const struct index_table *t, uint32_t hash, uint32_t *cursor) {
         if (!t->slots)
                 return INDEX_TABLE_NONE;
         for (;;) {
-                const struct index_slot *slot = &t->slots[(*cursor)++ & t->mask];
-                if (!slot->index_plus_1)
+                uint32_t slot = t->slots[(*cursor)++ & t->mask];
+                if (!slot)
                         return INDEX_TABLE_NONE;
-                if (slot->hash == hash)
-                        return slot->index_plus_1 - 1;
+                if (((slot ^ hash) & ~t->mask) == 0)
+                        return (slot & t->mask) - 1;
         }
 }
 

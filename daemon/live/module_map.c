@@ -47,6 +47,20 @@ static uint32_t hash_generation(uint32_t generation) {
         return index_hash_words(generation, 0);
 }
 
+static uint32_t hash_of_entry(const void *owner, uint32_t index) {
+        const struct module_map *m = owner;
+        return hash_generation(m->entries[index].generation);
+}
+
+static uint32_t hash_content(const void *path, size_t path_length, const uint8_t *build_id, size_t build_id_length) {
+        return index_hash_bytes(path, path_length) ^ index_hash_bytes(build_id, build_id_length);
+}
+
+static uint32_t hash_of_file(const void *owner, uint32_t index) {
+        const struct module_file *file = ((const struct module_map *)owner)->files[index];
+        return hash_content(file->path, file->path_length, file->build_id, file->build_id_length);
+}
+
 /* Charged before it is allocated, and given back with the map: failures leave the charge a little high until then. */
 static int grow(struct module_map *m, void **arrayp, uint32_t *capacityp, uint32_t n, size_t item_bytes) {
         if (n < *capacityp)
@@ -66,7 +80,7 @@ static int grow(struct module_map *m, void **arrayp, uint32_t *capacityp, uint32
 
 static int intern_file(struct module_map *m, const void *path, size_t path_length, const uint8_t *build_id,
                        size_t build_id_length, struct module_file **filep) {
-        uint32_t hash = index_hash_bytes(path, path_length) ^ index_hash_bytes(build_id, build_id_length);
+        uint32_t hash = hash_content(path, path_length, build_id, build_id_length);
         uint32_t cursor = hash, index;
         while ((index = index_table_next(&m->by_content, hash, &cursor)) != INDEX_TABLE_NONE) {
                 if (file_is(m->files[index], path, path_length, build_id, build_id_length)) {
@@ -74,7 +88,7 @@ static int intern_file(struct module_map *m, const void *path, size_t path_lengt
                         return 0;
                 }
         }
-        int r = index_table_reserve(&m->by_content);
+        int r = index_table_reserve(&m->by_content, m->n_files, hash_of_file, m);
         if (r == 0)
                 r = grow(m, (void **)&m->files, &m->files_capacity, m->n_files, sizeof *m->files);
         if (r)
@@ -117,7 +131,7 @@ int module_map_add(struct module_map *m, uint32_t generation, const void *path, 
         int r = intern_file(m, path_length ? path : "", path_length, build_id_length ? build_id : (const uint8_t *)"",
                             build_id_length, &file);
         if (r == 0)
-                r = index_table_reserve(&m->by_generation);
+                r = index_table_reserve(&m->by_generation, m->n_entries, hash_of_entry, m);
         if (r == 0)
                 r = grow(m, (void **)&m->entries, &m->entries_capacity, m->n_entries, sizeof *m->entries);
         if (r)

@@ -13,6 +13,7 @@
 
 #define CHUNK_BYTES (64 * 1024) /* of text; longer strings have a chunk of their own */
 #define ARRAY_MIN   16
+#define SORT_PIECE  4096 /* sizes: 64 KiB */
 
 struct snapshot_builder {
         struct snapshot_object *object;
@@ -113,6 +114,11 @@ static const char *keep_text(struct snapshot_builder *b, const void *bytes, size
         return text;
 }
 
+static uint32_t hash_of_string(const void *owner, uint32_t index) {
+        const struct snapshot_string *string = &((const struct snapshot_builder *)owner)->strings[index];
+        return index_hash_bytes(string->bytes, string->length);
+}
+
 int snapshot_builder_string(struct snapshot_builder *b, const void *bytes, size_t length, uint32_t *indexp) {
         uint32_t hash = index_hash_bytes(bytes, length), cursor = hash, index;
         while ((index = index_table_next(&b->string_index, hash, &cursor)) != INDEX_TABLE_NONE) {
@@ -123,7 +129,7 @@ int snapshot_builder_string(struct snapshot_builder *b, const void *bytes, size_
                 }
         }
         uint32_t n = b->object->snapshot.n_strings;
-        if (GROW(b, strings, n) || index_table_reserve(&b->string_index))
+        if (GROW(b, strings, n) || index_table_reserve(&b->string_index, n, hash_of_string, b))
                 return -ENOMEM;
         const char *text = keep_text(b, bytes, length);
         if (!text)
@@ -133,6 +139,14 @@ int snapshot_builder_string(struct snapshot_builder *b, const void *bytes, size_
         b->object->snapshot.n_strings++;
         *indexp = n;
         return 0;
+}
+
+static uint32_t hash_module(const struct snapshot_module *m) {
+        return index_hash_words(m->path, index_hash_bytes(m->build_id, sizeof m->build_id));
+}
+
+static uint32_t hash_of_module(const void *owner, uint32_t index) {
+        return hash_module(&((const struct snapshot_builder *)owner)->modules[index]);
 }
 
 int snapshot_builder_module(struct snapshot_builder *b, const void *path, size_t path_length, const uint8_t *build_id,
@@ -145,8 +159,7 @@ int snapshot_builder_module(struct snapshot_builder *b, const void *path, size_t
         if (build_id_length)
                 memcpy(module.build_id, build_id, build_id_length);
         module.build_id_length = (uint8_t)build_id_length;
-        uint32_t hash = index_hash_words(module.path, index_hash_bytes(module.build_id, sizeof module.build_id));
-        uint32_t cursor = hash, index;
+        uint32_t hash = hash_module(&module), cursor = hash, index;
         while ((index = index_table_next(&b->module_index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 const struct snapshot_module *m = &b->modules[index];
                 if (m->path == module.path && m->build_id_length == module.build_id_length &&
@@ -156,7 +169,7 @@ int snapshot_builder_module(struct snapshot_builder *b, const void *path, size_t
                 }
         }
         uint32_t n = b->object->snapshot.n_modules;
-        if (GROW(b, modules, n) || index_table_reserve(&b->module_index))
+        if (GROW(b, modules, n) || index_table_reserve(&b->module_index, n, hash_of_module, b))
                 return -ENOMEM;
         b->modules[n] = module;
         index_table_put(&b->module_index, hash, n);
@@ -180,11 +193,18 @@ static struct snapshot_location normalise(const struct snapshot_location *l) {
                                           .lineno = l->lineno};
 }
 
+static uint32_t hash_location(const struct snapshot_location *l) {
+        return index_hash_words(l->offset ^ (uint64_t)l->lineno << 32 ^ l->filename,
+                                (uint64_t)l->module << 32 ^ l->function ^ (uint64_t)l->kind << 63);
+}
+
+static uint32_t hash_of_location(const void *owner, uint32_t index) {
+        return hash_location(&((const struct snapshot_builder *)owner)->locations[index]);
+}
+
 int snapshot_builder_location(struct snapshot_builder *b, const struct snapshot_location *location, uint32_t *indexp) {
         struct snapshot_location l = normalise(location);
-        uint32_t hash = index_hash_words(l.offset ^ (uint64_t)l.lineno << 32 ^ l.filename,
-                                         (uint64_t)l.module << 32 ^ l.function ^ (uint64_t)l.kind << 63);
-        uint32_t cursor = hash, index;
+        uint32_t hash = hash_location(&l), cursor = hash, index;
         while ((index = index_table_next(&b->location_index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 const struct snapshot_location *o = &b->locations[index];
                 if (o->kind == l.kind && o->module == l.module && o->offset == l.offset && o->filename == l.filename &&
@@ -194,7 +214,7 @@ int snapshot_builder_location(struct snapshot_builder *b, const struct snapshot_
                 }
         }
         uint32_t n = b->object->snapshot.n_locations;
-        if (GROW(b, locations, n) || index_table_reserve(&b->location_index))
+        if (GROW(b, locations, n) || index_table_reserve(&b->location_index, n, hash_of_location, b))
                 return -ENOMEM;
         b->locations[n] = l;
         index_table_put(&b->location_index, hash, n);
@@ -203,17 +223,26 @@ int snapshot_builder_location(struct snapshot_builder *b, const struct snapshot_
         return 0;
 }
 
+static uint32_t hash_node(uint32_t parent, uint32_t location) {
+        return index_hash_words(parent, location);
+}
+
+static uint32_t hash_of_node(const void *owner, uint32_t index) {
+        const struct snapshot_node *node = &((const struct snapshot_builder *)owner)->nodes[index];
+        return hash_node(node->parent, node->location);
+}
+
 int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t location, uint32_t *indexp) {
         uint32_t n = b->object->snapshot.n_nodes;
         assert(parent < n);
-        uint32_t hash = index_hash_words(parent, location), cursor = hash, index;
+        uint32_t hash = hash_node(parent, location), cursor = hash, index;
         while ((index = index_table_next(&b->node_index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 if (b->nodes[index].parent == parent && b->nodes[index].location == location) {
                         *indexp = index;
                         return 0;
                 }
         }
-        if (GROW(b, nodes, n) || index_table_reserve(&b->node_index))
+        if (GROW(b, nodes, n) || index_table_reserve(&b->node_index, n, hash_of_node, b))
                 return -ENOMEM;
         b->nodes[n] =
                 (struct snapshot_node){.parent = parent, .location = location, .depth = b->nodes[parent].depth + 1};
@@ -223,10 +252,19 @@ int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t 
         return 0;
 }
 
+static uint32_t hash_group(uint32_t domain, uint32_t node, uint32_t total_nframe) {
+        return index_hash_words((uint64_t)domain << 32 | node, total_nframe);
+}
+
+static uint32_t hash_of_group(const void *owner, uint32_t index) {
+        const struct snapshot_group *g = &((const struct snapshot_builder *)owner)->groups[index];
+        return hash_group(g->domain, g->node, g->total_nframe);
+}
+
 int snapshot_builder_group(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
                            uint32_t *groupp) {
         assert(node < b->object->snapshot.n_nodes);
-        uint32_t hash = index_hash_words((uint64_t)domain << 32 | node, total_nframe), cursor = hash, index;
+        uint32_t hash = hash_group(domain, node, total_nframe), cursor = hash, index;
         while ((index = index_table_next(&b->group_index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 const struct snapshot_group *g = &b->groups[index];
                 if (g->domain == domain && g->node == node && g->total_nframe == total_nframe) {
@@ -235,7 +273,7 @@ int snapshot_builder_group(struct snapshot_builder *b, uint32_t domain, uint32_t
                 }
         }
         uint32_t n = b->object->snapshot.n_groups;
-        if (GROW(b, groups, n) || index_table_reserve(&b->group_index))
+        if (GROW(b, groups, n) || index_table_reserve(&b->group_index, n, hash_of_group, b))
                 return -ENOMEM;
         b->groups[n] = (struct snapshot_group){.domain = domain, .node = node, .total_nframe = total_nframe};
         index_table_put(&b->group_index, hash, n);
@@ -256,9 +294,18 @@ static int add_size(struct snapshot_builder *b, uint32_t group, uint64_t size, u
         return 0;
 }
 
+static uint32_t hash_size(uint32_t group, uint64_t size) {
+        return index_hash_words(group, size);
+}
+
+static uint32_t hash_of_size(const void *owner, uint32_t index) {
+        const struct snapshot_builder *b = owner;
+        return hash_size(b->size_groups[index], b->sizes[index].size);
+}
+
 int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count) {
         struct snapshot_group *g = &b->groups[group];
-        uint32_t hash = index_hash_words(group, size), cursor = hash, index;
+        uint32_t hash = hash_size(group, size), cursor = hash, index;
         while ((index = index_table_next(&b->size_index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 if (b->size_groups[index] == group && b->sizes[index].size == size) {
                         b->sizes[index].count += count;
@@ -267,7 +314,7 @@ int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uin
                         return 0;
                 }
         }
-        if (index_table_reserve(&b->size_index) || add_size(b, group, size, count))
+        if (index_table_reserve(&b->size_index, b->n_sizes, hash_of_size, b) || add_size(b, group, size, count))
                 return -ENOMEM;
         index_table_put(&b->size_index, hash, b->n_sizes - 1);
         return 0;
@@ -345,14 +392,41 @@ static int compare_sizes(const void *a, const void *b) {
         return (x->size > y->size) - (x->size < y->size);
 }
 
+/* Those without the bit to the front. Return: how many. */
+static uint32_t divide_sizes(struct snapshot_size *sizes, uint32_t n, uint64_t bit) {
+        uint32_t n_without = 0;
+        for (uint32_t i = 0; i < n; i++) {
+                if (sizes[i].size & bit)
+                        continue;
+                struct snapshot_size size = sizes[i];
+                sizes[i] = sizes[n_without];
+                sizes[n_without++] = size;
+        }
+        return n_without;
+}
+
+/* qsort() takes as much memory again as it sorts: only small pieces are left to it.
+ * @bit: no higher one differs */
+static void sort_pieces(struct snapshot_size *sizes, uint32_t n, uint64_t bit) {
+        for (; n > SORT_PIECE && bit; bit >>= 1) {
+                uint32_t n_without = divide_sizes(sizes, n, bit);
+                sort_pieces(sizes, n_without, bit >> 1);
+                sizes += n_without;
+                n -= n_without;
+        }
+        qsort(sizes, n, sizeof *sizes, compare_sizes);
+}
+
 /* Those that come from the store are in order already. */
 static void sort_sizes(struct snapshot_size *sizes, uint32_t n) {
+        uint64_t differing = 0;
+        bool ascending = true;
         for (uint32_t i = 1; i < n; i++) {
-                if (sizes[i - 1].size > sizes[i].size) {
-                        qsort(sizes, n, sizeof *sizes, compare_sizes);
-                        return;
-                }
+                differing |= sizes[i].size ^ sizes[0].size;
+                ascending = ascending && sizes[i - 1].size <= sizes[i].size;
         }
+        if (!ascending)
+                sort_pieces(sizes, n, UINT64_C(1) << (63 - __builtin_clzll(differing)));
 }
 
 /* Where each size belongs, behind those of the groups before its own, in place of which group that is. */

@@ -27,6 +27,7 @@ struct frame_name {
 /** frame_name_init() - @frame: without a line (native), or any other. @name must not move. */
 void frame_name_init(struct frame_name *name, const struct text_table *texts, const struct traceback_frame *frame);
 
+/** frame_name_length() - bytes of all pieces */
 size_t frame_name_length(const struct frame_name *name);
 
 /** frame_name_copy() - @bytes: [frame_name_length()] of it */

@@ -24,7 +24,10 @@ struct intern {
 
 typedef bool (*intern_equal_fn)(const void *owner, uint32_t id, const void *key);
 
+/** intern_init() - empty, without memory */
 void intern_init(struct intern *index);
+
+/** intern_deinit() - free the slots; it is empty again */
 void intern_deinit(struct intern *index);
 
 /** intern_find() - look up; O(1)

@@ -58,7 +58,10 @@ struct model {
         uint32_t unknown_frame; /* ("<unknown>", 0) */
 };
 
+/** model_init() - without traces. Return: 0; -ENOMEM (only model_deinit() is allowed then). */
 int model_init(struct model *m);
+
+/** model_deinit() - free it; zero memory is fine */
 void model_deinit(struct model *m);
 
 /** model_add() - add the traces of a snapshot to a side

@@ -27,7 +27,10 @@ struct pickle_machine {
         char message[PICKLE_MESSAGE_BYTES];
 };
 
+/** pickle_machine_init() - before the first opcode; @memory_max: bytes that tables, stack and memo may have together */
 void pickle_machine_init(struct pickle_machine *m, uint64_t memory_max);
+
+/** pickle_machine_deinit() - free all */
 void pickle_machine_deinit(struct pickle_machine *m);
 
 /** pickle_machine_refuse() - say why. Return: PICKLE_E_REFUSED. */

@@ -22,7 +22,10 @@ struct pickle_stack {
         uint32_t marks[PICKLE_MARKS_MAX]; /* values below each */
 };
 
+/** pickle_stack_init() - empty; @memory: what it takes is accounted there, borrowed */
 void pickle_stack_init(struct pickle_stack *s, struct pickle_memory *memory);
+
+/** pickle_stack_deinit() - free all */
 void pickle_stack_deinit(struct pickle_stack *s);
 
 /** pickle_stack_grow() - room for one more value. Return: 0; PICKLE_E_REFUSED; -ENOMEM. */

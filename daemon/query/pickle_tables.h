@@ -149,7 +149,10 @@ int pickle_memory_take(struct pickle_memory *m, uint64_t bytes);
 /** pickle_memory_grow() - room for one more element of an array */
 int pickle_memory_grow(struct pickle_memory *m, void **arrayp, uint32_t *sizep, uint32_t n, size_t element_bytes);
 
+/** pickle_tables_init() - empty; @memory_max: bytes that may be accounted in memory */
 void pickle_tables_init(struct pickle_tables *t, uint64_t memory_max);
+
+/** pickle_tables_deinit() - free all */
 void pickle_tables_deinit(struct pickle_tables *t);
 
 /** pickle_tables_text() - keep a valid text */
@@ -165,16 +168,19 @@ bool pickle_tables_text_is(const struct pickle_tables *t, uint32_t text, const c
 int pickle_tables_tuple(struct pickle_tables *t, const struct pickle_value *values, uint32_t n, uint64_t at,
                         struct pickle_value *tuplep);
 
+/** pickle_tables_list() - a new empty list */
 int pickle_tables_list(struct pickle_tables *t, uint32_t *idp);
 
 /** pickle_tables_append() - @values: [n]; @at: where that happens */
 int pickle_tables_append(struct pickle_tables *t, uint32_t list, const struct pickle_value *values, uint32_t n,
                          uint64_t at);
 
+/** pickle_tables_dict() - a new empty dictionary */
 int pickle_tables_dict(struct pickle_tables *t, uint32_t *idp);
 
 /** pickle_tables_set() - give a dictionary an item; cannot fail */
 void pickle_tables_set(struct pickle_tables *t, uint32_t dict, const struct pickle_value *key,
                        const struct pickle_value *value);
 
+/** pickle_tables_object() - a new object, without attributes */
 int pickle_tables_object(struct pickle_tables *t, enum pickle_class class, uint32_t *idp);

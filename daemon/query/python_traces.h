@@ -32,4 +32,5 @@ struct python_traces {
  * O(nodes + traces). Return: 0; -ENOMEM; -EOVERFLOW. */
 int python_traces_reduce(struct model *m, bool total_nframe, struct python_traces *p);
 
+/** python_traces_deinit() - free the names */
 void python_traces_deinit(struct python_traces *p);

@@ -5,6 +5,7 @@
 #include "daemon/query/query.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +25,26 @@ static void query_deinit(struct query *q) {
         free(q->sources);
 }
 
+/* What has no id, and does not know, is a file. */
+static int allocated_unknown(const struct snapshot_info *info, char **messagep) {
+        char snapshot[32] = "the file";
+
+        if (info->id != 0)
+                snprintf(snapshot, sizeof(snapshot), "snapshot %" PRId64, info->id);
+        return asprintf(messagep,
+                        "%s does not know what was allocated since the start: only live tables, requested and exit "
+                        "snapshots do",
+                        snapshot) < 0
+                       ? -ENOMEM
+                       : QUERY_E_FAILED;
+}
+
 static int check_allocated(const struct query *q, char **messagep) {
         if (!q->view->options.allocated)
                 return 0;
-        for (size_t i = 0; i < q->n_new + q->n_old; i++) {
-                const struct snapshot_info *info = &q->sources[i].snapshot->info;
-
-                if (!info->allocated_known)
-                        return asprintf(messagep,
-                                        "snapshot %lld does not know what was allocated since the start: only live "
-                                        "tables, requested and exit snapshots do",
-                                        (long long)info->id) < 0
-                                       ? -ENOMEM
-                                       : QUERY_E_FAILED;
-        }
+        for (size_t i = 0; i < q->n_new + q->n_old; i++)
+                if (!q->sources[i].snapshot->info.allocated_known)
+                        return allocated_unknown(&q->sources[i].snapshot->info, messagep);
         return 0;
 }
 
@@ -102,19 +109,6 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         return r;
 }
 
-int query_stats(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
-                const struct reply_sink *sink, char **messagep) {
-        struct query q;
-        int r;
-
-        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
-        if (r != 0)
-                return r;
-        r = answer_statistics(&q, sink);
-        query_deinit(&q);
-        return r;
-}
-
 int query_compare(const struct model_source *olds, size_t n_olds, const struct model_source *sources, size_t n_sources,
                   const Tracemallocd__Control__View *view, const struct reply_sink *sink, char **messagep) {
         struct query q;
@@ -126,6 +120,11 @@ int query_compare(const struct model_source *olds, size_t n_olds, const struct m
         r = answer_statistics(&q, sink);
         query_deinit(&q);
         return r;
+}
+
+int query_stats(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
+                const struct reply_sink *sink, char **messagep) {
+        return query_compare(NULL, 0, sources, n_sources, view, sink, messagep);
 }
 
 int query_traces(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,

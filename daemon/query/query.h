@@ -28,7 +28,8 @@
 int query_stats(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
                 const struct reply_sink *sink, char **messagep);
 
-/** query_compare() - the same for new.compare_to(old) */
+/** query_compare() - the same for new.compare_to(old); @olds: [n_olds], of which there may be none: then it is
+ * query_stats() */
 int query_compare(const struct model_source *olds, size_t n_olds, const struct model_source *sources, size_t n_sources,
                   const Tracemallocd__Control__View *view, const struct reply_sink *sink, char **messagep);
 

@@ -26,14 +26,15 @@ typedef Tracemallocd__Control__Frame frame_message;
 #define ROW_FIELDS    (8 * NUMBER_MAX)         /* of a StatisticRow or TraceRow, all but frames and text */
 #define ROWS_MIN      64
 
-/* Rows of one message: StatisticRow or TraceRow. */
+/* Rows of one message, all StatisticRow or all TraceRow. */
 struct chunk {
-        int64_t sources_until_ns; /* TraceRows */
-        void **rows;
-        size_t n_rows, size;
-        size_t bytes; /* packed */
         const struct reply_sink *sink;
-        bool inexact; /* traces: of the whole snapshot */
+        int (*send_rows)(const struct chunk *c); /* as a Reply of their kind */
+        void **rows;                             /* row_new() */
+        size_t n_rows, size;
+        size_t bytes;             /* packed */
+        int64_t sources_until_ns; /* traces */
+        bool inexact;             /* traces: of the whole snapshot */
 };
 
 static ProtobufCBinaryData binary(const char *bytes, size_t length) {
@@ -156,28 +157,23 @@ static void fill_frame(const struct model *m, const struct traceback_frame *fram
                 message->offset = frame->offset;
 }
 
-/* The messages lie behind the pointers to them. Return: NULL without memory. */
-static frame_message **frames_new(size_t n) {
-        frame_message **pointers = malloc(n * (sizeof(*pointers) + sizeof(**pointers)));
-        if (!pointers)
+/* Room for a row with its frames behind it, so that one free() is for all. Return: NULL without memory. */
+static void *row_new(size_t row_bytes, size_t n_frames, frame_message ***framesp) {
+        char *row = malloc(row_bytes + n_frames * (sizeof(**framesp) + sizeof(***framesp)));
+
+        if (!row)
                 return NULL;
-        frame_message *messages = (frame_message *)(pointers + n);
-        for (size_t i = 0; i < n; i++)
-                pointers[i] = &messages[i];
-        return pointers;
+        *framesp = (frame_message **)(void *)(row + row_bytes);
+        frame_message *messages = (frame_message *)(*framesp + n_frames);
+        for (size_t i = 0; i < n_frames; i++)
+                (*framesp)[i] = &messages[i];
+        return row;
 }
 
-static int make_traceback(const struct model *m, uint32_t node, frame_message ***framesp, size_t *np) {
-        size_t n = m->table.nodes[node].depth;
-        frame_message **frames = frames_new(n);
-
-        if (!frames)
-                return -ENOMEM;
-        *framesp = frames;
-        *np = n;
-        for (; n > 0; node = m->table.nodes[node].parent)
+/* @frames: [depth of the node] */
+static void fill_traceback(const struct model *m, uint32_t node, frame_message *const *frames) {
+        for (size_t n = m->table.nodes[node].depth; n > 0; node = m->table.nodes[node].parent)
                 fill_frame(m, &m->table.frames[m->table.nodes[node].frame], frames[--n]);
-        return 0;
 }
 
 static size_t number_bytes(uint64_t number) {
@@ -199,21 +195,8 @@ static size_t frames_bytes_max(frame_message *const *frames, size_t n) {
         return bytes;
 }
 
-static int make_single(const struct model *m, const struct traceback_frame *frame, frame_message ***framesp,
-                       size_t *np) {
-        frame_message **frames = frames_new(1);
-
-        if (!frames)
-                return -ENOMEM;
-        fill_frame(m, frame, frames[0]);
-        *framesp = frames;
-        *np = 1;
-        return 0;
-}
-
 /* ---- chunks ---- */
 
-/* Room for one more row, and for it to go out with the ones before. */
 static int chunk_reserve(struct chunk *c) {
         size_t size = c->size ? c->size * 2 : ROWS_MIN;
         void **rows;
@@ -228,78 +211,40 @@ static int chunk_reserve(struct chunk *c) {
         return 0;
 }
 
-static void statistic_row_free(Tracemallocd__Control__StatisticRow *row) {
-        if (row)
-                free(row->traceback);
-        free(row);
-}
-
-static void statistic_rows_deinit(struct chunk *c) {
+static void chunk_clear(struct chunk *c) {
         for (size_t i = 0; i < c->n_rows; i++)
-                statistic_row_free(c->rows[i]);
+                free(c->rows[i]);
         c->n_rows = 0;
         c->bytes = 0;
 }
 
-static int statistic_rows_send(struct chunk *c) {
-        Tracemallocd__Control__StatisticRows rows = TRACEMALLOCD__CONTROL__STATISTIC_ROWS__INIT;
-        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
-        int r;
+static void chunk_deinit(struct chunk *c) {
+        chunk_clear(c);
+        free(c->rows);
+}
 
-        if (c->n_rows == 0)
-                return 0;
-        rows.rows = (Tracemallocd__Control__StatisticRow **)c->rows;
-        rows.n_rows = c->n_rows;
-        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS;
-        reply.rows = &rows;
-        r = c->sink->send(c->sink->userdata, &reply);
-        statistic_rows_deinit(c);
+static int chunk_send(struct chunk *c) {
+        int r = c->n_rows > 0 ? c->send_rows(c) : 0;
+
+        chunk_clear(c);
         return r;
 }
 
-static int make_statistic_row(const struct model *m, const struct statistic *s,
-                              Tracemallocd__Control__StatisticRow **rowp) {
-        Tracemallocd__Control__StatisticRow *row = malloc(sizeof(*row));
-        int r;
+/* @row: taken, also on failure; @bytes: packed it has at most so many */
+static int chunk_add(struct chunk *c, void *row, size_t bytes) {
+        int r = 0;
 
-        if (!row)
-                return -ENOMEM;
-        tracemallocd__control__statistic_row__init(row);
-        row->size = s->size;
-        row->count = s->count;
-        row->size_diff = s->size_diff;
-        row->count_diff = s->count_diff;
-        if (s->node != TRACEBACK_ROOT)
-                r = make_traceback(m, s->node, &row->traceback, &row->n_traceback);
-        else
-                r = make_single(m, &s->frame, &row->traceback, &row->n_traceback);
-        if (r < 0) {
-                free(row);
-                return r;
-        }
-        *rowp = row;
-        return 0;
-}
-
-static int send_statistic_row(struct chunk *c, const struct model *m, const struct statistic *s) {
-        Tracemallocd__Control__StatisticRow *row;
-        size_t bytes;
-        int r;
-
-        r = chunk_reserve(c);
-        if (r == 0)
-                r = make_statistic_row(m, s, &row);
-        if (r < 0)
-                return r;
-        bytes = frames_bytes_max(row->traceback, row->n_traceback) + ROW_FIELDS + ROW_WRAP;
+        bytes += ROW_WRAP;
         if (bytes > ROW_BYTES_MAX)
-                bytes = tracemallocd__control__statistic_row__get_packed_size(row) + ROW_WRAP;
+                bytes = protobuf_c_message_get_packed_size(row) + ROW_WRAP;
         if (c->bytes + bytes > REPLY_CHUNK_BYTES)
-                r = statistic_rows_send(c);
-        if (bytes > ROW_BYTES_MAX)
+                r = chunk_send(c);
+        if (r == 0 && bytes > ROW_BYTES_MAX)
                 r = -EMSGSIZE;
+        if (r == 0)
+                r = chunk_reserve(c);
         if (r != 0) {
-                statistic_row_free(row);
+                free(row);
                 return r;
         }
         c->rows[c->n_rows++] = row;
@@ -309,6 +254,41 @@ static int send_statistic_row(struct chunk *c, const struct model *m, const stru
 
 static uint64_t rows_to_send(size_t n_rows, uint64_t limit) {
         return limit != 0 && limit < n_rows ? limit : n_rows;
+}
+
+/* ---- statistics ---- */
+
+static int send_statistic_rows(const struct chunk *c) {
+        Tracemallocd__Control__StatisticRows rows = TRACEMALLOCD__CONTROL__STATISTIC_ROWS__INIT;
+        Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
+
+        rows.rows = (Tracemallocd__Control__StatisticRow **)c->rows;
+        rows.n_rows = c->n_rows;
+        reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS;
+        reply.rows = &rows;
+        return c->sink->send(c->sink->userdata, &reply);
+}
+
+static int add_statistic(struct chunk *c, const struct model *m, const struct statistic *s) {
+        size_t n_frames = s->node != TRACEBACK_ROOT ? m->table.nodes[s->node].depth : 1;
+        Tracemallocd__Control__StatisticRow *row;
+        frame_message **frames;
+
+        row = row_new(sizeof(*row), n_frames, &frames);
+        if (!row)
+                return -ENOMEM;
+        if (s->node != TRACEBACK_ROOT)
+                fill_traceback(m, s->node, frames);
+        else
+                fill_frame(m, &s->frame, frames[0]);
+        tracemallocd__control__statistic_row__init(row);
+        row->size = s->size;
+        row->count = s->count;
+        row->size_diff = s->size_diff;
+        row->count_diff = s->count_diff;
+        row->traceback = frames;
+        row->n_traceback = n_frames;
+        return chunk_add(c, row, frames_bytes_max(frames, n_frames) + ROW_FIELDS);
 }
 
 static int send_header(const struct model *m, const struct statistics *s, const struct left_out *left_out,
@@ -350,59 +330,43 @@ static int send_header(const struct model *m, const struct statistics *s, const 
 int reply_statistics(const struct model *m, const struct statistics *s, const struct left_out *left_out, uint64_t limit,
                      const Tracemallocd__Control__StatisticsHeader *header, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(s->n_rows, limit);
-        struct chunk chunk = {.sink = sink};
+        struct chunk chunk = {.sink = sink, .send_rows = send_statistic_rows};
         int r;
 
         r = send_header(m, s, left_out, header, sink);
         for (uint64_t i = 0; r == 0 && i < n_rows; i++)
-                r = send_statistic_row(&chunk, m, &s->rows[i]);
+                r = add_statistic(&chunk, m, &s->rows[i]);
         if (r == 0)
-                r = statistic_rows_send(&chunk);
-        statistic_rows_deinit(&chunk);
-        free(chunk.rows);
+                r = chunk_send(&chunk);
+        chunk_deinit(&chunk);
         return r;
 }
 
 /* ---- traces ---- */
 
-static void trace_row_free(Tracemallocd__Control__TraceRow *row) {
-        if (row)
-                free(row->traceback);
-        free(row);
-}
-
-static void trace_rows_deinit(struct chunk *c) {
-        for (size_t i = 0; i < c->n_rows; i++)
-                trace_row_free(c->rows[i]);
-        c->n_rows = 0;
-        c->bytes = 0;
-}
-
-static int trace_rows_send(struct chunk *c) {
+static int send_trace_rows(const struct chunk *c) {
         Tracemallocd__Control__TraceRows rows = TRACEMALLOCD__CONTROL__TRACE_ROWS__INIT;
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
-        int r;
 
-        if (c->n_rows == 0)
-                return 0;
         rows.rows = (Tracemallocd__Control__TraceRow **)c->rows;
         rows.n_rows = c->n_rows;
         rows.sources_until_unix_ns = c->sources_until_ns;
         rows.inexact = c->inexact;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_TRACES;
         reply.traces = &rows;
-        r = c->sink->send(c->sink->userdata, &reply);
-        trace_rows_deinit(c);
-        return r;
+        return c->sink->send(c->sink->userdata, &reply);
 }
 
-static int make_trace_row(const struct model *m, const struct trace_row *trace, struct snapshot_string domain,
-                          Tracemallocd__Control__TraceRow **rowp) {
-        Tracemallocd__Control__TraceRow *row = malloc(sizeof(*row));
-        int r;
+static int add_trace(struct chunk *c, const struct model *m, const struct trace_row *trace,
+                     struct snapshot_string domain) {
+        size_t n_frames = m->table.nodes[trace->node].depth;
+        Tracemallocd__Control__TraceRow *row;
+        frame_message **frames;
 
+        row = row_new(sizeof(*row), n_frames, &frames);
         if (!row)
                 return -ENOMEM;
+        fill_traceback(m, trace->node, frames);
         tracemallocd__control__trace_row__init(row);
         row->domain = trace->domain;
         row->domain_name = binary(domain.bytes, domain.length);
@@ -412,40 +376,9 @@ static int make_trace_row(const struct model *m, const struct trace_row *trace, 
         row->total_size = trace->total_size;
         row->has_total_nframe = trace->total_nframe != SNAPSHOT_TOTAL_NFRAME_UNKNOWN;
         row->total_nframe = row->has_total_nframe ? trace->total_nframe : 0;
-        r = make_traceback(m, trace->node, &row->traceback, &row->n_traceback);
-        if (r < 0) {
-                free(row);
-                return r;
-        }
-        *rowp = row;
-        return 0;
-}
-
-static int send_trace_row(struct chunk *c, const struct model *m, const struct trace_row *trace,
-                          struct snapshot_string domain) {
-        Tracemallocd__Control__TraceRow *row;
-        size_t bytes;
-        int r;
-
-        r = chunk_reserve(c);
-        if (r == 0)
-                r = make_trace_row(m, trace, domain, &row);
-        if (r < 0)
-                return r;
-        bytes = frames_bytes_max(row->traceback, row->n_traceback) + domain.length + ROW_FIELDS + ROW_WRAP;
-        if (bytes > ROW_BYTES_MAX)
-                bytes = tracemallocd__control__trace_row__get_packed_size(row) + ROW_WRAP;
-        if (c->bytes + bytes > REPLY_CHUNK_BYTES)
-                r = trace_rows_send(c);
-        if (bytes > ROW_BYTES_MAX)
-                r = -EMSGSIZE;
-        if (r != 0) {
-                trace_row_free(row);
-                return r;
-        }
-        c->rows[c->n_rows++] = row;
-        c->bytes += bytes;
-        return 0;
+        row->traceback = frames;
+        row->n_traceback = n_frames;
+        return chunk_add(c, row, frames_bytes_max(frames, n_frames) + domain.length + ROW_FIELDS);
 }
 
 static bool is_inexact(const struct model_source *sources, size_t n_sources) {
@@ -460,6 +393,7 @@ int reply_traces(const struct model *m, const struct trace_list *list, uint64_t 
                  const struct model_source *sources, size_t n_sources, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(list->n_rows, limit);
         struct chunk chunk = {.sink = sink,
+                              .send_rows = send_trace_rows,
                               .sources_until_ns = reply_sources_until_ns(sources, n_sources),
                               .inexact = is_inexact(sources, n_sources)};
         struct snapshot_string domain = {"", 0};
@@ -468,11 +402,10 @@ int reply_traces(const struct model *m, const struct trace_list *list, uint64_t 
         for (uint64_t i = 0; r == 0 && i < n_rows; i++) {
                 if (i == 0 || list->rows[i].domain != list->rows[i - 1].domain)
                         domain = domain_name(list->rows[i].domain, sources, n_sources);
-                r = send_trace_row(&chunk, m, &list->rows[i], domain);
+                r = add_trace(&chunk, m, &list->rows[i], domain);
         }
         if (r == 0)
-                r = trace_rows_send(&chunk);
-        trace_rows_deinit(&chunk);
-        free(chunk.rows);
+                r = chunk_send(&chunk);
+        chunk_deinit(&chunk);
         return r;
 }

@@ -34,9 +34,9 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
 int reply_statistics(const struct model *m, const struct statistics *s, const struct left_out *left_out, uint64_t limit,
                      const Tracemallocd__Control__StatisticsHeader *header, const struct reply_sink *sink);
 
-/** reply_sources_until_ns() - when source files were last what they were when they ran: the first start among the
- * processes Of an imported file it is when that was written. A program may load a file later than it starts; then what
- * it shows of it is too little, never something else. Return: 0: unknown. */
+/** reply_sources_until_ns() - until when source files were what they were when they ran: the first start among the
+ * processes; of an imported file, when it was written. A program may load a file later than it starts: then it is shown
+ * too few lines, never wrong ones. Return: CLOCK_REALTIME; 0: unknown. */
 int64_t reply_sources_until_ns(const struct model_source *sources, size_t n_sources);
 
 /** reply_traces() - rows

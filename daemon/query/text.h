@@ -31,7 +31,10 @@ struct text_table {
         struct intern index;
 };
 
+/** text_table_init() - empty */
 void text_table_init(struct text_table *t);
+
+/** text_table_deinit() - free the table, not the bytes that it borrowed */
 void text_table_deinit(struct text_table *t);
 
 /** text_table_intern() - the number of a text; names that Python takes for equal have the same

@@ -61,7 +61,10 @@ struct traceback_table {
 
 /* All of these: 0; -ENOMEM; -EOVERFLOW (more than 2^32 - 2 of a kind). The table stays usable. */
 
+/** traceback_table_init() - nothing but the root */
 int traceback_table_init(struct traceback_table *t);
+
+/** traceback_table_deinit() - free all; zero memory, and one whose init failed, are fine */
 void traceback_table_deinit(struct traceback_table *t);
 
 /** traceback_table_reserve() - that about so many more are to come, so that the indexes need not grow step by step */

@@ -26,11 +26,12 @@ static int describe_module(struct lookup *lookup, struct module_row *row) {
         row->id = sqlite3_column_int64(statement, 0);
         if (!sqlite3_column_int(statement, 1))
                 return 0;
-        const void *problem = sqlite3_column_blob(statement, 3);
-        if (!problem && sqlite3_column_type(statement, 3) != SQLITE_NULL)
-                problem = "";
+        const void *problem = NULL;
+        size_t length = 0;
+        if (sqlite3_column_type(statement, 3) != SQLITE_NULL && !statement_column_blob(statement, 3, &problem, &length))
+                return reader_damaged(lookup->reader, "module");
         return symbol_set_examined(lookup->symbols, row->number, sqlite3_column_int(statement, 2) != 0, problem,
-                                   (size_t)sqlite3_column_bytes(statement, 3));
+                                   length);
 }
 
 static int find_module(struct lookup *lookup, uint32_t index) {
@@ -72,14 +73,12 @@ static int read_string(struct lookup *lookup, int column, struct snapshot_string
         sqlite3_stmt *statement = lookup->reader->statements[LIST_SYMBOLS];
         if (!sqlite3_column_int(statement, column))
                 return 0;
-        if (sqlite3_column_type(statement, column + 1) != SQLITE_BLOB)
+        const void *bytes;
+        size_t length;
+        if (!statement_column_blob(statement, column + 1, &bytes, &length))
                 return reader_damaged(lookup->reader, "symbol");
-        const void *bytes = sqlite3_column_blob(statement, column + 1);
-        stringp->length = (size_t)sqlite3_column_bytes(statement, column + 1);
-        if (!bytes && stringp->length)
-                return -ENOMEM;
         /* SQLite's bytes go with the next row: intern them now */
-        return symbol_set_string(lookup->symbols, bytes ? bytes : "", stringp->length, stringp);
+        return symbol_set_string(lookup->symbols, bytes, length, stringp);
 }
 
 static int read_frames(struct lookup *lookup, int64_t id, size_t *n_framesp) {

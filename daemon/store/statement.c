@@ -58,6 +58,14 @@ void statement_bind_id(sqlite3_stmt *statement, int parameter, int64_t id) {
                 sqlite3_bind_null(statement, parameter);
 }
 
+bool statement_column_blob(sqlite3_stmt *statement, int column, const void **bytesp, size_t *lengthp) {
+        bool good = sqlite3_column_type(statement, column) == SQLITE_BLOB;
+        const void *bytes = good ? sqlite3_column_blob(statement, column) : NULL;
+        *lengthp = good ? (size_t)sqlite3_column_bytes(statement, column) : 0;
+        *bytesp = bytes ? bytes : ""; /* of no bytes SQLite gives NULL */
+        return good && (bytes || *lengthp == 0);
+}
+
 bool statement_column_u32(sqlite3_stmt *statement, int column, uint32_t *valuep) {
         int64_t value = sqlite3_column_int64(statement, column);
         bool good = sqlite3_column_type(statement, column) == SQLITE_INTEGER && value >= 0 && value <= UINT32_MAX;

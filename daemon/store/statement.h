@@ -33,5 +33,9 @@ void statement_bind_blob(sqlite3_stmt *statement, int parameter, const void *byt
 /** statement_bind_id() - NULL for id 0 */
 void statement_bind_id(sqlite3_stmt *statement, int parameter, int64_t id);
 
+/** statement_column_blob() - bytes of the row that the statement stands on, valid until its next step or reset
+ * Return: true, never with NULL; false for what is no blob (NULL too), and where there is no memory for it. */
+bool statement_column_blob(sqlite3_stmt *statement, int column, const void **bytesp, size_t *lengthp);
+
 /** statement_column_u32() - false (and *valuep 0) for what is no integer of 32 bits */
 bool statement_column_u32(sqlite3_stmt *statement, int column, uint32_t *valuep);

@@ -92,7 +92,6 @@ static int recognise(const char *path, bool *existsp, struct store_error *error)
 }
 
 static int configure(sqlite3 *db, bool writer, struct store_error *error) {
-        sqlite3_extended_result_codes(db, 1);
         sqlite3_busy_timeout(db, STORE_BUSY_TIMEOUT_MS);
         sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
         /* FULL: a commit that was acknowledged outlives a power cut. cell_size_check: what is damaged is noticed before
@@ -164,7 +163,7 @@ static int create(const char *path, int directory_fd, struct store_error *error)
         return r;
 }
 
-/* @r: why. Return: 0 when path is free again. */
+/* @error: why; only a failure of this changes it. Return: 0 when path is free again. */
 static int move_aside(const char *path, struct store_error *error) {
         char stamp[32];
         time_t now = time(NULL);
@@ -184,7 +183,7 @@ static int move_aside(const char *path, struct store_error *error) {
 /* Return: STORE_E_CORRUPT for what has our mark but not our tables, too. */
 static int open_existing(const char *path, sqlite3 **dbp, struct store_error *error) {
         sqlite3 *db = NULL;
-        int64_t ignored;
+        int64_t n_tables;
         int r = store_file_connect(path, true, &db, error);
         if (r)
                 return r;
@@ -196,8 +195,8 @@ static int open_existing(const char *path, sqlite3 **dbp, struct store_error *er
                         db,
                         "SELECT count(*) FROM sqlite_schema WHERE name IN ('snapshot', 'snapshot_group', "
                         "'traceback', 'frame', 'module', 'symbol', 'string')",
-                        &ignored, error);
-                if (r == 0 && ignored != 7)
+                        &n_tables, error);
+                if (r == 0 && n_tables != 7)
                         r = store_error_set(error, STORE_E_CORRUPT, "%s is damaged (tables are missing)", path);
         }
         if (r) {

@@ -53,8 +53,10 @@ void store_reader_rest(struct store_reader *reader);
 const char *store_reader_message(const struct store_reader *reader);
 
 enum store_load {
-        STORE_LOAD_WHOLE, /* as it was put, equal in all but the order of its arrays */
-        STORE_LOAD_SUMS,  /* without the single sizes: groups have n_sizes 0, as in a peak snapshot. Much cheaper. */
+        STORE_LOAD_WHOLE,  /* as it was put, equal in all but the order of its arrays */
+        STORE_LOAD_PLACES, /* its locations and what they name alone, no nodes or groups: what symbols need. A bit of
+                             memory for each traceback of the store */
+        STORE_LOAD_SUMS,   /* without the single sizes: groups have n_sizes 0, as in a peak snapshot. Much cheaper. */
 };
 
 /** store_reader_load() - a snapshot as it was put, or what statistics need of it
@@ -81,7 +83,7 @@ int store_reader_list(struct store_reader *reader, const struct store_filter *fi
 int store_reader_set_members(struct store_reader *reader, int64_t set, int64_t **idsp, size_t *n_idsp);
 
 /** store_reader_last() - the nth newest snapshot of a user
- * @kind: enum snapshot_kind or STORE_ANY_KIND; @nth: 0 is the newest
+ * @kind: enum snapshot_kind or STORE_ANY_KIND; @nth: 0 is the newest, by the time it was taken, then by id
  * Return: 0; STORE_E_NOT_FOUND. */
 int store_reader_last(struct store_reader *reader, uint32_t uid, int kind, uint64_t nth, int64_t *idp);
 

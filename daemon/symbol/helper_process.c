@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Start, ask and end a symbol helper. Called by symbolizer.c under its mutex, on pool threads. */
+/* Start, ask and end a symbol helper. Called by symbolizer.c on pool threads, each in its turn (symbol_turn.h). */
 
 #include "daemon/symbol/helper_process.h"
 #include "daemon/base/cleanup.h"

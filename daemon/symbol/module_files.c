@@ -78,19 +78,21 @@ static struct bucket *bucket_of(struct module_files *files, const struct key *ke
 static struct file *find(struct module_files *files, const struct key *key) {
         struct file *file;
 
-        LIST_FOREACH(file, bucket_of(files, key), in_bucket)
-        if (file->owner->uid == key->uid && file->is_path == key->is_path && file->length == key->length &&
-            memcmp(file->bytes, key->bytes, key->length) == 0)
-                return file;
+        LIST_FOREACH(file, bucket_of(files, key), in_bucket) {
+                if (file->owner->uid == key->uid && file->is_path == key->is_path && file->length == key->length &&
+                    memcmp(file->bytes, key->bytes, key->length) == 0)
+                        return file;
+        }
         return NULL;
 }
 
 static struct owner *find_owner(struct module_files *files, uint32_t uid) {
         struct owner *owner;
 
-        LIST_FOREACH(owner, &files->owners, in_files)
-        if (owner->uid == uid)
-                return owner;
+        LIST_FOREACH(owner, &files->owners, in_files) {
+                if (owner->uid == uid)
+                        return owner;
+        }
         return NULL;
 }
 
@@ -186,9 +188,10 @@ static int evict(struct module_files *files, const struct owner *newcomer) {
                 return take_out(files, TAILQ_FIRST(&newcomer->by_use));
         if (files->n_files < files->limits.n_files)
                 return -1;
-        LIST_FOREACH(owner, &files->owners, in_files)
-        if (!most || owner->n_files > most->n_files)
-                most = owner;
+        LIST_FOREACH(owner, &files->owners, in_files) {
+                if (!most || owner->n_files > most->n_files)
+                        most = owner;
+        }
         return take_out(files, TAILQ_FIRST(&most->by_use));
 }
 
@@ -284,9 +287,11 @@ void module_files_check(struct module_files *files) {
                 assert(n_of_owner > 0 && n_of_owner == owner->n_files && n_of_owner <= files->limits.n_files_per_uid);
                 n += n_of_owner;
         }
-        for (size_t i = 0; i < files->n_buckets; i++)
-                LIST_FOREACH(file, &files->buckets[i], in_bucket)
-        n_in_buckets++;
+        for (size_t i = 0; i < files->n_buckets; i++) {
+                LIST_FOREACH(file, &files->buckets[i], in_bucket) {
+                        n_in_buckets++;
+                }
+        }
         assert(n == files->n_files && n == n_in_buckets && n <= files->limits.n_files);
         pthread_mutex_unlock(&files->mutex);
 }

@@ -16,6 +16,17 @@ static inline TCase *check_case(const char *name) {
         return tcase;
 }
 
+/* Of programs that run one thing in each of many orders. */
+#define CHECK_LONG_TIMEOUT_S 600
+
+/** check_long_case() - a group of cases that may take CHECK_LONG_TIMEOUT_S each, in @suite */
+static inline TCase *check_long_case(Suite *suite, const char *name) {
+        TCase *tcase = tcase_create(name);
+        tcase_set_timeout(tcase, CHECK_LONG_TIMEOUT_S);
+        suite_add_tcase(suite, tcase);
+        return tcase;
+}
+
 /** check_run() - run a suite and free it. Return: exit status. */
 static inline int check_run(Suite *suite) {
         SRunner *runner = srunner_create(suite);

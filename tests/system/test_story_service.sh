@@ -55,8 +55,10 @@ story() {
         claim_equal "it is exact" True "$(json 'd["exact"]' <<<"$rows")"
         claim_equal "ps knows the unit and the user" "redis-server.service $(id -u redis)" \
                 "$(tmctl ps --unit redis-server --json | json 'd[0]["unit"] + " " + str(d[0]["uid"])')"
+        claim_status "last is of one's own processes, root's too" 3 tmctl stats last
+        claim_match "and the newest of all is named" "the newest of all is $second:" "$(tmctl stats last 2>&1)"
         claim_equal "list finds the unit's snapshots" 2 "$(tmctl list --unit redis-server --json | json 'len(d)')"
-        claim "untrace" tmctl unit untrace redis-server --restart
+        claim_match "untrace says what it did" 'Removed.*restarted' "$(tmctl unit untrace redis-server --restart | tr '\n' ' ')"
         claim_equal "untrace leaves nothing behind" "$before" "$(files_of_systemd)"
         wait_until 60 redis_answers
         claim_status "and the service runs untraced" 3 tmctl ps --unit redis-server

@@ -99,13 +99,14 @@ static void add_unit(struct module *module, const Dwarf_Die *die, const Dwarf_Di
 static void read_units(struct module *module) {
         Dwarf *dwarf = dwfl_module_getdwarf(module->dwfl_module, &module->dwarf_bias);
         Dwarf_CU *unit = NULL;
-        Dwarf_Die die, split_die;
-        Dwarf_Half version = 0;
-        uint8_t type;
 
-        /* dwarf_get_units() leaves its outputs alone in some errors */
-        for (; dwarf && (memset(&split_die, 0, sizeof(split_die)), 1) &&
-               dwarf_get_units(dwarf, unit, &unit, &version, &type, &die, &split_die) == 0;) {
+        while (dwarf) {
+                Dwarf_Die die, split_die = {0}; /* dwarf_get_units() leaves its outputs alone in some errors */
+                Dwarf_Half version = 0;
+                uint8_t type;
+
+                if (dwarf_get_units(dwarf, unit, &unit, &version, &type, &die, &split_die) != 0)
+                        break;
                 int tag = dwarf_tag(&die);
                 if (tag == DW_TAG_compile_unit || tag == DW_TAG_skeleton_unit)
                         add_unit(module, &die, &split_die, version);
@@ -236,6 +237,8 @@ int module_open(const struct module_source *source, const char *debug_root, stru
                 char problem[MODULE_PROBLEM_BYTES]) {
         int fd = source->fd < 0 ? -1 : fcntl(source->fd, F_DUPFD_CLOEXEC, 3);
 
+        if (source->fd >= 0 && fd < 0)
+                say(problem, "cannot open %s: %s", source->path, strerror(errno));
         if (fd >= 0 && open_fd(source, source->path, fd, debug_root, modulep, problem) == 0)
                 return 0;
         if (source->path[0] == '/' && open_path(source, source->path, debug_root, modulep, problem) == 0)

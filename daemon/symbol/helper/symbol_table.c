@@ -82,8 +82,8 @@ static uint64_t end_of(const struct symbol_table *table, size_t i, const struct 
 }
 
 void symbol_table_read(struct symbol_table *table, Dwfl_Module *module, const struct range_index *code) {
-        uint64_t unsized_end =
-                0; /* of the last address with an unsized symbol: aliases share it, so the walk is linear */
+        /* of the last address with an unsized symbol: aliases share it, so the walk is linear */
+        uint64_t unsized_end = 0;
 
         collect(table, module, code);
         if (table->n_symbols > 0)

@@ -149,6 +149,105 @@ START_TEST(tables_that_lead_out_of_the_object_hold_nothing)
 }
 END_TEST
 
+/* Whether the kernel would write there. */
+static bool is_writable(const void *address) {
+        char byte = *(const char *)address;
+        int ends[2];
+        bool wrote;
+
+        ck_assert_int_eq(pipe(ends), 0);
+        ck_assert_int_eq(write(ends[1], &byte, 1), 1);
+        wrote = read(ends[0], (void *)(uintptr_t)address, 1) == 1;
+        close(ends[0]);
+        close(ends[1]);
+        return wrote;
+}
+
+static void *other_allocate(size_t size) {
+        return size ? NULL : (void *)1;
+}
+
+START_TEST(a_redirected_symbol_is_found_where_it_leads)
+{
+        void *plugin = dlopen(getenv("PLUGIN2"), RTLD_NOW | RTLD_LOCAL);
+        void *earlier = plugin ? dlsym(plugin, PLUGIN_NAME) : NULL;
+        struct object object;
+
+        ck_assert_ptr_nonnull(earlier);
+        ck_assert(object_find((uintptr_t)earlier, &object));
+        ck_assert_uint_eq(object_symbol(&object, PLUGIN_NAME), (uintptr_t)earlier);
+        ck_assert(object_symbol_redirect(&object, PLUGIN_NAME, (uintptr_t)other_allocate));
+        ck_assert_ptr_eq(dlsym(plugin, PLUGIN_NAME), (void *)(uintptr_t)other_allocate);
+        ck_assert(!is_writable((const void *)object.start));
+        /* it is not the object's any more */
+        ck_assert_uint_eq(object_symbol(&object, PLUGIN_NAME), 0);
+        dlclose(plugin);
+}
+END_TEST
+
+static bool redirects(struct image *image, const char *name) {
+        return object_symbol_redirect(&image->object, name, (uintptr_t)other_allocate);
+}
+
+static ElfW(Phdr) * segment_of_tables(struct image *image) {
+        return (ElfW(Phdr) *)(void *)(image->memory + header_of(image)->e_phoff);
+}
+
+static ElfW(Sym) * symbol_of_plugin(struct image *image) {
+        uintptr_t value = object_symbol(&image->object, PLUGIN_NAME) - image->object.bias;
+        ElfW(Sym) *symbol = (void *)(image->memory + dynamic_entry(image, DT_SYMTAB)->d_un.d_ptr);
+
+        while (symbol->st_value != value)
+                symbol++;
+        return symbol;
+}
+
+START_TEST(what_cannot_be_redirected_safely_stays)
+{
+        struct image image;
+        ElfW(Sym) * symbol;
+        ElfW(Phdr) * segment;
+        uint8_t *before;
+
+        load(&image);
+        symbol = symbol_of_plugin(&image);
+        segment = segment_of_tables(&image);
+        before = malloc(image.bytes);
+        memcpy(before, image.memory, image.bytes);
+        ck_assert(!redirects(&image, "malloc"));
+        ck_assert(!redirects(&image, "no_such_name"));
+        ck_assert_int_eq(memcmp(before, image.memory, image.bytes), 0);
+
+        /* the table in the same segment as the code; in one that is written to, of which the loader may have sealed a
+         * part */
+        segment->p_flags = PF_R | PF_X;
+        ck_assert(!redirects(&image, PLUGIN_NAME));
+        segment->p_flags = PF_R | PF_W;
+        ck_assert(!redirects(&image, PLUGIN_NAME));
+        segment->p_flags = PF_R;
+
+        /* another segment's first byte in the table's page */
+        segment[1].p_vaddr -= PAGE - 1;
+        ck_assert(!redirects(&image, PLUGIN_NAME));
+        segment[1].p_vaddr += PAGE - 1;
+
+        /* data; a function that says which function it is; a number */
+        symbol->st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
+        ck_assert(!redirects(&image, PLUGIN_NAME));
+        symbol->st_info = ELF64_ST_INFO(STB_GLOBAL, STT_GNU_IFUNC);
+        ck_assert(!redirects(&image, PLUGIN_NAME));
+        symbol->st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC);
+        symbol->st_shndx = SHN_ABS;
+        ck_assert(!redirects(&image, PLUGIN_NAME));
+        memcpy(image.memory, before, image.bytes); /* nothing was sealed either */
+
+        ck_assert(redirects(&image, PLUGIN_NAME));
+        ck_assert_uint_eq(symbol->st_value + image.object.bias, (uintptr_t)other_allocate);
+        free(before);
+        unload(&image);
+}
+END_TEST
+
 static void damage(struct image *image, unsigned *seedp) {
         static const uint32_t values[] = {0, 1, 0x7fffffff, 0xffffffff, 0x1000, 0x10000000};
         /* where the headers and the tables are, and where the dynamic section is */
@@ -166,6 +265,7 @@ static void damage(struct image *image, unsigned *seedp) {
 START_TEST(a_damaged_object_does_no_harm)
 {
         unsigned seed = getenv("TEST_SEED") ? (unsigned)atoi(getenv("TEST_SEED")) : 20261130, found = 0;
+        unsigned redirected = 0;
         struct image image;
         uint8_t *whole;
 
@@ -180,10 +280,13 @@ START_TEST(a_damaged_object_does_no_harm)
                 value = object_symbol(&image.object, PLUGIN_NAME);
                 ck_assert(!value || (value >= image.object.start && value < image.object.end));
                 found += value != 0;
+                redirected += redirects(&image, PLUGIN_NAME);
+                ck_assert_int_eq(mprotect(image.memory, image.bytes, PROT_READ | PROT_WRITE), 0);
                 memcpy(image.memory, whole, image.bytes);
         }
         ck_assert_uint_gt(found, N_DAMAGED / 10);
         ck_assert_uint_lt(found, N_DAMAGED);
+        ck_assert_uint_gt(redirected, N_DAMAGED / 10);
         free(whole);
         unload(&image);
 }
@@ -195,6 +298,8 @@ int main(void) {
                 what_it_only_refers_to_is_not,
                 the_old_hash_table_will_do,
                 tables_that_lead_out_of_the_object_hold_nothing,
+                a_redirected_symbol_is_found_where_it_leads,
+                what_cannot_be_redirected_safely_stays,
                 a_damaged_object_does_no_harm,
         };
 

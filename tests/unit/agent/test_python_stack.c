@@ -330,6 +330,44 @@ START_TEST(offsets_of_3_13_are_read_and_doubted)
 }
 END_TEST
 
+/* The only frame stands at instruction @at; Return: its name. */
+static uint32_t walk_at(const struct world *world, int32_t at) {
+        put_int(frame_at(world, 0), world->layout.frame_word, at);
+        return python_stack_node(world->stack, &world->layout, (uintptr_t)frame_at(world, 0));
+}
+
+static uint32_t look_up_at(const struct world *world, int32_t at) {
+        put_int(frame_at(world, 0), world->layout.frame_word, at);
+        return python_stack_look_up(world->stack, &world->layout, (uintptr_t)frame_at(world, 0));
+}
+
+static const struct python_stack_name *pair_at(const struct world *world, int32_t at) {
+        put_int(frame_at(world, 0), world->layout.frame_word, at);
+        return python_stack_name_pair(world->stack,
+                                      python_word((uintptr_t)frame_at(world, 0), world->layout.frame_word), 0);
+}
+
+START_TEST(names_with_the_same_place_are_both_looked_up)
+{
+        struct world *world = world_new(8);
+        uint32_t first, second;
+        int32_t other = 2;
+
+        world->n_codes = world->n_offsets = 1;
+        push(world);
+        while (pair_at(world, other) != pair_at(world, 0))
+                other += 2;
+        first = walk_at(world, 0);
+        second = walk_at(world, other);
+        ck_assert_uint_ne(first, 0);
+        ck_assert_uint_ne(second, first);
+        for (int i = 0; i < 3; i++) {
+                ck_assert_uint_eq(look_up_at(world, 0), first);
+                ck_assert_uint_eq(look_up_at(world, other), second);
+        }
+}
+END_TEST
+
 /* What says the same has one number; what comes to its address has another. */
 START_TEST(code_is_known_by_what_it_says)
 {
@@ -350,4 +388,5 @@ END_TEST
 
 #include "tests/support/check_main.h"
 CHECK_MAIN("python_stack", a_stack_is_named_as_it_is, a_version_that_nobody_knows_has_no_layout,
-           offsets_of_3_13_are_read_and_doubted, code_is_known_by_what_it_says)
+           offsets_of_3_13_are_read_and_doubted, names_with_the_same_place_are_both_looked_up,
+           code_is_known_by_what_it_says)

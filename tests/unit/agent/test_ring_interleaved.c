@@ -410,17 +410,10 @@ START_TEST(a_wake_up_lost_to_a_late_store_is_found)
 { expect_found(INTERLEAVE_PLANT_SEQ_CST, false); }
 END_TEST
 
-static TCase *add_case(Suite *suite, const char *name) {
-        TCase *tcase = check_case(name);
-
-        tcase_set_timeout(tcase, 600);
-        suite_add_tcase(suite, tcase);
-        return tcase;
-}
-
 int main(void) {
         Suite *suite = suite_create("ring_interleaved");
-        TCase *all = add_case(suite, "all"), *some = add_case(suite, "some"), *planted = add_case(suite, "planted");
+        TCase *all = check_long_case(suite, "all"), *some = check_long_case(suite, "some"),
+              *planted = check_long_case(suite, "planted");
 
         tcase_add_loop_test(all, two_writers_and_a_reader_in_every_order_of_three_switches, 0, N_STARTS);
         tcase_add_loop_test(all, stores_come_late_in_every_order_of_two_switches, 0, N_STARTS);

@@ -17,6 +17,19 @@ static struct ring_control *control;
 static void *memory;
 static bool reader_lives;
 static unsigned n_asked;
+static _Atomic unsigned n_slow;
+
+/* By the linker in the place of ring_put_slow(). */
+uint64_t __real_ring_put_slow(struct ring_writer *ring_, unsigned room, unsigned n_words, uint64_t header, uint64_t a,
+                              uint64_t b, uint64_t c);
+uint64_t __wrap_ring_put_slow(struct ring_writer *ring_, unsigned room, unsigned n_words, uint64_t header, uint64_t a,
+                              uint64_t b, uint64_t c);
+
+uint64_t __wrap_ring_put_slow(struct ring_writer *ring_, unsigned room, unsigned n_words, uint64_t header, uint64_t a,
+                              uint64_t b, uint64_t c) {
+        n_slow++;
+        return __real_ring_put_slow(ring_, room, n_words, header, a, b, c);
+}
 
 static bool stalled(void *context) {
         n_asked++;
@@ -34,6 +47,7 @@ static void set_up(void) {
         ring.stalled = stalled;
         reader_lives = true;
         n_asked = 0;
+        n_slow = 0;
 }
 
 static void tear_down(void) {
@@ -87,6 +101,19 @@ START_TEST(a_record_crosses_the_end_with_the_lap_of_its_beginning)
         position = put_alloc(0x2000, 0);
         ck_assert_uint_ge(position, SIZE);
         ck_assert_uint_eq(record_lap(word(position)), 1);
+}
+END_TEST
+
+/* What a record costs rests on it, and nothing else would show that it is not so. */
+START_TEST(all_but_one_record_of_a_page_take_the_short_way)
+{
+        enum { N_RECORDS = 20000, N_PAGES = N_RECORDS * 24 / RING_LOOK_BYTES };
+
+        for (unsigned i = 0; i < N_RECORDS; i++)
+                atomic_store(&control->tail, put_alloc(0x1000, 0) + 24);
+        ck_assert_uint_eq(atomic_load(&ring.header->head), N_RECORDS * 24);
+        ck_assert_uint_ge(n_slow, N_PAGES);
+        ck_assert_uint_le(n_slow, N_PAGES + 2);
 }
 END_TEST
 
@@ -315,6 +342,7 @@ int main(void) {
         tcase_add_test(tcase, header_says_what_it_is);
         tcase_add_test(tcase, records_lie_back_to_back);
         tcase_add_test(tcase, a_record_crosses_the_end_with_the_lap_of_its_beginning);
+        tcase_add_test(tcase, all_but_one_record_of_a_page_take_the_short_way);
         tcase_add_test(tcase, allocations_leave_room_for_frees);
         tcase_add_test(tcase, losses_are_told_when_there_is_room);
         tcase_add_test(tcase, a_writer_gives_up_after_the_stall_limit_and_then_waits_no_more);

@@ -278,17 +278,10 @@ START_TEST(a_slot_that_is_claimed_by_two_is_found)
 }
 END_TEST
 
-static TCase *add_case(Suite *suite, const char *name) {
-        TCase *tcase = check_case(name);
-
-        tcase_set_timeout(tcase, 600);
-        suite_add_tcase(suite, tcase);
-        return tcase;
-}
-
 int main(void) {
         Suite *suite = suite_create("trie_interleaved");
-        TCase *all = add_case(suite, "all"), *some = add_case(suite, "some"), *planted = add_case(suite, "planted");
+        TCase *all = check_long_case(suite, "all"), *some = check_long_case(suite, "some"),
+              *planted = check_long_case(suite, "planted");
 
         tcase_add_test(all, two_threads_in_every_order_of_two_switches);
         tcase_add_test(all, tables_grow_in_every_order_of_two_switches);

@@ -397,6 +397,8 @@ static void answer_simple(int fd, const Tracemallocd__Control__Request *request)
                 if (!check_snapshot(fd, request->show->snapshot))
                         return;
                 reply_info(fd, 17);
+                if (request->show->snapshot[0] == 's')
+                        reply_info(fd, 18);
                 break;
         case TRACEMALLOCD__CONTROL__REQUEST__BODY_LABEL:
                 fprintf(requests, "label %s", request->label->snapshot);

@@ -144,6 +144,14 @@ START_TEST(since_takes_ages_and_times)
         ck_assert_int_eq(ns / 1000000000, 1795343400);
         ck_assert_int_eq(option_since("2026-11-22", &ns), 0);
         ck_assert_int_eq(ns / 1000000000, 1795305600);
+        ck_assert_int_eq(option_since("2026-11-22T10:30:00.670796Z", &ns), 0); /* as JSON has it */
+        ck_assert_int_eq(ns, INT64_C(1795343400000000000));
+        ck_assert_int_eq(option_since("2999-01-01", &ns), 0); /* not everything */
+        ck_assert_int_eq(ns, INT64_MAX);
+        ck_assert_int_eq(option_since("1900-01-01", &ns), 0);
+        ck_assert_int_eq(ns, 1);
+        ck_assert_int_eq(option_since("2026-11-22T10:30:00.", &ns), OPTIONS_E_USAGE);
+        ck_assert_int_eq(option_since("2026-11-22.5", &ns), OPTIONS_E_USAGE);
         ck_assert_int_eq(option_since("yesterday", &ns), OPTIONS_E_USAGE);
         ck_assert_int_eq(option_since("2h30", &ns), OPTIONS_E_USAGE);
         ck_assert_int_eq(option_since("", &ns), OPTIONS_E_USAGE);

@@ -156,6 +156,12 @@ START_TEST(list_and_show)
         ck_assert_int_eq(sh("$T show 17"), 0);
         has(out, "Label            before\n");
         has(out, "Size             10.0 KiB (10240 bytes)\n");
+        ck_assert_int_eq(sh("$T show s3 --json | python3 -c 'import json, sys; "
+                            "print([s[\"id\"] for s in json.load(sys.stdin)])'"),
+                         0);
+        ck_assert_str_eq(out, "[17, 18]\n");
+        ck_assert_int_eq(sh("$T show s3"), 0);
+        has(out, "\n\nSnapshot         18\n");
 }
 END_TEST
 

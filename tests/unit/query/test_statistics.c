@@ -310,6 +310,14 @@ START_TEST(allocated_of_a_peak_is_refused)
 }
 END_TEST
 
+START_TEST(allocated_of_a_file_is_refused)
+{
+        ck_answer("snapshot 0\nsum 0 1 5 1 s,a,1\nview lineno 0 0 1\nstats 0\n",
+                  "error 2 the file does not know what was allocated since the start: only live tables, requested "
+                  "and exit snapshots do\nend\n");
+}
+END_TEST
+
 START_TEST(a_peak_is_grouped_by_its_sums)
 {
         ck_answer("snapshot 1\nsum 0 1 50 3 s,a,1\nsum 7 1 5 1 s,a,1\nstats 1\ntraces 1\n",
@@ -392,6 +400,7 @@ int main(void) {
         tcase_add_test(cases, limit_comes_after_the_totals);
         tcase_add_test(cases, allocated_looks_at_everything_since_the_start);
         tcase_add_test(cases, allocated_of_a_peak_is_refused);
+        tcase_add_test(cases, allocated_of_a_file_is_refused);
         tcase_add_test(cases, a_peak_is_grouped_by_its_sums);
         tcase_add_test(cases, one_inexact_member_makes_the_answer_inexact);
         tcase_add_test(cases, unknown_groupings_are_refused);
