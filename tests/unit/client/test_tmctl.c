@@ -319,6 +319,15 @@ START_TEST(the_remedy_for_absent_lines_is_for_who_built_the_module)
 }
 END_TEST
 
+START_TEST(what_is_counted_twice_is_said)
+{
+        ck_assert_int_eq(sh("$T stats s3"), 0);
+        has(out, "What domain 389047 took from malloc is counted in both; --exclude-domain 389047 leaves it out.\n");
+        ck_assert_int_eq(sh("$T compare s3 s3"), 0);
+        has(out, "What domains 389047, pool took from malloc is counted twice; --exclude-domain leaves one out.\n");
+}
+END_TEST
+
 START_TEST(exit_codes_are_those_of_the_contract)
 {
         ck_assert_int_eq(sh("$T stats 998"), 1);
@@ -729,6 +738,7 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, views_reach_the_daemon);
         tcase_add_test(tc, wrappers_are_skipped_for_people_and_it_is_said);
         tcase_add_test(tc, the_remedy_for_absent_lines_is_for_who_built_the_module);
+        tcase_add_test(tc, what_is_counted_twice_is_said);
         tcase_add_test(tc, exit_codes_are_those_of_the_contract);
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);

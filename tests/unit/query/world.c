@@ -117,6 +117,11 @@ static void print_header(const struct world *w, const Tracemallocd__Control__Sta
         }
         if (h->n_more_wrappers > 0)
                 fprintf(w->out, "more %" PRIu64 "\n", h->n_more_wrappers);
+        for (size_t i = 0; i < h->n_beside_malloc; i++) {
+                fprintf(w->out, "beside-malloc %" PRIu32 " ", h->beside_malloc[i]->number);
+                print_bytes(w->out, h->beside_malloc[i]->name.data, h->beside_malloc[i]->name.len);
+                putc('\n', w->out);
+        }
         for (size_t i = 0; i < h->n_without_lines; i++) {
                 fputs("without-lines ", w->out);
                 print_bytes(w->out, h->without_lines[i].data, h->without_lines[i].len);
