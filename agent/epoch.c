@@ -31,13 +31,16 @@ static int map_memfd(const char *name, size_t bytes, void **memoryp, int *fdp) {
         if (fd < 0)
                 return fd;
         r = sys_ftruncate(fd, bytes); /* the caller has looked at RLIMIT_FSIZE: SIGXFSZ kills */
-        if (r == 0)
-                r = sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
         if (r == 0) {
                 memory = sys_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
                 r = memory ? 0 : -ENOMEM;
         }
+        /* after the mapping, which F_SEAL_FUTURE_WRITE leaves as the only one to write through */
+        if (r == 0)
+                r = sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
         if (r < 0) {
+                if (memory)
+                        sys_unmap(memory, bytes);
                 sys_close(fd);
                 return r;
         }
@@ -148,13 +151,16 @@ void epoch_close_fds(struct epoch *epoch) {
         epoch->ring_fd = epoch->definitions_fd = -1;
 }
 
-void epoch_discard_pages(struct epoch *epoch) {
-        /* MADV_REMOVE is for shared memory, MADV_DONTNEED for private; the other one fails and does nothing */
-        int advice = epoch->socket ? MADV_DONTNEED : MADV_REMOVE;
+/* Fresh memory in its place, in one step: a hook that is still writing there notices nothing. From a file that is
+ * sealed nothing can be taken away. */
+static void discard(void *memory, size_t bytes) {
+        sys_map(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1);
+}
 
-        sys_madvise((char *)epoch->ring_memory + RING_HEADER_BYTES, epoch->ring_bytes - RING_HEADER_BYTES, advice);
-        sys_madvise((char *)epoch->definitions_memory + DEFINITIONS_HEADER_BYTES,
-                    epoch->definitions_bytes - DEFINITIONS_HEADER_BYTES, advice);
+void epoch_discard_pages(struct epoch *epoch) {
+        discard((char *)epoch->ring_memory + RING_HEADER_BYTES, epoch->ring_bytes - RING_HEADER_BYTES);
+        discard((char *)epoch->definitions_memory + DEFINITIONS_HEADER_BYTES,
+                epoch->definitions_bytes - DEFINITIONS_HEADER_BYTES);
 }
 
 void epoch_unmap_foreign(struct epoch *epoch) {

@@ -31,21 +31,21 @@ struct ps {
 
 static const struct table_column columns[] = {
         {.heading = "PID", .right = 1},
-        {.heading = "PPID", .right = 1, .rank = 9},
-        {.heading = "USER", .rank = 6},
-        {.heading = "NAME", .stretches = 1},
-        {.heading = "STATE", .rank = 1}, /* empty while it is traced */
-        {.heading = "PHASE", .stretches = 1, .rank = 3},
+        {.heading = "PPID", .right = 1, .rank = 10},
+        {.heading = "USER", .rank = 7},
+        {.heading = "NAME", .stretches = 1, .rank = 1},
+        {.heading = "STATE", .rank = 2}, /* empty while it is traced */
+        {.heading = "PHASE", .stretches = 1, .rank = 4},
         {.heading = "SIZE", .right = 1},
-        {.heading = "COUNT", .right = 1, .rank = 5},
-        {.heading = "PEAK", .right = 1, .rank = 2},
-        {.heading = "RSS", .right = 1, .rank = 4},
+        {.heading = "COUNT", .right = 1, .rank = 6},
+        {.heading = "PEAK", .right = 1, .rank = 3},
+        {.heading = "RSS", .right = 1, .rank = 5},
         {.heading = "LOST", .right = 1},
-        {.heading = "STARTED", .rank = 8},
-        {.heading = "RUNS FOR", .right = 1, .rank = 7},
-        {.heading = "IMAGE", .right = 1, .rank = 10},
-        {.heading = "UNIT", .stretches = 1, .rank = 4},
-        {.heading = "CGROUP", .stretches = 1, .rank = 11},
+        {.heading = "STARTED", .rank = 9},
+        {.heading = "RUNS FOR", .right = 1, .rank = 8},
+        {.heading = "IMAGE", .right = 1, .rank = 11},
+        {.heading = "UNIT", .stretches = 1, .rank = 5},
+        {.heading = "CGROUP", .stretches = 1, .rank = 12},
 };
 
 static char *size_cell(uint64_t size) {

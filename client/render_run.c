@@ -223,10 +223,18 @@ static void children_table(FILE *out, const struct terminal *t, Tracemallocd__Co
                         shown, n_all);
 }
 
+/* The terminal has written ^C, and the command that it ended no newline. */
+static void leave_line_of_key(FILE *out, const struct terminal *t, const struct child *child) {
+        int signal = WIFSIGNALED(child->wait_status) ? WTERMSIG(child->wait_status) : 0;
+        if (t->width > 0 && (signal == SIGINT || signal == SIGQUIT))
+                fputc('\n', out);
+}
+
 void render_run(FILE *out, const struct options *o, const struct child *child, const char *command,
                 Tracemallocd__Control__RunProcess **processes, size_t n) {
         struct terminal terminal;
         terminal_init(&terminal, STDERR_FILENO, o->color);
+        leave_line_of_key(out, &terminal, child);
         size_t n_all = n > 0 && processes[0]->others > n ? processes[0]->others : n;
         bool traced = n > 0 && is_command(processes[0], child);
         if (traced) {

@@ -28,7 +28,7 @@ static char *snapshot_name(const Tracemallocd__Control__SnapshotInfo *s, const c
                 return memory_format("the live table");
         if (strcmp(s->kind, "exit") == 0 || strcmp(s->kind, "peak") == 0)
                 return memory_format("%s snapshot %" PRId64, s->kind, s->id);
-        return memory_format("snapshot %" PRId64, s->id);
+        return memory_format("%ssnapshot %" PRId64, strcmp(s->kind, "import") == 0 ? "imported " : "", s->id);
 }
 
 /* ", 2026-11-22 10:30:00, 3 min 2 s ago", and what else a reader recognises it by */
@@ -53,7 +53,7 @@ static char *whose(const Tracemallocd__Control__SnapshotInfo *s) {
 
 char *render_snapshot_phrase(const Tracemallocd__Control__SnapshotInfo *s, const char *reference) {
         AUTO_FREE char *name = snapshot_name(s, reference);
-        if (!s || (s->pid == 0 && s->members == 0))
+        if (!s || (s->pid == 0 && s->members == 0 && s->id == 0)) /* a file */
                 return memory_format("%s", name);
         AUTO_FREE char *process = whose(s);
         bool stored = s->id != 0 || (s->members > 0 && strcmp(s->kind, "live") != 0);
@@ -97,14 +97,16 @@ void render_snapshot(const struct render *r, const Tracemallocd__Control__Snapsh
         line_bytes(r, "Label", &s->label);
         line(r, "Taken", time_format_local(text, s->taken_at_unix_ns));
         line_bytes(r, "Process", &s->name);
-        line_number(r, "PID", s->pid);
+        if (s->pid != 0) /* 0: a file's is not known, nor its image */
+                line_number(r, "PID", s->pid);
         if (s->ppid != 0)
                 line_number(r, "Parent", s->ppid);
         AUTO_FREE char *user = user_name(s->uid);
         line(r, "User", user);
         if (s->started_at_unix_ns != 0 && strcmp(s->kind, "import") != 0)
                 line(r, "Started", time_format_local(text, s->started_at_unix_ns));
-        line_number(r, "Image", s->image);
+        if (s->image != 0)
+                line_number(r, "Image", s->image);
         line_bytes(r, "Program", &s->exe);
         line_bytes(r, "Unit", &s->unit);
         line_bytes(r, "Cgroup", &s->cgroup);

@@ -182,6 +182,30 @@ static void render_left_out(const struct render *r, const Tracemallocd__Control_
         render_sentence(r, STYLE_FAINT, sentence, 2);
 }
 
+static char *domain_text(const Tracemallocd__Control__Domain *domain) {
+        return domain->name.len > 0 ? text_display(domain->name.data, domain->name.len)
+                                    : memory_format("%" PRIu32, domain->number);
+}
+
+/* An array of NumPy's is a block of malloc's, and a block of the domain that NumPy tells of it in. */
+static void render_beside_malloc(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
+        char *names = domain_text(h->beside_malloc[0]);
+        for (size_t i = 1; i < h->n_beside_malloc; i++) {
+                AUTO_FREE char *before = names, *name = domain_text(h->beside_malloc[i]);
+                names = memory_format("%s, %s", before, name);
+        }
+        AUTO_FREE char *list = names;
+        AUTO_FREE char *sentence =
+                h->n_beside_malloc == 1
+                        ? memory_format("What domain %s took from malloc is counted in both; --exclude-domain %s "
+                                        "leaves it out.",
+                                        list, list)
+                        : memory_format("What domains %s took from malloc is counted twice; --exclude-domain leaves "
+                                        "one out.",
+                                        list);
+        render_sentence(r, STYLE_PLAIN, sentence, 2);
+}
+
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
                            uint64_t n_shown) {
         AUTO_FREE char *total =
@@ -193,6 +217,8 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
                 fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
         else if (n_shown < h->n_rows)
                 fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
+        if (h->n_beside_malloc > 0)
+                render_beside_malloc(r, h);
         if (h->wrappers_skipped)
                 render_left_out(r, h);
         if (!h->exact)

@@ -43,7 +43,7 @@ static void resolve(uv_work_t *work) {
         if (!l->reader && store_reader_open(store_path(l->daemon->store), &l->reader, message) != 0)
                 return;
         /* it may be deleted meanwhile: then there is nothing to do */
-        int r = store_reader_load(l->reader, l->id, STORE_LOAD_SUMS, &l->snapshot);
+        int r = store_reader_load(l->reader, l->id, STORE_LOAD_PLACES, &l->snapshot);
         if (r == 0)
                 r = symbol_set_new(&known);
         if (r == 0)

@@ -14,8 +14,9 @@
  *   doorbell     made by the daemon (one an ingest worker), written by both;
  *                garbage in it costs the daemon a wake-up, nothing else
  *
- * The agent's two are sealed F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL and lie
- * on tmpfs with ordinary pages, or the daemon refuses them. All offsets below
+ * The agent's two are sealed F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL and lie
+ * on tmpfs with ordinary pages, or the daemon refuses them. They may be sparse: what lies in a page
+ * that was never written is not there. All offsets below
  * are part of protocol version 1.
  *
  * THE RING. Positions are bytes since the ring began, 64 bits, never wrapped;

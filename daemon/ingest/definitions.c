@@ -9,10 +9,12 @@
 #include "daemon/ingest/memfd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* what the protobuf encoding has before a field: number << 3 | wire type */
 #define TAG_OF_ITEM_CODE   (3 << 3 | 2)
@@ -35,16 +37,25 @@ static uint64_t items_end(const struct definitions *d) {
         return used < d->items_capacity ? used : d->items_capacity;
 }
 
-/* Length word of an item: 0 where there is none (yet). */
-static uint32_t item_length(const struct definitions *d, uint64_t offset) {
-        uint64_t end = items_end(d);
-        if (offset % 8 || offset > end || end - offset < sizeof(uint32_t))
-                return 0;
-        uint32_t length = __atomic_load_n((const uint32_t *)(d->items + offset), __ATOMIC_ACQUIRE);
-        return length <= ITEM_BYTES_MAX && length <= end - offset - sizeof length ? length : 0;
+static bool items_are_there(struct definitions *d, uint64_t from, uint64_t bytes) {
+        uint64_t start = d->header ? (uint64_t)(d->items - (const char *)d->header) + from : 0;
+        return !d->header || memfd_pages_there(&d->pages_of_items, start, start + bytes);
 }
 
-int definitions_item(const struct definitions *d, uint64_t offset, Tracemallocd__Agent__Item **itemp) {
+/* Length word of an item that can be read: 0 where there is none (yet). */
+static uint32_t item_length(struct definitions *d, uint64_t offset) {
+        uint64_t end = items_end(d);
+        if (offset % 8 || offset > end || end - offset < sizeof(uint32_t) ||
+            !items_are_there(d, offset, sizeof(uint32_t)))
+                return 0;
+        uint32_t length = __atomic_load_n((const uint32_t *)(d->items + offset), __ATOMIC_ACQUIRE);
+        return length <= ITEM_BYTES_MAX && length <= end - offset - sizeof length &&
+                               items_are_there(d, offset, sizeof length + length)
+                       ? length
+                       : 0;
+}
+
+int definitions_item(struct definitions *d, uint64_t offset, Tracemallocd__Agent__Item **itemp) {
         uint32_t length = item_length(d, offset);
         if (length == 0)
                 return DEFINITIONS_E_UNKNOWN;
@@ -109,7 +120,7 @@ static bool read_varint(const uint8_t **bytesp, const uint8_t *end, uint64_t *nu
 /* Whether the item at @offset is a CodeDef, and of which code object. Unpacked is only the rare one whose number does
  * not come first: there may be millions, and the other kinds are many, too. Return: 0; DEFINITIONS_E_UNKNOWN; -ENOMEM.
  */
-static int item_code(const struct definitions *d, uint64_t offset, uint32_t length, uint32_t *codep) {
+static int item_code(struct definitions *d, uint64_t offset, uint32_t length, uint32_t *codep) {
         const uint8_t *bytes = (const uint8_t *)d->items + offset + sizeof length, *end = bytes + length;
         uint64_t tag, size, code_tag, code;
         if (!read_varint(&bytes, end, &tag) || tag != TAG_OF_ITEM_CODE || !read_varint(&bytes, end, &size))
@@ -205,11 +216,22 @@ static int source_code(const struct node_source *source, uint32_t code, struct c
 
 static void init(struct definitions *d) {
         *d = (struct definitions){.source = {.n_nodes = source_n_nodes, .node = source_node, .code = source_code},
-                                  .n_nodes_seen = 1};
+                                  .n_nodes_seen = 1,
+                                  .fd = -1};
 }
 
 void definitions_open_socket(struct definitions *d) {
         init(d);
+}
+
+static int see_pages(struct definitions *d, int fd) {
+        d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (d->fd < 0)
+                return -errno;
+        uint64_t items = (uint64_t)(d->items - (const char *)d->header) & ~(uint64_t)(DEFINITIONS_HEADER_BYTES - 1);
+        memfd_pages_open(&d->pages_of_nodes, d->fd, DEFINITIONS_HEADER_BYTES, d->mapped_bytes);
+        memfd_pages_open(&d->pages_of_items, d->fd, items, d->mapped_bytes);
+        return 0;
 }
 
 int definitions_open_ring(struct definitions *d, int fd, const char **reasonp) {
@@ -237,7 +259,10 @@ int definitions_open_ring(struct definitions *d, int fd, const char **reasonp) {
                 d->items = (const char *)(d->nodes + node_capacity);
                 d->node_capacity = node_capacity;
                 d->items_capacity = items_capacity;
-                return 0;
+                r = see_pages(d, fd);
+                if (r < 0)
+                        definitions_close(d);
+                return r;
         }
         munmap((void *)memory, bytes);
         return DEFINITIONS_E_REFUSED;
@@ -246,6 +271,8 @@ int definitions_open_ring(struct definitions *d, int fd, const char **reasonp) {
 void definitions_close(struct definitions *d) {
         if (d->header) {
                 munmap((void *)d->header, d->mapped_bytes);
+                if (d->fd >= 0)
+                        close(d->fd);
         } else {
                 free((void *)d->nodes);
                 free((void *)d->items);
@@ -288,10 +315,18 @@ int definitions_append(struct definitions *d, const void *nodes, size_t nodes_le
         return 0;
 }
 
+/* How many of @n nodes can be read: the agent writes one after the other, so none behind a page that is missing. */
+static uint32_t nodes_that_are_there(struct definitions *d, uint32_t n) {
+        uint64_t end = DEFINITIONS_HEADER_BYTES + n * sizeof(struct node_def);
+        if (!memfd_pages_there(&d->pages_of_nodes, DEFINITIONS_HEADER_BYTES, end))
+                n = (uint32_t)((d->pages_of_nodes.known - DEFINITIONS_HEADER_BYTES) / sizeof(struct node_def));
+        return n < 1 ? 1 : n;
+}
+
 uint32_t definitions_n_nodes(struct definitions *d) {
         if (d->header) {
                 uint32_t n = atomic_load_explicit(&d->header->n_nodes, memory_order_acquire);
-                d->n_nodes_seen = n < 1 ? 1 : n < d->node_capacity ? n : d->node_capacity;
+                d->n_nodes_seen = nodes_that_are_there(d, n < d->node_capacity ? n : d->node_capacity);
         }
         return d->n_nodes_seen;
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/ingest/memfd_pages.h"
 #include "daemon/live/index_table.h"
 #include "daemon/live/node_source.h"
 #include "proto/agent.pb-c.h"
@@ -19,10 +20,12 @@ struct definitions {
         struct node_source source;               /* for image_snapshot_begin() */
         const struct definitions_header *header; /* the mapping; NULL in the socket way */
         uint64_t mapped_bytes;
-        const struct node_def *nodes; /* NULL before the first, in the socket way */
+        int fd;                                            /* what is mapped */
+        struct memfd_pages pages_of_nodes, pages_of_items; /* of it */
+        const struct node_def *nodes;                      /* NULL before the first, in the socket way */
         const char *items;
         uint32_t node_capacity;
-        uint32_t n_nodes_seen; /* number of nodes that existed when it was last looked */
+        uint32_t n_nodes_seen; /* number of nodes that existed, in pages that are there, when it was last looked */
         uint64_t items_capacity;
         uint64_t items_used; /* socket way */
         /* code objects, found by walking the items as far as scanned */
@@ -65,4 +68,4 @@ int definitions_node(const struct definitions *d, uint32_t node, struct node_def
 /** definitions_item() - one item
  * @offset: in the items area
  * @itemp: set on 0; tracemallocd__agent__item__free_unpacked(). Return: 0; DEFINITIONS_E_UNKNOWN; -ENOMEM. */
-int definitions_item(const struct definitions *d, uint64_t offset, Tracemallocd__Agent__Item **itemp);
+int definitions_item(struct definitions *d, uint64_t offset, Tracemallocd__Agent__Item **itemp);

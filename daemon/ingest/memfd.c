@@ -29,7 +29,7 @@ static const char *refusal(int fd, uint64_t bytes_min, uint64_t bytes_max, uint6
                 return "descriptor is not on tmpfs";
         if (fs.f_bsize != sysconf(_SC_PAGESIZE))
                 return "descriptor has pages of another size";
-        const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+        const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
         int seals = fcntl(fd, F_GET_SEALS);
         if (seals < 0 || (seals & wanted) != wanted)
                 return "descriptor is not sealed";

@@ -11,7 +11,8 @@ enum { MEMFD_E_REFUSED = 1 };
 
 /** memfd_map_peer() - check a descriptor from a peer and map all of it read-only
  * It must be a regular file on tmpfs with pages of ordinary size, sealed against
- * resizing and against other seals, so that what is checked stays true and no access gets a SIGBUS.
+ * resizing and against other seals, so that what is checked stays true and no access gets a SIGBUS; and against writing
+ * but through mappings that are there, so that nobody takes pages away again (fallocate(2), FALLOC_FL_PUNCH_HOLE).
  * @fd: borrowed
  * @bytes_min, @bytes_max: its size must lie between them
  * @memoryp, @bytesp: set on 0; munmap() it; @reasonp: static text, set on MEMFD_E_REFUSED

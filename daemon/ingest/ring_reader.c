@@ -42,7 +42,7 @@ static void init_control(struct ring_reader *r, void *memory, uint32_t mode, uin
 static int open_ring(struct ring_reader *r, int ring_fd, const char **reasonp) {
         const void *memory;
         uint64_t bytes;
-        *r = (struct ring_reader){.control_fd = -1};
+        *r = (struct ring_reader){.control_fd = -1, .ring_fd = -1};
         int error = memfd_map_peer(ring_fd, RING_HEADER_BYTES + (UINT64_C(1) << RING_LOG2_SIZE_MIN),
                                    RING_HEADER_BYTES + (UINT64_C(1) << RING_LOG2_SIZE_MAX), &memory, &bytes, reasonp);
         if (error)
@@ -59,12 +59,20 @@ static int open_ring(struct ring_reader *r, int ring_fd, const char **reasonp) {
                 munmap((void *)memory, bytes);
                 return RING_READER_E_REFUSED;
         }
+        AUTO_CLOSE int own = fcntl(ring_fd, F_DUPFD_CLOEXEC, 3);
+        if (own < 0) {
+                error = -errno;
+                munmap((void *)memory, bytes);
+                return error;
+        }
         struct stat st;
         r->inode = fstat(ring_fd, &st) == 0 ? st.st_ino : 0;
         r->header = memory;
         r->data = (const _Atomic uint64_t *)((const char *)memory + RING_HEADER_BYTES);
         r->log2_size = log2_size;
         r->mapped_bytes = bytes;
+        r->ring_fd = fd_steal(&own);
+        memfd_pages_open(&r->pages, r->ring_fd, RING_HEADER_BYTES, bytes);
         return 0;
 }
 
@@ -125,7 +133,7 @@ int ring_reader_adopt(struct ring_reader *r, int ring_fd, int control_fd, uint64
                 ring_reader_close(r);
                 return error;
         }
-        r->position = r->woken_at = position;
+        r->position = r->woken_at = r->there_until = position;
         /* what was committed and not released yet */
         atomic_store(&r->control->tail, position);
         return 0;
@@ -147,7 +155,8 @@ void ring_reader_close(struct ring_reader *r) {
                 munmap(r->control, CONTROL_BYTES);
         if (r->control_fd >= 0)
                 close(r->control_fd);
-        *r = (struct ring_reader){.control_fd = -1};
+        close(r->ring_fd);
+        *r = (struct ring_reader){.control_fd = -1, .ring_fd = -1};
 }
 
 static inline uint64_t load_word(const struct ring_reader *r, uint64_t position, memory_order order) {
@@ -178,13 +187,30 @@ static inline void load_record(const struct ring_reader *r, uint64_t position, u
         word[3] = atomic_load_explicit(at + 3, memory_order_relaxed);
 }
 
-int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
-                     size_t n, size_t *np) {
+/* Looks how far the pages reach from a position on, at most to the end of this lap. */
+static void see_pages(struct ring_reader *r, uint64_t position) {
+        uint64_t offset = position & (ring_reader_size(r) - 1);
+        uint64_t end = memfd_pages_end(&r->pages, RING_HEADER_BYTES + offset) - RING_HEADER_BYTES;
+        r->there_until = r->pages.known == r->mapped_bytes ? UINT64_MAX : position - offset + end;
+}
+
+/* A position behind a hole of the file, or at the end of the lap; then the pages behind it are seen. */
+static uint64_t pass_missing_pages(struct ring_reader *r, uint64_t position) {
+        uint64_t offset = position & (ring_reader_size(r) - 1);
+        position += memfd_pages_next(&r->pages, RING_HEADER_BYTES + offset) - RING_HEADER_BYTES - offset;
+        see_pages(r, position);
+        return position;
+}
+
+/* ring_reader_read() as far as the pages are there. */
+static int read_there(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
+                      size_t n, size_t *np) {
         const struct ring_reader ring = *r; /* so that it stays in registers beside the stores to events */
+        const uint64_t until = limit < ring.there_until ? limit : ring.there_until;
         uint64_t position = ring.position;
         size_t i = 0;
         int result = 0;
-        while (i < n && position < limit) {
+        while (i < n && position < until) {
                 uint64_t word[RECORD_WORDS_MAX];
                 load_record(&ring, position, word);
                 if (__builtin_expect(!is_header(&ring, position, word[0]), 0)) {
@@ -209,6 +235,22 @@ int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uin
         return result;
 }
 
+int ring_reader_read(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
+                     size_t n, size_t *np) {
+        int result = 0;
+        *np = 0;
+        while (result == 0 && *np < n && r->position < limit) {
+                size_t k;
+                if (limit > r->there_until)
+                        see_pages(r, r->position);
+                if (r->there_until <= r->position)
+                        return RING_READER_HOLE;
+                result = read_there(r, definitions, limit, events + *np, n - *np, &k);
+                *np += k;
+        }
+        return result;
+}
+
 bool ring_reader_may_skip(struct ring_reader *r, uint64_t limit, uint64_t now_ns) {
         if (now_ns < r->skip_at_ns)
                 return false;
@@ -219,13 +261,21 @@ bool ring_reader_may_skip(struct ring_reader *r, uint64_t limit, uint64_t now_ns
 bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint64_t *lostp) {
         uint64_t position = r->position;
         for (; position < limit; position += 8) {
+                while (position < limit && position >= r->there_until)
+                        position = pass_missing_pages(r, position);
+                if (position >= limit)
+                        break;
                 uint64_t word = load_word(r, position, memory_order_acquire);
                 unsigned n_words = record_words(record_type(word));
                 if (is_header(r, position, word) && n_words && 8 * n_words <= limit - position)
                         break;
         }
-        if (position >= limit && !to_limit)
-                return false;
+        if (position >= limit) {
+                r->there_until = r->position; /* the pages that were seen last may lie behind the limit */
+                if (!to_limit)
+                        return false;
+                position = limit;
+        }
         if (!to_limit)
                 r->late_writers = true;
         *lostp = (position - r->position + HOLE_RECORD_BYTES - 1) / HOLE_RECORD_BYTES;

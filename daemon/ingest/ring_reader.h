@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "daemon/ingest/definitions.h"
+#include "daemon/ingest/memfd_pages.h"
 #include "daemon/live/event.h"
 #include "proto/ring.h"
 
@@ -19,8 +20,11 @@ struct ring_reader {
         const struct ring_header *header;
         const _Atomic uint64_t *data;
         struct ring_control *control;
-        int control_fd; /* for the agent, who can't write through it */
-        uint64_t inode; /* of the ring's memfd */
+        int control_fd;           /* for the agent, who can't write through it */
+        uint64_t inode;           /* of the ring's memfd */
+        int ring_fd;              /* the same */
+        struct memfd_pages pages; /* of it */
+        uint64_t there_until;     /* position: the pages from where we are to here are there */
         unsigned log2_size;
         uint64_t mapped_bytes;
         uint64_t position;      /* everything before it was read */

@@ -10,18 +10,25 @@
 static const struct {
         uint32_t number;
         const char *name;
-} own_domains[] = {
+} fixed_domains[] = {
         {DOMAIN_PYTHON, "python"},
         {DOMAIN_MALLOC, "malloc"},
         {DOMAIN_MMAP, "mmap"},
 };
 
-#define N_OWN_DOMAINS (sizeof(own_domains) / sizeof(own_domains[0]))
+#define N_FIXED_DOMAINS (sizeof(fixed_domains) / sizeof(fixed_domains[0]))
+
+static bool is_fixed(uint32_t number) {
+        for (size_t i = 0; i < N_FIXED_DOMAINS; i++)
+                if (fixed_domains[i].number == number)
+                        return true;
+        return false;
+}
 
 struct snapshot_string domain_name(uint32_t number, const struct model_source *sources, size_t n_sources) {
-        for (size_t i = 0; i < N_OWN_DOMAINS; i++)
-                if (own_domains[i].number == number)
-                        return (struct snapshot_string){own_domains[i].name, strlen(own_domains[i].name)};
+        for (size_t i = 0; i < N_FIXED_DOMAINS; i++)
+                if (fixed_domains[i].number == number)
+                        return (struct snapshot_string){fixed_domains[i].name, strlen(fixed_domains[i].name)};
         for (size_t i = 0; i < n_sources; i++) {
                 const struct snapshot *s = sources[i].snapshot;
 
@@ -53,9 +60,9 @@ bool domain_parse(const char *text, const struct model_source *sources, size_t n
 
         if (parse_number(text, numberp))
                 return true;
-        for (size_t i = 0; i < N_OWN_DOMAINS; i++)
-                if (strcmp(own_domains[i].name, text) == 0) {
-                        *numberp = own_domains[i].number;
+        for (size_t i = 0; i < N_FIXED_DOMAINS; i++)
+                if (strcmp(fixed_domains[i].name, text) == 0) {
+                        *numberp = fixed_domains[i].number;
                         return true;
                 }
         for (size_t i = 0; i < n_sources; i++) {
@@ -71,4 +78,29 @@ bool domain_parse(const char *text, const struct model_source *sources, size_t n
                 }
         }
         return false;
+}
+
+static bool contains(const uint32_t *numbers, size_t n, uint32_t number) {
+        for (size_t i = 0; i < n; i++)
+                if (numbers[i] == number)
+                        return true;
+        return false;
+}
+
+size_t domain_beside_malloc(const struct model *m, uint32_t numbers[static DOMAIN_BESIDE_MALLOC_MAX]) {
+        bool has_malloc = false;
+        size_t n = 0;
+
+        for (size_t i = 0; i < m->n_traces; i++) {
+                const struct model_trace *trace = &m->traces[i];
+
+                if (trace->size == 0)
+                        continue;
+                if (trace->domain == DOMAIN_MALLOC)
+                        has_malloc = true;
+                else if (n < DOMAIN_BESIDE_MALLOC_MAX && !is_fixed(trace->domain) &&
+                         !contains(numbers, n, trace->domain))
+                        numbers[n++] = trace->domain;
+        }
+        return has_malloc ? n : 0;
 }

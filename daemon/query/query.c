@@ -4,6 +4,8 @@
 
 #include "daemon/query/query.h"
 
+#include "daemon/query/domain.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,6 +50,15 @@ static int check_allocated(const struct query *q, char **messagep) {
         return 0;
 }
 
+/* Their frames have no functions, so wrappers among them stay. Left out of what they are compared with, every block
+ * behind one would seem gone in one place and new in another. */
+static bool has_file(const struct query *q) {
+        for (size_t i = 0; i < q->n_new + q->n_old; i++)
+                if (q->sources[i].snapshot->info.kind == SNAPSHOT_IMPORT)
+                        return true;
+        return false;
+}
+
 static int query_init(struct query *q, const struct model_source *news, size_t n_new, const struct model_source *olds,
                       size_t n_old, const Tracemallocd__Control__View *view, char **messagep) {
         int r;
@@ -59,6 +70,8 @@ static int query_init(struct query *q, const struct model_source *news, size_t n
         for (size_t i = 0; i < n_new + n_old; i++)
                 q->sources[i] = i < n_new ? news[i] : olds[i - n_new];
         r = view_new(view, q->sources, n_new + n_old, &q->view, messagep);
+        if (r == 0 && has_file(q))
+                q->view->skip_wrappers = false;
         if (r == 0)
                 r = check_allocated(q, messagep);
         if (r == 0)
@@ -84,11 +97,31 @@ static int describe(const struct model_source *sources, size_t n, Tracemallocd__
         return 0;
 }
 
+struct beside_malloc {
+        Tracemallocd__Control__Domain domains[DOMAIN_BESIDE_MALLOC_MAX], *pointers[DOMAIN_BESIDE_MALLOC_MAX];
+        size_t n;
+};
+
+static void name_beside_malloc(const struct query *q, struct beside_malloc *beside) {
+        uint32_t numbers[DOMAIN_BESIDE_MALLOC_MAX];
+
+        beside->n = domain_beside_malloc(&q->model, numbers);
+        for (size_t i = 0; i < beside->n; i++) {
+                struct snapshot_string name = domain_name(numbers[i], q->sources, q->n_new + q->n_old);
+
+                tracemallocd__control__domain__init(&beside->domains[i]);
+                beside->domains[i].number = numbers[i];
+                beside->domains[i].name = (ProtobufCBinaryData){name.length, (uint8_t *)(uintptr_t)name.bytes};
+                beside->pointers[i] = &beside->domains[i];
+        }
+}
+
 static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         Tracemallocd__Control__StatisticsHeader header = TRACEMALLOCD__CONTROL__STATISTICS_HEADER__INIT;
         Tracemallocd__Control__SnapshotInfo new, old;
         struct statistics_options options = q->view->options;
         struct statistics *statistics;
+        struct beside_malloc beside;
         int r;
 
         r = describe(q->sources, q->n_new, &new);
@@ -101,6 +134,9 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         header.old = options.diff ? &old : NULL;
         header.sources_until_unix_ns = reply_sources_until_ns(q->sources, q->n_new + q->n_old);
         header.exact = new.exact && (!options.diff || old.exact);
+        name_beside_malloc(q, &beside);
+        header.beside_malloc = beside.pointers;
+        header.n_beside_malloc = beside.n;
         r = statistics_compute(&q->model, &options, &statistics);
         if (r != 0)
                 return r;

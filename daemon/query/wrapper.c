@@ -192,15 +192,12 @@ static struct part own_name(struct part qualified) {
         return (struct part){qualified.bytes + begin, end > begin ? end - begin : 0};
 }
 
-/* Before the ending: __strdup and xstrdup are what their ending says and nothing else. */
+/* Before the ending: xstrdup, __strdup and glibc's __GI___strdup are what their ending says and nothing else. */
 static bool says_more(struct part own, size_t ending_length) {
-        size_t length = own.length - ending_length, i = 0;
-
-        while (i < length && own.bytes[i] == '_')
-                i++;
-        if (i < length && own.bytes[i] == 'x')
-                i++;
-        return i < length;
+        for (size_t i = 0; i < own.length - ending_length; i++)
+                if (!strchr("_xGI", own.bytes[i]))
+                        return true;
+        return false;
 }
 
 enum wrapper wrapper_function(const char *name, size_t length) {

@@ -3,6 +3,7 @@
 /* Rows into a snapshot: each group's traceback is followed up to where it is known already, then built downwards.
  * Nothing read is trusted to be in range. Called on the thread of the reader. */
 
+#include "daemon/store/frame_loader.h"
 #include "daemon/store/id_list.h"
 #include "daemon/store/id_map.h"
 #include "daemon/store/row_cursor.h"
@@ -16,120 +17,18 @@
 struct load {
         struct store_reader *reader;
         struct snapshot_builder *builder;
+        enum store_load what;
         enum reader_statement list_groups;
         uint32_t n_groups;
         struct snapshot_size *sizes; /* of one group */
         uint32_t sizes_room;
-        struct row_cursor tracebacks, frames;
-        struct id_map nodes, locations, modules, strings; /* rows to indexes */
-        struct id_list path;                              /* tracebacks and frames on the way up, in turn */
+        struct frame_loader frames;
+        struct row_cursor tracebacks;
+        struct id_map nodes; /* rows to indexes */
+        struct id_list path; /* tracebacks and frames on the way up, in turn */
+        uint64_t *wanted;    /* STORE_LOAD_PLACES: a bit for each traceback up to last_wanted */
+        int64_t last_wanted;
 };
-
-/* Step a statement that finds one row by its key. Return: 0; STORE_E_CORRUPT where there is none. */
-static int get_row(struct load *load, enum reader_statement which, int64_t id, const char *what) {
-        sqlite3_stmt *statement = load->reader->statements[which];
-        bool row;
-        sqlite3_bind_int64(statement, 1, id);
-        int r = statement_row(statement, &row, &load->reader->error);
-        if (r == 0 && !row)
-                r = reader_damaged(load->reader, what);
-        return r;
-}
-
-/* The same for rows that are wanted in about the order in which they lie there. */
-static int find_row(struct load *load, struct row_cursor *cursor, int64_t id, const char *what) {
-        bool found;
-        int r = row_cursor_find(cursor, id, &found, &load->reader->error);
-        return r == 0 && !found ? reader_damaged(load->reader, what) : r;
-}
-
-/* @bytesp: valid until end_string() */
-static int begin_string(struct load *load, int64_t id, const void **bytesp, size_t *lengthp) {
-        int r = get_row(load, GET_STRING, id, "string");
-        if (r)
-                return r;
-        sqlite3_stmt *statement = load->reader->statements[GET_STRING];
-        if (statement_column_blob(statement, 0, bytesp, lengthp))
-                return 0;
-        sqlite3_reset(statement);
-        return reader_damaged(load->reader, "string");
-}
-
-static void end_string(struct load *load) {
-        sqlite3_reset(load->reader->statements[GET_STRING]);
-}
-
-static int load_string(struct load *load, int64_t id, uint32_t *indexp) {
-        const void *bytes;
-        size_t length;
-        if (id_map_find(&load->strings, id, indexp))
-                return 0;
-        int r = begin_string(load, id, &bytes, &length);
-        if (r)
-                return r;
-        r = snapshot_builder_string(load->builder, bytes, length, indexp);
-        end_string(load);
-        return r ? r : id_map_add(&load->strings, id, *indexp);
-}
-
-static int load_module(struct load *load, int64_t id, uint32_t *indexp) {
-        if (id_map_find(&load->modules, id, indexp))
-                return 0;
-        int r = get_row(load, GET_MODULE, id, "module");
-        if (r)
-                return r;
-        sqlite3_stmt *statement = load->reader->statements[GET_MODULE];
-        const void *build_id, *path;
-        size_t build_id_length, path_length;
-        int64_t path_id = sqlite3_column_int64(statement, 0);
-        if (!statement_column_blob(statement, 1, &build_id, &build_id_length) ||
-            build_id_length > SYMBOL_SET_BUILD_ID_MAX)
-                r = reader_damaged(load->reader, "build id");
-        if (r == 0)
-                r = begin_string(load, path_id, &path, &path_length);
-        if (r == 0) {
-                r = snapshot_builder_module(load->builder, path, path_length, build_id, build_id_length, indexp);
-                end_string(load);
-        }
-        sqlite3_reset(statement);
-        return r ? r : id_map_add(&load->modules, id, *indexp);
-}
-
-/* @row: module, filename and function as rows */
-static int name_location(struct load *load, const int64_t *row, struct snapshot_location *location) {
-        int r = 0;
-        if (location->kind == LOCATION_NATIVE)
-                return row[0] ? load_module(load, row[0], &location->module) : 0;
-        r = load_string(load, row[1], &location->filename);
-        if (r == 0 && row[2])
-                r = load_string(load, row[2], &location->function);
-        return r;
-}
-
-static int load_location(struct load *load, int64_t id, uint32_t *indexp) {
-        if (id_map_find(&load->locations, id, indexp))
-                return 0;
-        int r = find_row(load, &load->frames, id, "frame");
-        if (r)
-                return r;
-        sqlite3_stmt *statement = load->frames.statement;
-        /* NULL reads as 0 */
-        const int64_t row[] = {sqlite3_column_int64(statement, 1), sqlite3_column_int64(statement, 3),
-                               sqlite3_column_int64(statement, 4)};
-        struct snapshot_location location = {.kind = row[1] ? LOCATION_SOURCE : LOCATION_NATIVE,
-                                             .module = SNAPSHOT_NONE,
-                                             .filename = SNAPSHOT_NONE,
-                                             .function = SNAPSHOT_NONE};
-        if (location.kind == LOCATION_NATIVE)
-                location.offset = (uint64_t)sqlite3_column_int64(statement, 2);
-        else if (!statement_column_u32(statement, 5, &location.lineno))
-                r = reader_damaged(load->reader, "frame");
-        if (r == 0)
-                r = name_location(load, row, &location);
-        if (r == 0)
-                r = snapshot_builder_location(load->builder, &location, indexp);
-        return r ? r : id_map_add(&load->locations, id, *indexp);
-}
 
 /* Note the tracebacks from @id upwards that are not built yet. @parentp: the node below which they belong */
 static int climb(struct load *load, int64_t id, uint32_t *parentp) {
@@ -137,7 +36,7 @@ static int climb(struct load *load, int64_t id, uint32_t *parentp) {
         load->path.n = 0;
         *parentp = 0;
         while (id != 0 && !id_map_find(&load->nodes, id, parentp)) {
-                int r = find_row(load, &load->tracebacks, id, "traceback");
+                int r = reader_find_row(load->reader, &load->tracebacks, id, "traceback");
                 if (r)
                         return r;
                 int64_t parent = sqlite3_column_int64(statement, 1), frame = sqlite3_column_int64(statement, 2);
@@ -155,7 +54,7 @@ static int load_node(struct load *load, int64_t id, uint32_t *indexp) {
         int r = climb(load, id, indexp);
         for (size_t i = load->path.n; r == 0 && i >= 2; i -= 2) {
                 uint32_t location;
-                r = load_location(load, load->path.ids[i - 1], &location);
+                r = frame_loader_location(&load->frames, load->path.ids[i - 1], &location);
                 if (r == 0)
                         r = snapshot_builder_node(load->builder, *indexp, location, indexp);
                 if (r == 0)
@@ -244,11 +143,11 @@ static int load_domain(struct load *load) {
         size_t length;
         if (!statement_column_u32(statement, 0, &number))
                 return reader_damaged(load->reader, "domain");
-        int r = begin_string(load, sqlite3_column_int64(statement, 1), &name, &length);
+        int r = reader_begin_string(load->reader, sqlite3_column_int64(statement, 1), &name, &length);
         if (r)
                 return r;
         r = snapshot_builder_domain(load->builder, number, name, length);
-        end_string(load);
+        reader_end_string(load->reader);
         return r;
 }
 
@@ -266,6 +165,52 @@ static int for_each_row(struct load *load, enum reader_statement which, int64_t 
                         return r;
                 }
         }
+}
+
+static void want(struct load *load, int64_t traceback) {
+        load->wanted[traceback / 64] |= UINT64_C(1) << traceback % 64;
+}
+
+/* The row that the list stands on. The first is the highest. */
+static int want_traceback(struct load *load) {
+        int64_t id = sqlite3_column_int64(load->reader->statements[LIST_TRACEBACKS_DOWN], 0);
+        if (id < 0 || (load->wanted && id > load->last_wanted))
+                return reader_damaged(load->reader, "group");
+        if (!load->wanted) {
+                load->wanted = calloc((size_t)id / 64 + 1, sizeof *load->wanted);
+                load->last_wanted = id;
+        }
+        if (!load->wanted)
+                return -ENOMEM;
+        want(load, id);
+        return 0;
+}
+
+/* Its location, and its parent, which is further down. */
+static int load_place(struct load *load, int64_t id) {
+        int r = reader_find_row(load->reader, &load->tracebacks, id, "traceback");
+        if (r)
+                return r;
+        sqlite3_stmt *statement = load->tracebacks.statement;
+        int64_t parent = sqlite3_column_int64(statement, 1), frame = sqlite3_column_int64(statement, 2);
+        uint32_t location;
+        if (parent < 0 || parent >= id || frame <= 0)
+                return reader_damaged(load->reader, "traceback");
+        want(load, parent);
+        return frame_loader_location(&load->frames, frame, &location);
+}
+
+/* Row 0, the empty traceback, has none. */
+static int load_places(struct load *load, int64_t snapshot) {
+        int r = for_each_row(load, LIST_TRACEBACKS_DOWN, snapshot, want_traceback);
+        for (int64_t id = load->last_wanted; r == 0 && id > 0; id--) {
+                uint64_t bits = load->wanted[id / 64] << (63 - id % 64);
+                if (bits == 0)
+                        id -= id % 64; /* the rest of the word */
+                else if (bits >> 63)
+                        r = load_place(load, id);
+        }
+        return r;
 }
 
 /* @data: struct snapshot_info, whose strings become its own. Each is set or NULL when this fails. */
@@ -290,43 +235,48 @@ static int finish(struct load *load, const struct snapshot_info *stored, struct 
         if (r)
                 return r;
         load->builder = NULL;
-        if (snapshot->info.size != stored->size || snapshot->info.count != stored->count) {
+        bool differs = snapshot->info.size != stored->size || snapshot->info.count != stored->count;
+        if (differs && load->what != STORE_LOAD_PLACES) {
                 snapshot_unref(snapshot);
                 return reader_damaged(load->reader, "totals");
         }
+        snapshot->info.size = stored->size;
+        snapshot->info.count = stored->count;
         snapshot->info.traces = stored->traces; /* as they were counted then */
         *snapshotp = snapshot;
         return 0;
+}
+
+static int load_traces(struct load *load, int64_t id) {
+        int r = for_each_row(load, load->list_groups, id, load_group);
+        return r ? r : for_each_row(load, LIST_DOMAINS, id, load_domain);
 }
 
 static int load_all(struct load *load, int64_t id, struct snapshot **snapshotp) {
         int r = snapshot_builder_new(&load->builder);
         if (r)
                 return r;
+        frame_loader_init(&load->frames, load->reader, load->builder);
         struct snapshot_info *info = snapshot_builder_info(load->builder);
         r = store_reader_info(load->reader, id, copy_info, info);
         struct snapshot_info stored = *info;
         if (r == 0)
-                r = for_each_row(load, load->list_groups, id, load_group);
-        if (r == 0)
-                r = for_each_row(load, LIST_DOMAINS, id, load_domain);
+                r = load->what == STORE_LOAD_PLACES ? load_places(load, id) : load_traces(load, id);
         return r ? r : finish(load, &stored, snapshotp);
 }
 
 static int load_fresh(struct store_reader *reader, int64_t id, enum store_load what, struct snapshot **snapshotp) {
         struct load load = {.reader = reader,
+                            .what = what,
                             .list_groups = what == STORE_LOAD_SUMS ? LIST_GROUP_SUMS : LIST_GROUPS,
-                            .tracebacks = {.statement = reader->statements[TRACEBACKS_DOWN], .down = true},
-                            .frames = {.statement = reader->statements[FRAMES_UP]}};
+                            .tracebacks = {.statement = reader->statements[TRACEBACKS_DOWN], .down = true}};
         int r = load_all(&load, id, snapshotp);
         row_cursor_deinit(&load.tracebacks);
-        row_cursor_deinit(&load.frames);
+        frame_loader_deinit(&load.frames);
         snapshot_builder_free(load.builder);
         free(load.sizes);
+        free(load.wanted);
         id_map_deinit(&load.nodes);
-        id_map_deinit(&load.locations);
-        id_map_deinit(&load.modules);
-        id_map_deinit(&load.strings);
         id_list_deinit(&load.path);
         return r;
 }

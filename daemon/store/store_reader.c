@@ -31,6 +31,7 @@ static const char *const statement_sql[N_READER_STATEMENTS] = {
         [LIST_GROUP_SUMS] =
                 "SELECT traceback, domain, total_nframe, size, count, allocated_size, allocated_count, NULL "
                 "FROM snapshot_group WHERE snapshot = ?",
+        [LIST_TRACEBACKS_DOWN] = "SELECT traceback FROM snapshot_group WHERE snapshot = ? ORDER BY traceback DESC",
         [LIST_DOMAINS] = "SELECT number, name FROM snapshot_domain WHERE snapshot = ?",
         [TRACEBACKS_DOWN] = "SELECT id, parent, frame FROM traceback WHERE id <= ? ORDER BY id DESC",
         [FRAMES_UP] = "SELECT id, module, offset, filename, function, lineno FROM frame WHERE id >= ? ORDER BY id",
@@ -98,6 +99,34 @@ int reader_damaged(struct store_reader *reader, const char *what) {
         return store_error_set(&reader->error, STORE_E_CORRUPT,
                                "%s is damaged (%s): delete the snapshot, or restore the file",
                                path ? path : STORE_FILE_NAME, what);
+}
+
+int reader_get_row(struct store_reader *reader, enum reader_statement which, int64_t id, const char *what) {
+        sqlite3_stmt *statement = reader->statements[which];
+        bool row;
+        sqlite3_bind_int64(statement, 1, id);
+        int r = statement_row(statement, &row, &reader->error);
+        return r == 0 && !row ? reader_damaged(reader, what) : r;
+}
+
+int reader_find_row(struct store_reader *reader, struct row_cursor *cursor, int64_t id, const char *what) {
+        bool found;
+        int r = row_cursor_find(cursor, id, &found, &reader->error);
+        return r == 0 && !found ? reader_damaged(reader, what) : r;
+}
+
+int reader_begin_string(struct store_reader *reader, int64_t id, const void **bytesp, size_t *lengthp) {
+        int r = reader_get_row(reader, GET_STRING, id, "string");
+        if (r)
+                return r;
+        if (statement_column_blob(reader->statements[GET_STRING], 0, bytesp, lengthp))
+                return 0;
+        reader_end_string(reader);
+        return reader_damaged(reader, "string");
+}
+
+void reader_end_string(struct store_reader *reader) {
+        sqlite3_reset(reader->statements[GET_STRING]);
 }
 
 static int not_found(struct store_reader *reader, int64_t id) {

@@ -53,8 +53,10 @@ void store_reader_rest(struct store_reader *reader);
 const char *store_reader_message(const struct store_reader *reader);
 
 enum store_load {
-        STORE_LOAD_WHOLE, /* as it was put, equal in all but the order of its arrays */
-        STORE_LOAD_SUMS,  /* without the single sizes: groups have n_sizes 0, as in a peak snapshot. Much cheaper. */
+        STORE_LOAD_WHOLE,  /* as it was put, equal in all but the order of its arrays */
+        STORE_LOAD_PLACES, /* its locations and what they name alone, no nodes or groups: what symbols need. A bit of
+                             memory for each traceback of the store */
+        STORE_LOAD_SUMS,   /* without the single sizes: groups have n_sizes 0, as in a peak snapshot. Much cheaper. */
 };
 
 /** store_reader_load() - a snapshot as it was put, or what statistics need of it

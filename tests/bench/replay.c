@@ -122,7 +122,8 @@ static int make_memfd(size_t bytes, void **memoryp) {
         if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
                 die("memfd_create");
         *memoryp = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-        if (*memoryp == MAP_FAILED || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        if (*memoryp == MAP_FAILED ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
                 die("memfd");
         return fd;
 }
@@ -140,6 +141,9 @@ static void make_shared(struct shared *shared, uint32_t n_nodes) {
         definitions->version = RING_VERSION;
         definitions->node_capacity = n_nodes;
         definitions->items_capacity = 4096;
+        struct node_def *nodes = (struct node_def *)((char *)memory + DEFINITIONS_HEADER_BYTES);
+        for (uint32_t i = 1; i < n_nodes; i++)
+                nodes[i] = (struct node_def){.value = i}; /* in a page that is not there would be none */
         atomic_store(&definitions->n_nodes, n_nodes);
 }
 

@@ -49,9 +49,9 @@ struct memories {
 static void *map_sealed(size_t bytes, int *fdp) {
         *fdp = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         assert(*fdp >= 0 && ftruncate(*fdp, (off_t)bytes) == 0);
-        assert(fcntl(*fdp, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0);
         void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fdp, 0);
         assert(memory != MAP_FAILED);
+        assert(fcntl(*fdp, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0);
         return memory;
 }
 

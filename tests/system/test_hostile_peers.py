@@ -5,6 +5,7 @@ traced meanwhile nor a user who asks notices.
 """
 import array
 import fcntl
+import mmap
 import os
 import random
 import re
@@ -29,7 +30,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 PAGE = 4096
 RING_MAGIC_FILE = os.path.join(SOURCE, "proto", "ring.h")
-F_ADD_SEALS, SEALS = 1033, 1 | 2 | 4  # seal, shrink, grow
+F_ADD_SEALS, SEALS = 1033, 1 | 2 | 4 | 16  # seal, shrink, grow, future write
 GARBAGE = "a message that is no protobuf of ours"
 TOO_MANY = "too many connections of this user (connections_per_user)"
 NOBODY = 65534
@@ -92,11 +93,15 @@ class Peer:
             return False
 
 
+mapped = {}  # by descriptor: what is sealed can only be written to through a mapping of before
+
+
 def memfd(size, seals=SEALS, content=b""):
     fd = os.memfd_create("hostile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
-    if content:
-        os.pwrite(fd, content, 0)
+    if size:
+        mapped[fd] = mmap.mmap(fd, size)
+        mapped[fd][:len(content)] = content
     if seals:
         fcntl.fcntl(fd, F_ADD_SEALS, seals)
     return fd
@@ -133,6 +138,7 @@ def wrong_descriptors(claims, path):
     refused_with(claims, path, "directory", "no regular file", os.open("/", os.O_RDONLY), definitions_memfd())
     refused_with(claims, path, "unsealed memfd", "not sealed", ring_memfd(seals=0), definitions_memfd())
     refused_with(claims, path, "memfd that may shrink", "not sealed", ring_memfd(seals=1 | 4), definitions_memfd())
+    refused_with(claims, path, "memfd whose pages may be taken away", "not sealed", ring_memfd(seals=1 | 2 | 4), definitions_memfd())
     refused_with(claims, path, "unsealed definitions", "not sealed", ring_memfd(), definitions_memfd(seals=0))
     refused_with(claims, path, "memfd of another size", "size", ring_memfd(extra=8), definitions_memfd())
     refused_with(claims, path, "empty ring", "size", memfd(0), definitions_memfd())
@@ -273,13 +279,40 @@ def ring_that_lies(claims, path, daemon):
     claims.check("a ring that lies: it is taken at first", peer.reply().status == pb.HelloReply.OK)
     generator = random.Random(2)
     for _ in range(200):
-        os.pwrite(ring, generator.randbytes(512), constant("RING_HEADER_BYTES") + 512 * generator.randrange(128))
+        at = constant("RING_HEADER_BYTES") + 512 * generator.randrange(128)
+        mapped[ring][at:at + 512] = generator.randbytes(512)
     # everything behind the magic and the size: head, waiters, counters
-    os.pwrite(ring, b"\xff" * (PAGE - 64), 64)
+    mapped[ring][64:PAGE] = b"\xff" * (PAGE - 64)
     deadline = time.monotonic() + 60
     while "reading ended" not in daemon.log_text() and time.monotonic() < deadline:
         time.sleep(0.1)
     claims.check("then it is no longer read, and the log says why", "reading ended" in daemon.log_text())
+    os.close(ring)
+    os.close(definitions)
+
+
+def pages(fd):
+    return os.fstat(fd).st_blocks * 512 // PAGE
+
+
+def sparse(claims, path, daemon):
+    """A ring of 256 MiB, of which the first page was written: each page that the daemon read would become its memory, not the peer's."""
+    ring, definitions = ring_memfd(log2_size=28), definitions_memfd()
+    before = pages(ring)
+    pid = os.fork()
+    if pid == 0:
+        peer = Peer(path)
+        peer.hello([ring, definitions], transport=pb.Hello.RING, name=b"sparse")
+        peer.reply()
+        mapped[ring][64:72] = struct.pack("<Q", 1 << 28)  # all of the ring is said to be written
+        os._exit(0)  # nobody will: it is read to its end at once
+    os.waitpid(pid, 0)
+    text = f"process {pid} (sparse), image 1 ended"
+    deadline = time.monotonic() + 60
+    while text not in daemon.log_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    claims.check("a ring of holes is read to its end", text in daemon.log_text(), daemon.log_text()[-2000:])
+    claims.check("and none of them has become memory", pages(ring) == before, before, pages(ring))
     os.close(ring)
     os.close(definitions)
 
@@ -349,6 +382,7 @@ with Claims() as claims:
         million_definitions(claims, path, daemon)
         other_pid(claims, path, daemon)
         ring_that_lies(claims, path, daemon)
+        sparse(claims, path, daemon)
         wrong_clients(claims, control)
         flood(claims, path, daemon)
         many_connections(claims, path, daemon, "agents")

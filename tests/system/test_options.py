@@ -181,6 +181,8 @@ class Test:
         self.check("--output", "- is standard output", [json.loads(line)["size"] for line in written.splitlines()], [1000])
         number = self.daemon.tmctl("import", self.file, "--label", "mine").stdout.strip()
         self.check("--label", "of import", self.daemon.json("show", number)["label"], "mine")
+        self.claims.check("stats: says that it was imported, when, and its label",
+                          re.match(rf'Imported snapshot {number}, [0-9: -]+, .* ago, "mine"$', self.text("stats", number).splitlines()[0]) is not None)
         self.claims.check("show: a size that was not rounded stands there once",
                           re.search("^Size +1350 B$", self.text("show", number), re.M) is not None)
         self.check("--kind", "import", [s["id"] for s in self.daemon.json("list", "--kind", "import")], [int(number)])

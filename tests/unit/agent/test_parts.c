@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <gnu/libc-version.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,11 +263,44 @@ START_TEST(an_epoch_is_sealed_and_as_large_as_asked_for)
         ck_assert_uint_eq(epoch->ring.size, 1 << 20);
         ck_assert_uint_eq(epoch->definitions.header->magic, DEFINITIONS_MAGIC);
         ck_assert_int_ge(epoch->ring_fd, 0);
+        ck_assert_int_eq(fcntl(epoch->ring_fd, F_GET_SEALS), fcntl(epoch->definitions_fd, F_GET_SEALS));
+        ck_assert_int_eq(fcntl(epoch->ring_fd, F_GET_SEALS),
+                         F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
         ck_assert_ptr_eq(epoch_control(epoch), epoch->own_control);
         epoch_close_fds(epoch);
         ck_assert_int_eq(epoch->ring_fd, -1);
         ck_assert_int_eq(epoch_new(16, false, &epoch), 0);
         ck_assert_int_eq(epoch->ring_fd, -1);
+}
+END_TEST
+
+static unsigned long shared_kib(void) {
+        char line[256];
+        unsigned long kib = 0;
+        FILE *status = fopen("/proc/self/status", "r");
+
+        ck_assert_ptr_nonnull(status);
+        while (fgets(line, sizeof(line), status))
+                sscanf(line, "RssShmem: %lu", &kib);
+        fclose(status);
+        return kib;
+}
+
+START_TEST(an_ended_epoch_gives_its_memory_back_and_can_be_written_to)
+{
+        unsigned long before = shared_kib();
+        struct epoch *epoch;
+
+        ck_assert_int_eq(epoch_new(22, true, &epoch), 0);
+        epoch_close_fds(epoch);
+        memset((void *)epoch->ring.data, 1, epoch->ring.size);
+        ck_assert_uint_ge(shared_kib(), before + (4 << 10));
+        epoch_discard_pages(epoch);
+        ck_assert_uint_lt(shared_kib(), before + 64); /* the heads stay */
+        atomic_fetch_add(&epoch->ring.header->lost_events, 1);
+        ck_assert_uint_eq(epoch->ring.data[7], 0);
+        memset((void *)epoch->ring.data, 1, epoch->ring.size);
+        ck_assert_uint_lt(shared_kib(), before + 64);
 }
 END_TEST
 
@@ -531,6 +565,7 @@ int main(void) {
         tcase_add_test(tcase, a_handler_on_a_higher_stack_is_nested);
         tcase_add_test(tcase, only_the_allocation_that_was_announced_is_the_inner_one);
         tcase_add_test(tcase, an_epoch_is_sealed_and_as_large_as_asked_for);
+        tcase_add_test(tcase, an_ended_epoch_gives_its_memory_back_and_can_be_written_to);
         tcase_add_test(tcase, file_size_limits_make_an_epoch_smaller_or_none_but_never_a_signal);
         tcase_add_test(tcase, an_epoch_that_cannot_be_made_leaves_no_memory_behind);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose shadow alone is larger than any limit */

@@ -325,6 +325,13 @@ static void reply_statistics(int fd, bool diff, bool sum) {
         header.n_supposed_wrappers = sum ? (diff ? 3 : 2) : 0;
         header.n_more_wrappers = sum && diff ? 4 : 0;
         header.supposed_wrappers = supposed;
+        Tracemallocd__Control__Domain pool = TRACEMALLOCD__CONTROL__DOMAIN__INIT, arrays = pool;
+        pool.number = 481735;
+        pool.name = BYTES("pool");
+        arrays.number = 389047;
+        Tracemallocd__Control__Domain *beside[] = {&arrays, &pool};
+        header.beside_malloc = beside;
+        header.n_beside_malloc = sum ? (diff ? 2 : 1) : 0;
         header.n_without_lines = diff ? 2 : 1;
         header.without_lines = without + (sum ? 1 : 0);
         reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS, &header);

@@ -319,6 +319,15 @@ START_TEST(the_remedy_for_absent_lines_is_for_who_built_the_module)
 }
 END_TEST
 
+START_TEST(what_is_counted_twice_is_said)
+{
+        ck_assert_int_eq(sh("$T stats s3"), 0);
+        has(out, "What domain 389047 took from malloc is counted in both; --exclude-domain 389047 leaves it out.\n");
+        ck_assert_int_eq(sh("$T compare s3 s3"), 0);
+        has(out, "What domains 389047, pool took from malloc is counted twice; --exclude-domain leaves one out.\n");
+}
+END_TEST
+
 START_TEST(exit_codes_are_those_of_the_contract)
 {
         ck_assert_int_eq(sh("$T stats 998"), 1);
@@ -389,6 +398,8 @@ START_TEST(every_line_fits_a_terminal)
                 ck_assert_int_eq(sh_on_terminal(commands[i]), 0);
                 ck_assert_msg(widest_line() <= 56 + strlen("\r"), "%s: %s", commands[i], out);
         }
+        ck_assert_int_eq(sh_on_terminal("stty cols 20; NO_COLOR=1 $T list"), 0);
+        ck_assert_msg(widest_line() <= 20 + strlen("\r"), "list: %s", out);
 }
 END_TEST
 
@@ -515,6 +526,15 @@ START_TEST(run_stops_and_continues_as_a_job)
 END_TEST
 
 /* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
+START_TEST(the_summary_does_not_stand_behind_what_a_key_wrote)
+{
+        ck_assert_int_eq(sh_on_terminal("printf ^C; exec $T run --color never -- sh -c 'kill -INT $$'"), 130);
+        has(out, "^C\r\ntmctl: ");
+        ck_assert_int_eq(sh_on_terminal("printf ^C; exec $T run --color never -- sh -c 'exit 3'"), 3);
+        has(out, "^Ctmctl: ");
+}
+END_TEST
+
 START_TEST(run_does_not_stop_with_a_command_that_was_stopped)
 {
         ck_assert_int_eq(sh("mkfifo %s/go; $T run -- sh -c 'echo $$ >%s/go; kill -STOP $$; exit 4' & read p <%s/go; "
@@ -718,6 +738,7 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, views_reach_the_daemon);
         tcase_add_test(tc, wrappers_are_skipped_for_people_and_it_is_said);
         tcase_add_test(tc, the_remedy_for_absent_lines_is_for_who_built_the_module);
+        tcase_add_test(tc, what_is_counted_twice_is_said);
         tcase_add_test(tc, exit_codes_are_those_of_the_contract);
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);
@@ -739,6 +760,7 @@ static TCase *run_case(void) {
         tcase_add_test(tc, run_gives_no_descriptor_to_the_command);
         tcase_add_test(tc, run_says_what_was_never_freed);
         tcase_add_test(tc, run_stops_and_continues_as_a_job);
+        tcase_add_test(tc, the_summary_does_not_stand_behind_what_a_key_wrote);
         tcase_add_test(tc, run_does_not_stop_with_a_command_that_was_stopped);
         tcase_add_test(tc, run_hands_signals_on);
         tcase_add_test(tc, run_keeps_ignored_signals_ignored);

@@ -24,7 +24,7 @@
 
 #define WRITER_NODES 4096
 #define WRITER_ITEMS 65536
-#define WRITER_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define WRITER_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 struct ring_writer {
         int ring_fd, definitions_fd; /* handed over by the test */

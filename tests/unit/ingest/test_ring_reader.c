@@ -4,12 +4,14 @@
 #include "daemon/ingest/ring_reader.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "tests/unit/ingest/ring_writer.h"
 #include "tests/support/check_main.h"
 
 #define LOG2 RING_LOG2_SIZE_MIN
 #define SIZE (UINT64_C(1) << LOG2)
+#define PAGE UINT64_C(4096)
 
 static struct ring_writer writer;
 static struct ring_reader reader;
@@ -168,6 +170,79 @@ START_TEST(hole_at_the_end_is_skipped_only_when_nobody_can_fill_it)
 }
 END_TEST
 
+/* ---- a file with holes: what is looked for there must not become memory ---- */
+
+static uint64_t pages_of(int fd) {
+        struct stat st;
+        ck_assert_int_eq(fstat(fd, &st), 0);
+        return (uint64_t)st.st_blocks * 512 / PAGE;
+}
+
+START_TEST(record_in_a_page_that_is_not_there_is_a_hole)
+{
+        uint64_t n, lost, before = pages_of(writer.ring_fd);
+        atomic_store(&writer.header->head, 2 * PAGE + 8);
+        ck_assert_int_eq(read_there(), RING_READER_HOLE);
+        ck_assert_uint_eq(n_events, 0);
+        ck_assert(!ring_reader_skip(&reader, ring_reader_head(&reader), false, &lost));
+        ck_assert_uint_eq(pages_of(writer.ring_fd), before);
+        n = writer_put(&writer, RECORD_FREE, 0, 0, 7, 0, 0);
+        ck_assert(ring_reader_skip(&reader, ring_reader_head(&reader), false, &lost));
+        ck_assert_uint_eq(reader.position, n);
+        ck_assert_int_eq(read_there(), 0);
+        ck_assert_uint_eq(n_events, 1);
+        ck_assert_uint_eq(pages_of(writer.ring_fd), before + 1);
+}
+END_TEST
+
+START_TEST(ring_of_holes_is_passed_and_stays_one)
+{
+        uint64_t lost, before = pages_of(writer.ring_fd);
+        for (unsigned lap = 1; lap <= 3; lap++) {
+                atomic_store(&writer.header->head, lap * SIZE);
+                ck_assert(ring_reader_skip(&reader, lap * SIZE, true, &lost));
+                ck_assert_uint_eq(reader.position, lap * SIZE);
+        }
+        atomic_store(&writer.header->head, 3 * SIZE + 128);
+        ck_assert(ring_reader_skip(&reader, 3 * SIZE + 128, true, &lost));
+        ck_assert_uint_eq(reader.position, 3 * SIZE + 128);
+        ck_assert_uint_eq(pages_of(writer.ring_fd), before);
+}
+END_TEST
+
+/* Every second page; each that is there ends in a record that would reach into the next one. */
+START_TEST(holes_between_pages_cost_no_more_than_the_pages)
+{
+        uint64_t lost, written = 0;
+        for (uint64_t at = PAGE - 8; at < SIZE; at += 2 * PAGE, written++)
+                writer_fill(&writer, at - 8, RECORD_FREE, 0, 0, 7, 0, 0);
+        atomic_store(&writer.header->head, SIZE);
+        uint64_t before = pages_of(writer.ring_fd), read = 0;
+        while (reader.position < SIZE) {
+                int r = read_there();
+                read += n_events;
+                if (r == RING_READER_HOLE)
+                        ck_assert(ring_reader_skip(&reader, SIZE, true, &lost));
+        }
+        ck_assert_uint_eq(read, written);
+        ck_assert_uint_le(pages_of(writer.ring_fd), before + written);
+}
+END_TEST
+
+START_TEST(item_that_reaches_into_a_hole_is_unknown)
+{
+        Tracemallocd__Agent__Item *item;
+        char *items = (char *)(writer_nodes(&writer) + WRITER_NODES);
+        *(uint32_t *)items = 3 * PAGE;
+        atomic_store(&writer.definitions->items_used, WRITER_ITEMS);
+        uint64_t before = pages_of(writer.definitions_fd);
+        ck_assert_int_eq(definitions_item(&definitions, 0, &item), DEFINITIONS_E_UNKNOWN);
+        for (uint64_t offset = PAGE; offset < WRITER_ITEMS; offset += PAGE)
+                ck_assert_int_eq(definitions_item(&definitions, offset, &item), DEFINITIONS_E_UNKNOWN);
+        ck_assert_uint_eq(pages_of(writer.definitions_fd), before);
+}
+END_TEST
+
 static void expect_malformed(void) {
         ck_assert_int_eq(read_there(), RING_READER_E_MALFORMED);
         ck_assert_uint_eq(n_events, 0);
@@ -258,6 +333,8 @@ START_TEST(descriptors_that_are_no_sealed_tmpfs_files_are_refused)
         refuse_descriptor(writer_memfd(bytes, F_SEAL_SHRINK | F_SEAL_SEAL, &memory), "descriptor is not sealed");
         refuse_descriptor(writer_memfd(bytes, F_SEAL_GROW | F_SEAL_SEAL, &memory), "descriptor is not sealed");
         refuse_descriptor(writer_memfd(bytes, F_SEAL_GROW | F_SEAL_SHRINK, &memory), "descriptor is not sealed");
+        refuse_descriptor(writer_memfd(bytes, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL, &memory),
+                          "descriptor is not sealed");
         refuse_descriptor(writer_memfd(4096, WRITER_SEALS, &memory), "descriptor has a size outside the bounds");
         refuse_descriptor(open("/dev/zero", O_RDWR | O_CLOEXEC), "descriptor is no regular file");
         refuse_descriptor(open("/proc/self/maps", O_RDONLY | O_CLOEXEC), "descriptor is not on tmpfs");
@@ -292,6 +369,12 @@ START_TEST(nodes_and_items_that_cannot_be_are_unknown)
         ck_assert_int_eq(definitions_node(&definitions, self, &def), DEFINITIONS_E_UNKNOWN);
         ck_assert_int_eq(definitions_node(&definitions, 3, &def), DEFINITIONS_E_UNKNOWN);
         atomic_store(&writer.definitions->n_nodes, UINT32_MAX);
+        ck_assert_uint_eq(definitions_n_nodes(&definitions),
+                          PAGE / sizeof(struct node_def)); /* the others' are not there */
+        writer_nodes(&writer)[WRITER_NODES - 1].unit = 1;
+        ck_assert_uint_eq(definitions_n_nodes(&definitions), PAGE / sizeof(struct node_def));
+        for (uint32_t i = 0; i < WRITER_NODES; i += PAGE / sizeof(struct node_def))
+                writer_nodes(&writer)[i].unit = 1;
         ck_assert_uint_eq(definitions_n_nodes(&definitions), WRITER_NODES);
         Tracemallocd__Agent__Item item = TRACEMALLOCD__AGENT__ITEM__INIT;
         Tracemallocd__Agent__ModuleDef module = TRACEMALLOCD__AGENT__MODULE_DEF__INIT;
@@ -431,6 +514,10 @@ int main(void) {
         tcase_add_test(tcase, skipping_a_hole_finds_the_next_header_and_counts_what_may_be_missing);
         tcase_add_test(tcase, behind_a_hole_is_looked_the_more_rarely_the_more_there_is);
         tcase_add_test(tcase, hole_at_the_end_is_skipped_only_when_nobody_can_fill_it);
+        tcase_add_test(tcase, record_in_a_page_that_is_not_there_is_a_hole);
+        tcase_add_test(tcase, ring_of_holes_is_passed_and_stays_one);
+        tcase_add_test(tcase, holes_between_pages_cost_no_more_than_the_pages);
+        tcase_add_test(tcase, item_that_reaches_into_a_hole_is_unknown);
         tcase_add_test(tcase, unknown_type_is_malformed);
         tcase_add_test(tcase, payload_with_the_header_bit_is_malformed);
         tcase_add_test(tcase, record_that_ends_behind_the_head_is_malformed);

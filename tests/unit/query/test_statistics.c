@@ -284,6 +284,22 @@ START_TEST(modules_without_lines_are_named_largest_first)
 }
 END_TEST
 
+START_TEST(domains_that_may_hold_memory_of_malloc_are_named)
+{
+        ck_answer("snapshot 1\ndomain 389047 numpy\ntrace 0 - 4 1 s,z,1\ntrace 389047 - 3 1 s,a,1\n"
+                  "trace 389047 - 3 1 s,b,1\ntrace 7 - 2 1 s,a,1\ntrace 4294967294 - 5 1 s,z,2\ntrace 8 - 0 1 s,a,1\n"
+                  "view filename 0 1 0\nstats 1\ndomain-filter exclude 389047\nstats 1\n",
+                  "header 17 6 3 exact\nbeside-malloc 389047 numpy\nbeside-malloc 7 \nrow 9 2 z,0,-,-\nend\n"
+                  "header 11 4 2 exact\nbeside-malloc 7 \nrow 9 2 z,0,-,-\nend\n");
+        /* no more than three; none where malloc has nothing */
+        ck_answer("snapshot 1\ntrace 4294967294 - 5 1 s,z,2\ntrace 4 - 1 1 s,a,1\ntrace 5 - 1 1 s,a,1\n"
+                  "trace 6 - 1 1 s,a,1\ntrace 7 - 1 1 s,a,1\nview filename 0 1 0\nstats 1\n",
+                  "header 9 5 2 exact\nbeside-malloc 4 \nbeside-malloc 5 \nbeside-malloc 6 \nrow 5 1 z,0,-,-\nend\n");
+        ck_answer("snapshot 1\ntrace 4294967293 - 5 1 s,z,2\ntrace 4 - 1 1 s,a,1\nview filename 0 1 0\nstats 1\n",
+                  "header 6 2 2 exact\nrow 5 1 z,0,-,-\nend\n");
+}
+END_TEST
+
 /* ---- views ---- */
 
 START_TEST(limit_comes_after_the_totals)
@@ -397,6 +413,7 @@ int main(void) {
         tcase_add_test(cases, a_native_line_equals_python_s);
         tcase_add_test(cases, a_file_without_a_line_is_kept);
         tcase_add_test(cases, modules_without_lines_are_named_largest_first);
+        tcase_add_test(cases, domains_that_may_hold_memory_of_malloc_are_named);
         tcase_add_test(cases, limit_comes_after_the_totals);
         tcase_add_test(cases, allocated_looks_at_everything_since_the_start);
         tcase_add_test(cases, allocated_of_a_peak_is_refused);

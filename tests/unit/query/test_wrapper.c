@@ -92,6 +92,7 @@ START_TEST(known_ones_are_told_from_names_that_only_end_so)
         static const char *const known[] = {"xmalloc",
                                             "__strdup",
                                             "xrealloc.part.0",
+                                            "__GI___strndup",
                                             "zmalloc",
                                             "g_malloc0",
                                             "Pool::operator new(unsigned long)",
@@ -191,6 +192,14 @@ START_TEST(nameless_parts_of_a_wrapper_go_with_it)
 }
 END_TEST
 
+/* A file's frames have no functions, so its wrappers stay: then those it is compared with stay, too. */
+START_TEST(beside_a_file_they_are_shown)
+{
+        check(PROGRAM "snapshot 2\nimport\ntrace 4294967294 2 8 1 s,prog.c,2 s,prog.c,3\nskip-wrappers\ncompare 2 1\n",
+              "header 8 1 1 exact +0 +0\nrow 8 +0 1 +0 prog.c,3,-,-\nend\n");
+}
+END_TEST
+
 START_TEST(frames_of_python_are_pythons)
 {
         check("snapshot 1\ntrace 0 2 8 1 s,a.py,1,main s,a.py,2,xmalloc\nview lineno 0 0 0\nskip-wrappers\nstats 1\n",
@@ -215,6 +224,7 @@ int main(void) {
         tcase_add_test(cases, what_the_user_skips_goes_on_both_sides_of_a_wrapper);
         tcase_add_test(cases, the_loader_is_no_caller);
         tcase_add_test(cases, nameless_parts_of_a_wrapper_go_with_it);
+        tcase_add_test(cases, beside_a_file_they_are_shown);
         tcase_add_test(cases, frames_of_python_are_pythons);
         suite_add_tcase(suite, cases);
         return check_run(suite);

@@ -117,6 +117,11 @@ static void print_header(const struct world *w, const Tracemallocd__Control__Sta
         }
         if (h->n_more_wrappers > 0)
                 fprintf(w->out, "more %" PRIu64 "\n", h->n_more_wrappers);
+        for (size_t i = 0; i < h->n_beside_malloc; i++) {
+                fprintf(w->out, "beside-malloc %" PRIu32 " ", h->beside_malloc[i]->number);
+                print_bytes(w->out, h->beside_malloc[i]->name.data, h->beside_malloc[i]->name.len);
+                putc('\n', w->out);
+        }
         for (size_t i = 0; i < h->n_without_lines; i++) {
                 fputs("without-lines ", w->out);
                 print_bytes(w->out, h->without_lines[i].data, h->without_lines[i].len);
@@ -263,6 +268,8 @@ static bool snapshot_line(struct world *w, char **words, size_t n) {
         if (add && s && n >= 5) {
                 total_nframe = strcmp(words[2], "-") == 0 ? SNAPSHOT_TOTAL_NFRAME_UNKNOWN : (uint32_t)number(words[2]);
                 add(s, (uint32_t)number(words[1]), total_nframe, number(words[3]), number(words[4]), words + 5, n - 5);
+        } else if (strcmp(words[0], "import") == 0 && s) {
+                s->info.kind = SNAPSHOT_IMPORT;
         } else if (strcmp(words[0], "inexact") == 0 && s) {
                 s->info.exact = false;
         } else if (strcmp(words[0], "domain") == 0 && s && n == 3) {

@@ -8,7 +8,7 @@
  *
  *   case                                             forget everything
  *   snapshot ID                                      the lines below are about it
- *   inexact
+ *   inexact, import                                  it is, or came from a file
  *   trace DOMAIN TOTAL_NFRAME SIZE COUNT FRAME...    oldest frame first; TOTAL_NFRAME '-' is unknown
  *   sum, allocated                                   likewise
  *   domain NUMBER NAME
@@ -28,6 +28,7 @@
  * Answers, ended by a line "end":
  *   header TOTAL_SIZE TOTAL_COUNT N_ROWS exact|inexact     and of compare TOTAL_SIZE_DIFF TOTAL_COUNT_DIFF
  *   wrappers-skipped, then supposed FUNCTION, more N
+ *   beside-malloc NUMBER NAME
  *   without-lines MODULE
  *   row SIZE COUNT FRAME...                                compare: row SIZE SIZE_DIFF COUNT COUNT_DIFF FRAME...
  *   trace DOMAIN NAME|- TOTAL_NFRAME|- SIZE|- COUNT TOTAL_SIZE FRAME...

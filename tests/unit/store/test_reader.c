@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* References, lists, symbols, and the views that answer in plain SQL. */
+/* References, lists, places, symbols, and the views that answer in plain SQL. */
 
 #include "proto/record.h"
 #include "tests/support/check_main.h"
@@ -146,6 +146,56 @@ START_TEST(last_is_the_newest_of_ones_own)
 }
 END_TEST
 
+/* ---- places ---- */
+
+static int compare_locations(const void *a, const void *b) {
+        return memcmp(a, b, sizeof(struct snapshot_location));
+}
+
+/* With the path of its module for the number, which depends on the order of loading; sources by their line alone. */
+static struct snapshot_location *sorted_locations(const struct snapshot *s) {
+        struct snapshot_location *sorted = calloc(s->n_locations, sizeof *sorted);
+        ck_assert_ptr_nonnull(sorted);
+        for (uint32_t i = 0; i < s->n_locations; i++) {
+                const struct snapshot_location *l = &s->locations[i];
+                sorted[i] = (struct snapshot_location){.kind = l->kind, .offset = l->offset, .lineno = l->lineno};
+                if (l->module != SNAPSHOT_NONE)
+                        sorted[i].module = (uint32_t)s->strings[s->modules[l->module].path].length;
+                if (l->filename != SNAPSHOT_NONE)
+                        sorted[i].filename = (uint32_t)s->strings[l->filename].length;
+        }
+        qsort(sorted, s->n_locations, sizeof *sorted, compare_locations);
+        return sorted;
+}
+
+START_TEST(places_are_the_locations_of_all_tracebacks_and_nothing_else)
+{
+        begin();
+        for (uint64_t seed = 1; seed <= 4; seed++) {
+                struct snapshot_random_options options = {
+                        .seed = seed, .uid = 1000, .pid = 1, .n_tracebacks = seed == 4 ? 0 : 200};
+                int64_t id = put(snapshot_random(&options));
+                struct snapshot *whole, *places;
+                ck_assert_int_eq(store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &whole), 0);
+                ck_assert_int_eq(store_reader_load(f.reader, id, STORE_LOAD_PLACES, &places), 0);
+                ck_assert_uint_eq(places->n_groups, 0);
+                ck_assert_uint_eq(places->n_nodes, 1);
+                ck_assert_int_eq(places->info.id, id);
+                ck_assert_uint_eq(places->info.uid, 1000);
+                ck_assert_uint_eq(places->info.size, whole->info.size);
+                ck_assert_uint_eq(places->n_locations, whole->n_locations);
+                ck_assert_uint_eq(places->n_modules, whole->n_modules);
+                struct snapshot_location *a = sorted_locations(whole), *b = sorted_locations(places);
+                ck_assert_mem_eq(a, b, whole->n_locations * sizeof *a);
+                free(a);
+                free(b);
+                snapshot_unref(whole);
+                snapshot_unref(places);
+        }
+        fixture_deinit(&f);
+}
+END_TEST
+
 /* ---- symbols ---- */
 
 /* main calls outer (native) calls, at three places, an allocator: size bytes each in the order of the offsets */
@@ -240,6 +290,37 @@ START_TEST(symbols_come_back_for_the_locations_that_are_stored)
         ck_assert_str_eq(frames[0].function.bytes, "no_line");
         symbol_set_free(set);
         fixture_check(&f);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_put_tells_whether_a_location_has_no_symbols)
+{
+        begin();
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 0}));
+        ck_assert(f.unresolved); /* new */
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 0}));
+        ck_assert(f.unresolved); /* there, but nobody has looked */
+        ck_assert_int_eq(fixture_put_symbols(&f, 1000, some_symbols("compiled")), 0);
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 0}));
+        ck_assert(!f.unresolved);
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 30}));
+        ck_assert(f.unresolved); /* one of them */
+        put(native_snapshot(1001, (uint64_t[]){10, 20, 0}));
+        ck_assert(f.unresolved); /* of another user's file */
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_snapshot_that_was_there_already_may_have_no_symbols)
+{
+        int64_t id;
+        begin();
+        struct snapshot *s = native_snapshot(1000, (uint64_t[]){10, 20, 0});
+        put(snapshot_ref(s));
+        ck_assert_int_eq(fixture_put_once(&f, s, &id), 0);
+        ck_assert(f.unresolved);
         snapshot_unref(s);
         fixture_deinit(&f);
 }
@@ -341,6 +422,8 @@ START_TEST(the_view_of_two_snapshots_shows_what_changed)
 END_TEST
 
 CHECK_MAIN("reader", a_list_holds_what_passes_every_condition, a_visitor_can_end_the_walk,
-           last_is_the_newest_of_ones_own, symbols_come_back_for_the_locations_that_are_stored,
+           last_is_the_newest_of_ones_own, places_are_the_locations_of_all_tracebacks_and_nothing_else,
+           symbols_come_back_for_the_locations_that_are_stored, a_put_tells_whether_a_location_has_no_symbols,
+           a_snapshot_that_was_there_already_may_have_no_symbols,
            later_symbols_replace_the_earlier_ones_and_their_strings, one_users_symbols_never_name_anothers_frames,
            views_answer_in_plain_sql, the_view_of_two_snapshots_shows_what_changed)

@@ -229,40 +229,51 @@ END_TEST
 
 /* ---- damaged ---- */
 
-static void assert_damaged(int64_t id) {
+static void assert_damaged(int64_t id, enum store_load what) {
         struct snapshot *loaded;
-        ck_assert_int_eq(store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded), STORE_E_CORRUPT);
+        ck_assert_int_eq(store_reader_load(f.reader, id, what, &loaded), STORE_E_CORRUPT);
         ck_assert_msg(strstr(store_reader_message(f.reader), "is damaged"), "%s", store_reader_message(f.reader));
 }
 
 START_TEST(rows_that_contradict_each_other_are_refused)
 {
-        static const char *const damages[] = {
-                "UPDATE traceback SET parent = id WHERE id = (SELECT max(id) FROM traceback)",
-                "UPDATE traceback SET parent = 999999 WHERE id = (SELECT max(id) FROM traceback)",
-                "UPDATE traceback SET frame = 999999 WHERE id = (SELECT max(id) FROM traceback)",
-                "UPDATE snapshot_group SET traceback = 999999 WHERE traceback = (SELECT max(traceback) FROM "
-                "snapshot_group)",
-                "UPDATE snapshot_group SET sizes = x'8080' WHERE sizes IS NOT NULL",
-                "UPDATE snapshot_group SET size = size + 1",
-                "UPDATE snapshot_group SET domain = -1 WHERE traceback = (SELECT max(traceback) FROM snapshot_group)",
-                "UPDATE snapshot_group SET total_nframe = -2 WHERE traceback = (SELECT max(traceback) FROM "
-                "snapshot_group)",
-                "UPDATE frame SET lineno = -1 - id WHERE filename IS NOT NULL",
-                "UPDATE frame SET module = 999999 + id WHERE module IS NOT NULL",
-                "UPDATE module SET build_id = zeroblob(32 + id)",
-                "DELETE FROM string",
-                "UPDATE snapshot SET count = count + 1",
-                "UPDATE snapshot SET pid = -1",
-                "UPDATE snapshot_domain SET number = 4294967296 WHERE number = 7",
+        static const struct {
+                const char *sql;
+                bool of_places; /* STORE_LOAD_PLACES reads it, too */
+        } damages[] = {
+                {"UPDATE traceback SET parent = id WHERE id = (SELECT max(id) FROM traceback)", true},
+                {"UPDATE traceback SET parent = 999999 WHERE id = (SELECT max(id) FROM traceback)", true},
+                {"UPDATE traceback SET frame = 999999 WHERE id = (SELECT max(id) FROM traceback)", true},
+                {"UPDATE snapshot_group SET traceback = 999999 WHERE traceback = (SELECT max(traceback) FROM "
+                 "snapshot_group)",
+                 true},
+                {"UPDATE snapshot_group SET traceback = -1 WHERE traceback = (SELECT max(traceback) FROM "
+                 "snapshot_group)",
+                 true},
+                {"UPDATE snapshot_group SET sizes = x'8080' WHERE sizes IS NOT NULL", false},
+                {"UPDATE snapshot_group SET size = size + 1", false},
+                {"UPDATE snapshot_group SET domain = -1 WHERE traceback = (SELECT max(traceback) FROM snapshot_group)",
+                 false},
+                {"UPDATE snapshot_group SET total_nframe = -2 WHERE traceback = (SELECT max(traceback) FROM "
+                 "snapshot_group)",
+                 false},
+                {"UPDATE frame SET lineno = -1 - id WHERE filename IS NOT NULL", true},
+                {"UPDATE frame SET module = 999999 + id WHERE module IS NOT NULL", true},
+                {"UPDATE module SET build_id = zeroblob(32 + id)", true},
+                {"DELETE FROM string", true},
+                {"UPDATE snapshot SET count = count + 1", false},
+                {"UPDATE snapshot SET pid = -1", true},
+                {"UPDATE snapshot_domain SET number = 4294967296 WHERE number = 7", false},
         };
         struct snapshot *s = make(6, 60);
         for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
                 int64_t id;
                 begin();
                 ck_assert_int_eq(fixture_put(&f, s, 0, &id), 0);
-                fixture_execute(&f, damages[i]);
-                assert_damaged(id);
+                fixture_execute(&f, damages[i].sql);
+                assert_damaged(id, STORE_LOAD_WHOLE);
+                if (damages[i].of_places)
+                        assert_damaged(id, STORE_LOAD_PLACES);
                 fixture_deinit(&f);
         }
         snapshot_unref(s);
@@ -279,6 +290,8 @@ static void read_everything(void) {
         for (int64_t id = 1; id <= 3; id++) {
                 struct snapshot *loaded;
                 struct symbol_set *symbols;
+                if (store_reader_load(f.reader, id, STORE_LOAD_PLACES, &loaded) == 0)
+                        snapshot_unref(loaded);
                 if (store_reader_load(f.reader, id, STORE_LOAD_WHOLE, &loaded))
                         continue;
                 ck_assert_int_eq(symbol_set_new(&symbols), 0);
