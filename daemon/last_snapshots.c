@@ -30,7 +30,8 @@ static void on_stored(void *data, const struct store_result *result) {
         struct process *p = s->process;
         if (result->code == 0) {
                 *s->idp = result->ids[0];
-                late_symbols_add(p->daemon->late_symbols, result->ids[0]);
+                if (result->unresolved)
+                        late_symbols_add(p->daemon->late_symbols, result->ids[0]);
         } else if (result->code == STORE_E_LEAVING && process_outlives_daemon(p)) {
                 p->unstored = true;
         } else {
@@ -128,7 +129,7 @@ static bool wants_last_snapshots(const struct process *p) {
         if (p->stored)
                 return false; /* by the daemon before this one */
         if (p->run)
-                return p->run->exit_snapshot;
+                return p->run->exit_snapshot && !p->interlude;
         return !p->stopped && proc_age_ns(&p->proc) >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
 }
 

@@ -47,6 +47,10 @@ struct process {
         uint32_t n_notes; /* that it had */
         uint32_t traceback_limit, domains;
         bool stopped; /* tmctl stop */
+        bool forked;  /* this image began by fork */
+        /* it was but the moment between a fork and an exec, and leaves nothing: its blocks are copies of the parent's.
+         * Shells have one for each command that they start */
+        bool interlude;
         uint8_t secret[PROCESS_SECRET_BYTES];
         struct run *run; /* NULL: not below tmctl run */
         struct feed *feed;

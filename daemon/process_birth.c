@@ -50,6 +50,7 @@ static int fill_identity(struct process *p, const Tracemallocd__Agent__Hello *he
         p->label = p->run && !hello->label.len ? strdup(p->run->label) : copy_text(&hello->label);
         p->traceback_limit = clamp(hello->traceback_limit, 1, TRACEBACK_LIMIT_MAX);
         p->domains = hello->domains;
+        p->forked = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
         p->image = 1;
         if (!p->name || !p->exe || !p->label)
                 return -ENOMEM;

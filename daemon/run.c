@@ -12,6 +12,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/process.h"
+#include "daemon/store/store.h"
 
 int run_new(struct daemon *d, const struct credentials *client, const void *label, size_t label_length,
             struct run **runp) {
@@ -110,6 +111,12 @@ static bool outranks(const struct run *r, const struct run_result *a, const stru
         return a->peak_size > b->peak_size;
 }
 
+/* They are about to be looked at, and what else a large build leaves would push them out. */
+static void pin_results(struct run *r) {
+        for (size_t i = 0; i < r->n_results; i++)
+                store_pin(r->daemon->store, (int64_t[]){r->results[i].peak_snapshot, r->results[i].exit_snapshot}, 2);
+}
+
 static void insert_result(struct run *r, struct run_result *result) {
         size_t i = r->n_results;
         if (i == RUN_RESULTS_KEPT) {
@@ -123,14 +130,17 @@ static void insert_result(struct run *r, struct run_result *result) {
         for (; i > 0 && outranks(r, result, &r->results[i - 1]); i--)
                 r->results[i] = r->results[i - 1];
         r->results[i] = *result;
+        pin_results(r);
 }
 
 void run_remove(struct run *r, const struct process *p) {
         struct run_result result;
         r->n_processes--;
-        r->n_ended++;
-        if (result_of(p, &result) == 0)
-                insert_result(r, &result);
+        if (!p->interlude) {
+                r->n_ended++;
+                if (result_of(p, &result) == 0)
+                        insert_result(r, &result);
+        }
         if (r->changed)
                 r->changed(r->data);
         else if (r->abandoned && r->n_processes == 0)

@@ -62,7 +62,7 @@ static void send_result(struct control_peer *peer, const struct run *run, const 
         m.allocated_size = result->allocated_size;
         m.ended_by = request_bytes(result->ended_by);
         m.layer_note = result->layer_note;
-        m.others = (uint32_t)(run->n_ended - 1);
+        m.others = (uint32_t)run->n_ended;
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_RUN_PROCESS;
         reply.run_process = &m;

@@ -57,7 +57,7 @@ static void on_stored(void *data, const struct store_result *result) {
         reply.ids = &ids;
         control_peer_reply(q->peer, &reply);
         control_peer_done(q->peer);
-        for (size_t i = 0; i < result->n_ids; i++)
+        for (size_t i = 0; result->unresolved && i < result->n_ids; i++)
                 late_symbols_add(q->daemon->late_symbols, result->ids[i]);
         request_free(q);
 }

@@ -22,6 +22,7 @@ struct put {
         uint8_t *location_is_new, *node_is_new;
         uint8_t *node_is_used;
         uint32_t *order; /* groups by key */
+        bool unresolved; /* a native location has no symbols yet */
         uint8_t *bytes;  /* for sizes */
         size_t bytes_room;
 };
@@ -90,14 +91,19 @@ struct frame_row {
         int64_t filename, function, lineno;
 };
 
-static int find_frame(struct store_writer *writer, const struct frame_row *frame, int64_t *idp) {
-        enum writer_statement which =
-                frame->native ? (frame->module ? FIND_FRAME_NATIVE : FIND_FRAME_NOWHERE) : FIND_FRAME_SOURCE;
+static int find_frame(struct put *put, const struct frame_row *frame, int64_t *idp) {
+        struct store_writer *writer = put->writer;
+        if (frame->module) {
+                bool resolved;
+                int r = writer_find_native(writer, frame->owner, frame->module, (uint64_t)frame->offset, idp,
+                                           &resolved);
+                put->unresolved = put->unresolved || !resolved;
+                return r;
+        }
+        enum writer_statement which = frame->native ? FIND_FRAME_NOWHERE : FIND_FRAME_SOURCE;
         sqlite3_stmt *statement = writer->statements[which];
         int parameter = 1;
         if (frame->native) {
-                if (frame->module)
-                        sqlite3_bind_int64(statement, parameter++, frame->module);
                 sqlite3_bind_int64(statement, parameter++, frame->offset);
         } else {
                 sqlite3_bind_int64(statement, parameter++, frame->filename);
@@ -144,7 +150,7 @@ static int put_location(struct put *put, uint32_t index) {
         int64_t id;
         int r = describe_frame(put, &put->snapshot->locations[index], &frame);
         if (r == 0)
-                r = find_frame(put->writer, &frame, &id);
+                r = find_frame(put, &frame, &id);
         if (r == 0 && id == 0) {
                 put->location_is_new[index] = 1;
                 r = add_frame(put->writer, &frame, &id);
@@ -351,7 +357,8 @@ static void put_deinit(struct put *put) {
         free(put->bytes);
 }
 
-int writer_put_snapshot(struct store_writer *writer, const struct snapshot *snapshot, int64_t set, int64_t *idp) {
+int writer_put_snapshot(struct store_writer *writer, const struct snapshot *snapshot, int64_t set, int64_t *idp,
+                        bool *unresolvedp) {
         struct put put = {.writer = writer, .snapshot = snapshot};
         int r = put_init(&put);
         if (r == 0)
@@ -364,5 +371,6 @@ int writer_put_snapshot(struct store_writer *writer, const struct snapshot *snap
                 r = put_groups(&put);
         put_deinit(&put);
         *idp = put.id;
+        *unresolvedp = *unresolvedp || put.unresolved;
         return r;
 }

@@ -40,20 +40,6 @@ static int put_modules(struct store_writer *writer, uint32_t owner, const struct
         return 0;
 }
 
-static int find_frame(struct store_writer *writer, uint32_t owner, int64_t module, uint64_t offset, int64_t *idp,
-                      bool *resolvedp) {
-        sqlite3_stmt *statement = writer->statements[FIND_FRAME_NATIVE];
-        bool row;
-        sqlite3_bind_int64(statement, 1, module);
-        sqlite3_bind_int64(statement, 2, (int64_t)offset);
-        sqlite3_bind_int64(statement, 3, owner);
-        int r = statement_row(statement, &row, writer->error);
-        *idp = row ? sqlite3_column_int64(statement, 0) : 0;
-        *resolvedp = row && sqlite3_column_int(statement, 1);
-        sqlite3_reset(statement);
-        return r;
-}
-
 static int add_symbol(struct store_writer *writer, int64_t frame, uint32_t depth, const struct symbol_frame *symbol) {
         int64_t function = 0, filename = 0;
         int r = 0;
@@ -76,7 +62,7 @@ static int put_location(struct store_writer *writer, uint32_t owner, int64_t mod
                         const struct symbol_location *location, struct id_list *strings) {
         int64_t frame;
         bool resolved;
-        int r = find_frame(writer, owner, module, location->offset, &frame, &resolved);
+        int r = writer_find_native(writer, owner, module, location->offset, &frame, &resolved);
         if (r || frame == 0)
                 return r;
         if (resolved)

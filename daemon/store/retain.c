@@ -79,10 +79,12 @@ static int shrink(struct store_writer *writer, uint64_t limit, int64_t last_kept
         }
 }
 
-int store_writer_retain(struct store_writer *writer, const struct retention *limits, int64_t last_kept,
-                        struct store_error *error) {
+int store_writer_retain(struct store_writer *writer, const struct retention *limits, const struct pins *pins,
+                        int64_t last_kept, struct store_error *error) {
         struct id_list ids = {0};
         writer->error = error;
+        /* they may fill half of it, so that the newest stay in any case */
+        writer->pins = limits->exit_count >= 2 * PINS_MAX ? pins : NULL;
         errno = 0; /* for store_error_sqlite() */
         int r = list_victims(writer, limits, last_kept, &ids);
         if (r == 0)

@@ -5,6 +5,7 @@
 
 #include "daemon/store/store.h"
 #include "daemon/base/log.h"
+#include "daemon/store/pins.h"
 #include "daemon/store/store_file.h"
 #include "daemon/store/store_writer.h"
 
@@ -42,7 +43,8 @@ struct request {
         char *label;
         struct symbol_set *symbols;
         uint32_t owner;
-        int code; /* the answer */
+        bool unresolved; /* PUT: the answer */
+        int code;        /* the answer */
         struct store_error error;
 };
 
@@ -59,9 +61,12 @@ struct store {
         uv_cond_t work;
         struct queue todo, done;
         struct retention limits;
-        bool retain;   /* the limits are to be applied to everything */
-        bool closing;  /* no more requests come */
-        bool finished; /* the thread has done everything */
+        struct pins pins;
+        int64_t first_unanswered; /* put, callback still to come or not returned: nobody can have pinned it; INT64_MAX
+                                   */
+        bool retain;              /* the limits are to be applied to everything */
+        bool closing;             /* no more requests come */
+        bool finished;            /* the thread has done everything */
         void (*closed)(void *data);
         void *closed_data;
 };
@@ -102,11 +107,13 @@ static int put(struct store_writer *writer, struct request *request) {
         int r = 0;
         if (request->once)
                 r = store_writer_find(writer, &request->snapshots[0]->info, &request->ids[0], &request->error);
+        if (r == 0 && request->ids[0])
+                request->unresolved = true; /* for all that is known */
         if (r || (request->once && request->ids[0]))
                 return r;
         int64_t set = 0; /* what was asked for stays: this may be done again */
         r = store_writer_put(writer, request->snapshots, request->n_ids, request->set, request->new_set, request->ids,
-                             &set, &request->error);
+                             &set, &request->unresolved, &request->error);
         if (r == 0)
                 request->set = set;
         return r;
@@ -131,9 +138,9 @@ static void perform(struct store_writer *writer, struct request *request) {
 }
 
 /* A failure is no request's: what is too much is deleted another time. */
-static void retain(struct store *store, const struct retention *limits, int64_t last_kept) {
+static void retain(struct store *store, const struct retention *limits, const struct pins *pins, int64_t last_kept) {
         struct store_error error = {""};
-        if (store_writer_retain(store->writer, limits, last_kept, &error))
+        if (store_writer_retain(store->writer, limits, pins, last_kept, &error))
                 log_warning("snapshots beyond the limits stay for now: %s", error.message);
 }
 
@@ -184,41 +191,52 @@ static void perform_group(struct store_writer *writer, struct request *group) {
         }
 }
 
-/* Hands the answers over. Return: the id of the first snapshot that was put; 0: none. */
-static int64_t finish_group(struct store *store, struct request *group) {
-        int64_t put = 0;
-        uv_mutex_lock(&store->mutex);
+/* Return: the id of the first snapshot that these put; INT64_MAX: none. */
+static int64_t first_put(const struct request *request) {
+        while (request && (request->kind != REQUEST_PUT || request->code != 0 || request->n_ids == 0))
+                request = request->next;
+        return request ? request->ids[0] : INT64_MAX;
+}
+
+/* With the mutex. Hands the answers over. Return: whether a snapshot was put. */
+static bool finish_group(struct store *store, struct request *group) {
+        int64_t put = first_put(group);
         for (struct request *next, *request = group; request; request = next) {
                 next = request->next;
-                if (put == 0 && request->kind == REQUEST_PUT && request->code == 0 && request->n_ids)
-                        put = request->ids[0];
                 queue_push(&store->done, request);
         }
+        if (store->first_unanswered == INT64_MAX)
+                store->first_unanswered = put;
         uv_async_send(&store->async);
-        uv_mutex_unlock(&store->mutex);
-        return put;
+        return put != INT64_MAX;
 }
 
 /* With the mutex, which is let go meanwhile. Requests are answered before anything is deleted because of them. */
 static void do_requests(struct store *store) {
-        struct retention limits = store->limits;
         struct request *group = take_group(store);
         uv_mutex_unlock(&store->mutex);
         perform_group(store->writer, group);
-        int64_t put = finish_group(store, group);
+        uv_mutex_lock(&store->mutex);
+        bool put = finish_group(store, group);
+        struct retention limits = store->limits;
+        struct pins pins = store->pins;
+        int64_t last_kept = store->first_unanswered;
+        uv_mutex_unlock(&store->mutex);
         if (put)
-                retain(store, &limits, put);
+                retain(store, &limits, &pins, last_kept);
         uv_mutex_lock(&store->mutex);
 }
 
 /* With the mutex, which is let go meanwhile. */
 static void be_idle(struct store *store) {
         struct retention limits = store->limits;
+        struct pins pins = store->pins;
+        int64_t last_kept = store->first_unanswered;
         bool due = store->retain;
         store->retain = false;
         uv_mutex_unlock(&store->mutex);
         if (due)
-                retain(store, &limits, INT64_MAX);
+                retain(store, &limits, &pins, last_kept);
         store_writer_tidy(store->writer);
         uv_mutex_lock(&store->mutex);
         if (store->todo.first || store->closing || store->retain)
@@ -266,10 +284,18 @@ static void answer(struct request *request) {
                                       .message = request->code ? request->error.message : "",
                                       .ids = put ? request->ids : NULL,
                                       .n_ids = put ? request->n_ids : 0,
-                                      .set = put ? request->set : 0};
+                                      .set = put ? request->set : 0,
+                                      .unresolved = put && request->unresolved};
         if (request->callback)
                 request->callback(request->data, &result);
         request_free(request);
+}
+
+/* What the writer has done meanwhile is answered by the next call. */
+static void note_answered(struct store *store) {
+        uv_mutex_lock(&store->mutex);
+        store->first_unanswered = first_put(store->done.first);
+        uv_mutex_unlock(&store->mutex);
 }
 
 static void on_done(uv_async_t *async) {
@@ -284,6 +310,7 @@ static void on_done(uv_async_t *async) {
                 answer(done);
                 done = next;
         }
+        note_answered(store);
         if (finished) {
                 uv_thread_join(&store->thread);
                 uv_close((uv_handle_t *)&store->async, on_closed);
@@ -317,6 +344,7 @@ static int new_store(struct store **storep) {
         }
         queue_init(&store->todo);
         queue_init(&store->done);
+        store->first_unanswered = INT64_MAX;
         *storep = store;
         return 0;
 }
@@ -372,6 +400,13 @@ void store_retain(struct store *store, const struct retention *limits) {
         store->limits = *limits;
         store->retain = true;
         uv_cond_signal(&store->work);
+        uv_mutex_unlock(&store->mutex);
+}
+
+void store_pin(struct store *store, const int64_t *ids, size_t n_ids) {
+        uv_mutex_lock(&store->mutex);
+        for (size_t i = 0; i < n_ids; i++)
+                pins_add(&store->pins, ids[i]);
         uv_mutex_unlock(&store->mutex);
 }
 

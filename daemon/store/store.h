@@ -18,6 +18,7 @@
 #include "daemon/store/retention.h"
 #include "daemon/symbol/symbol_set.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -45,7 +46,8 @@ struct store_result {
         const char *message; /* one line; "" with code 0 */
         const int64_t *ids;  /* put: as many as snapshots, in order */
         size_t n_ids;
-        int64_t set; /* put_set: the set's id; 0: none */
+        int64_t set;     /* put_set: the set's id; 0: none */
+        bool unresolved; /* put: a native location has no symbols yet */
 };
 
 struct store;
@@ -68,6 +70,12 @@ int store_open(uv_loop_t *loop, const char *state_dir, struct store **storep, ch
  * until the next: so the limits may be exceeded by what is small enough to share one, 64 requests of some hundred KiB
  * together. */
 void store_retain(struct store *store, const struct retention *limits);
+
+/** store_pin() - where a user has too many exit and peak snapshots, these are the last to go, until PINS_MAX others
+ * were pinned
+ * @ids: [n_ids], copied; 0 is none. Limits of age and bytes do not care, nor do counts below twice PINS_MAX.
+ * In the callback of a put this is in time, however many others are put meanwhile. */
+void store_pin(struct store *store, const int64_t *ids, size_t n_ids);
 
 /** store_path() - of the database, for readers and messages; valid until the store is closed */
 const char *store_path(const struct store *store);

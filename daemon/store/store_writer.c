@@ -72,7 +72,8 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
         /* kinds 1 and 2 are exit and peak: as a group of their own */
         [LIST_BEYOND_LIMITS] =
                 "SELECT id FROM (SELECT id, kind IN (1, 2) AS automatic, taken_at_ns, row_number() OVER "
-                "(PARTITION BY uid, kind IN (1, 2) ORDER BY id DESC) AS n FROM snapshot) "
+                "(PARTITION BY uid, kind IN (1, 2) ORDER BY id >= ?5 DESC, is_pinned(id) DESC, id DESC) AS n "
+                "FROM snapshot) "
                 "WHERE (n > iif(automatic, ?2, ?1) OR taken_at_ns < iif(automatic, ?4, ?3)) AND id < ?5 ORDER BY id",
         /* of the user who has stored most, whatever it is, so that nobody's flood takes what is another's */
         [FIND_LEAST_WANTED] =
@@ -80,6 +81,12 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
                 "ORDER BY sum(traces) DESC LIMIT 1) ORDER BY kind IN (1, 2) DESC, id LIMIT 1",
         [ADD_SYMBOL] = "INSERT INTO symbol (frame, depth, function, filename, lineno) VALUES (?, ?, ?, ?, ?)",
 };
+
+/* The function of SQL of that name. */
+static void is_pinned(sqlite3_context *context, int n_values, sqlite3_value **values) {
+        const struct store_writer *writer = sqlite3_user_data(context);
+        sqlite3_result_int(context, writer->pins && pins_has(writer->pins, sqlite3_value_int64(values[0])));
+}
 
 /* SQLite's: whether to end the statement. */
 static int on_progress(void *data) {
@@ -99,6 +106,11 @@ int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_er
         struct store_writer *writer = calloc(1, sizeof *writer);
         if (!writer)
                 return store_error_set(error, -ENOMEM, "out of memory");
+        int rc = sqlite3_create_function(db, "is_pinned", 1, SQLITE_UTF8, writer, is_pinned, NULL, NULL);
+        if (rc) {
+                free(writer);
+                return store_error_sqlite(error, db, rc);
+        }
         int r = statement_prepare_all(db, statement_sql, N_WRITER_STATEMENTS, writer->statements, error);
         if (r) {
                 store_writer_free(writer);
@@ -129,6 +141,20 @@ int writer_find(struct store_writer *writer, enum writer_statement which, int64_
         bool row;
         int r = statement_row(statement, &row, writer->error);
         *idp = row ? sqlite3_column_int64(statement, 0) : 0;
+        sqlite3_reset(statement);
+        return r;
+}
+
+int writer_find_native(struct store_writer *writer, uint32_t owner, int64_t module, uint64_t offset, int64_t *idp,
+                       bool *resolvedp) {
+        sqlite3_stmt *statement = writer->statements[FIND_FRAME_NATIVE];
+        bool row;
+        sqlite3_bind_int64(statement, 1, module);
+        sqlite3_bind_int64(statement, 2, (int64_t)offset);
+        sqlite3_bind_int64(statement, 3, owner);
+        int r = statement_row(statement, &row, writer->error);
+        *idp = row ? sqlite3_column_int64(statement, 0) : 0;
+        *resolvedp = row && sqlite3_column_int(statement, 1);
         sqlite3_reset(statement);
         return r;
 }
@@ -219,13 +245,14 @@ static int join_set(struct store_writer *writer, int64_t set, bool new_set, int6
 }
 
 int store_writer_put(struct store_writer *writer, struct snapshot *const *snapshots, size_t n_snapshots, int64_t set,
-                     bool new_set, int64_t *ids, int64_t *setp, struct store_error *error) {
+                     bool new_set, int64_t *ids, int64_t *setp, bool *unresolvedp, struct store_error *error) {
         int r = begin(writer, error);
         if (r)
                 return r;
+        *unresolvedp = false;
         r = join_set(writer, set, new_set, setp);
         for (size_t i = 0; r == 0 && i < n_snapshots; i++)
-                r = writer_put_snapshot(writer, snapshots[i], *setp, &ids[i]);
+                r = writer_put_snapshot(writer, snapshots[i], *setp, &ids[i], unresolvedp);
         return end(writer, r);
 }
 

@@ -9,6 +9,7 @@
  * Errors of every function: enum store_outcome, -ENOMEM; error says more.
  */
 
+#include "daemon/store/pins.h"
 #include "daemon/store/retention.h"
 #include "daemon/store/store_error.h"
 #include "daemon/symbol/symbol_set.h"
@@ -46,9 +47,10 @@ int store_writer_end_group(struct store_writer *writer, struct store_error *erro
  * @new_set: make one for them; @set is 0 then
  * @ids: [n_snapshots], valid on 0
  * @setp: the set that they are in, or 0
+ * @unresolvedp: whether a native location has no symbols yet; valid on 0
  * Return: STORE_E_NOT_FOUND: no such set. STORE_E_INVALID: a snapshot contradicts itself. */
 int store_writer_put(struct store_writer *writer, struct snapshot *const *snapshots, size_t n_snapshots, int64_t set,
-                     bool new_set, int64_t *ids, int64_t *setp, struct store_error *error);
+                     bool new_set, int64_t *ids, int64_t *setp, bool *unresolvedp, struct store_error *error);
 
 /** store_writer_find() - the snapshot of that kind, of that process and image, taken at that time; *@idp: 0: none
  * O(snapshots of its user). */
@@ -66,10 +68,11 @@ int store_writer_put_symbols(struct store_writer *writer, uint32_t owner, const 
                              struct store_error *error);
 
 /** store_writer_retain() - delete what is beyond the limits
+ * @pins: exit and peak snapshots that are the last to go where there are too many; borrowed for the call
  * @last_kept: snapshots from this id on stay in any case; INT64_MAX: none has to, and bytes are not looked at
  * Several transactions. A line in the log says what was deleted. */
-int store_writer_retain(struct store_writer *writer, const struct retention *limits, int64_t last_kept,
-                        struct store_error *error);
+int store_writer_retain(struct store_writer *writer, const struct retention *limits, const struct pins *pins,
+                        int64_t last_kept, struct store_error *error);
 
 /** store_writer_tidy() - nothing is to be done at the moment: give the space of a log that has grown back
  * What is in the way of it (a reader) is no failure. */

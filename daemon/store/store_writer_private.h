@@ -51,6 +51,7 @@ enum writer_statement {
 struct store_writer {
         sqlite3 *db;
         struct store_error *error; /* of the operation under way */
+        const struct pins *pins;   /* of store_writer_retain() under way; NULL: none */
         bool grouped;              /* store_writer_begin_group() */
         atomic_bool gives_up;      /* store_writer_give_up() */
         sqlite3_stmt *statements[N_WRITER_STATEMENTS];
@@ -58,6 +59,10 @@ struct store_writer {
 
 /* find: a statement that is bound. Runs it; @idp: column 0 of its row, or 0 for none. Return: 0; as statement_run(). */
 int writer_find(struct store_writer *writer, enum writer_statement which, int64_t *idp);
+
+/* Find the frame of an offset in a module. @idp: 0 for none; @resolvedp: whether its symbols were looked for */
+int writer_find_native(struct store_writer *writer, uint32_t owner, int64_t module, uint64_t offset, int64_t *idp,
+                       bool *resolvedp);
 
 /* add: a bound INSERT. @idp: the new row's */
 int writer_add(struct store_writer *writer, enum writer_statement which, int64_t *idp);
@@ -68,8 +73,9 @@ int writer_find_string(struct store_writer *writer, const void *bytes, size_t le
 /* Find or add a string. */
 int writer_string(struct store_writer *writer, const void *bytes, size_t length, int64_t *idp);
 
-/* put.c: within a transaction */
-int writer_put_snapshot(struct store_writer *writer, const struct snapshot *snapshot, int64_t set, int64_t *idp);
+/* put.c: within a transaction. @unresolvedp: set where a native location has no symbols yet, else left alone */
+int writer_put_snapshot(struct store_writer *writer, const struct snapshot *snapshot, int64_t set, int64_t *idp,
+                        bool *unresolvedp);
 
 /* collect.c: within a transaction. Each looks at candidates and deletes those that nothing refers to, then at what they
  * referred to. Lists are sorted and may be grown. */

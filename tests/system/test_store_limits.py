@@ -3,6 +3,7 @@
 """Snapshots go when they are beyond a limit of the configuration, or deleted, and their space with them."""
 import glob
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -57,6 +58,19 @@ def check_counts(claims):
         claims.check("the newest of them stay", min(newest) > max(ids) and newest == list(range(newest[-1] - 3, newest[-1] + 1)), newest)
 
 
+def check_run(claims):
+    """One large child first, then as many small ones as push out all that went before."""
+    script = f'"{sys.executable}" -c "b = bytearray(1 << 20)"; for i in $(seq 100); do /bin/true; done'
+    with configured("keep_exit_count = 192\n") as daemon:
+        summary = daemon.run(["bash", "-c", script])[0].stderr.decode()
+        named = [int(n) for n in re.findall(r"^ *\d+ +python\S* .*?B +(\d+) .*?B +(\d+) ", summary, re.MULTILINE)[0]]
+        daemon.run(["true"])
+        claims.check("only as many as keep_exit_count says stay", wait_for(lambda: len(stored(daemon)) == 192), len(stored(daemon)))
+        claims.check("but those that a run's summary names do, however many came after", set(named) <= set(stored(daemon)), summary)
+        claims.check("what a shell is between fork and exec is no child", "the 5 largest of 102;" in summary and " exec\n" not in summary,
+                     summary)
+
+
 def check_ages(claims):
     with configured("keep_age = 2d\nkeep_exit_age = 1h\n") as daemon:
         ids = [import_one(daemon) for _ in range(3)]
@@ -103,6 +117,7 @@ def check_delete(claims):
 
 with Claims() as all_claims:
     check_counts(all_claims)
+    check_run(all_claims)
     check_ages(all_claims)
     check_bytes(all_claims)
     check_delete(all_claims)

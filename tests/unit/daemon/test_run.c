@@ -5,6 +5,8 @@
 
 #include "daemon/daemon.h"
 #include "daemon/process.h"
+#include "daemon/store/pins.h"
+#include "daemon/store/store.h"
 #include "tests/support/check_main.h"
 
 #define TMCTL   50 /* the client's pid; its command's is one more */
@@ -27,6 +29,13 @@ void process_notice_end(struct process *p) {
 
 const struct feed_gauges *feed_gauges(const struct feed *feed) {
         return &gauges;
+}
+
+static struct pins pins;
+
+void store_pin(struct store *store, const int64_t *ids, size_t n_ids) {
+        for (size_t i = 0; i < n_ids; i++)
+                pins_add(&pins, ids[i]);
 }
 
 static struct process *add(pid_t pid, pid_t ppid) {
@@ -135,6 +144,38 @@ START_TEST(the_command_and_its_five_largest_children_are_kept)
 }
 END_TEST
 
+START_TEST(what_shells_are_between_fork_and_exec_is_no_child_of_the_summary)
+{
+        begin();
+        end(add(COMMAND, TMCTL));
+        struct process *between = add(CHILD, COMMAND);
+        between->interlude = true;
+        end(between);
+        ck_assert_uint_eq(run->n_results, 1);
+        ck_assert_uint_eq(run->n_ended, 1);
+        ck_assert_uint_eq(run->n_processes, 0);
+}
+END_TEST
+
+START_TEST(what_the_summary_will_name_stays_pinned_whatever_ends_meanwhile)
+{
+        begin();
+        atomic_store(&gauges.peak_size, 10000);
+        for (int64_t i = 1; i <= 2 * PINS_MAX; i++) {
+                struct process *child = add(CHILD + (pid_t)i, COMMAND);
+                child->peak_snapshot = 2 * i;
+                child->exit_snapshot = 2 * i + 1;
+                end(child); /* the first is the largest, the others grow */
+                atomic_store(&gauges.peak_size, (uint64_t)i);
+        }
+        for (size_t i = 0; i < run->n_results; i++) {
+                ck_assert(pins_has(&pins, run->results[i].peak_snapshot));
+                ck_assert(pins_has(&pins, run->results[i].exit_snapshot));
+        }
+        ck_assert_int_eq(run->results[0].peak_snapshot, 2);
+}
+END_TEST
+
 START_TEST(the_commands_last_image_stands_first)
 {
         begin();
@@ -177,5 +218,7 @@ END_TEST
 CHECK_MAIN("daemon/run", a_living_command_is_due, a_child_that_lives_is_not_due,
            a_dead_child_is_due_before_the_loop_has_seen_its_end, nobody_is_due_for_another_run,
            a_run_is_found_by_its_own_user_alone, the_command_and_its_five_largest_children_are_kept,
-           the_commands_last_image_stands_first, an_abandoned_run_goes_with_its_last_process,
+           what_shells_are_between_fork_and_exec_is_no_child_of_the_summary,
+           what_the_summary_will_name_stays_pinned_whatever_ends_meanwhile, the_commands_last_image_stands_first,
+           an_abandoned_run_goes_with_its_last_process,
            all_who_wait_are_told_of_the_end_even_where_that_frees_their_runs)

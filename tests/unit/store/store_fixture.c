@@ -62,6 +62,7 @@ static void on_result(void *data, const struct store_result *result) {
         w->done = true;
         w->code = result->code;
         w->fixture->set = result->set;
+        w->fixture->unresolved = result->unresolved;
         snprintf(w->fixture->message, STORE_MESSAGE_MAX, "%s", result->message);
         ck_assert_int_eq(result->code == 0, result->message[0] == '\0');
         ck_assert_ptr_null(strchr(result->message, '\n'));

@@ -20,6 +20,7 @@ struct fixture {
         struct store_reader *reader;
         char message[STORE_MESSAGE_MAX]; /* of the last failure */
         int64_t set;                     /* of the last put */
+        bool unresolved;                 /* the same */
 };
 
 /** fixture_init() - a fresh directory, nothing open */

@@ -295,6 +295,37 @@ START_TEST(symbols_come_back_for_the_locations_that_are_stored)
 }
 END_TEST
 
+START_TEST(a_put_tells_whether_a_location_has_no_symbols)
+{
+        begin();
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 0}));
+        ck_assert(f.unresolved); /* new */
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 0}));
+        ck_assert(f.unresolved); /* there, but nobody has looked */
+        ck_assert_int_eq(fixture_put_symbols(&f, 1000, some_symbols("compiled")), 0);
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 0}));
+        ck_assert(!f.unresolved);
+        put(native_snapshot(1000, (uint64_t[]){10, 20, 30}));
+        ck_assert(f.unresolved); /* one of them */
+        put(native_snapshot(1001, (uint64_t[]){10, 20, 0}));
+        ck_assert(f.unresolved); /* of another user's file */
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(a_snapshot_that_was_there_already_may_have_no_symbols)
+{
+        int64_t id;
+        begin();
+        struct snapshot *s = native_snapshot(1000, (uint64_t[]){10, 20, 0});
+        put(snapshot_ref(s));
+        ck_assert_int_eq(fixture_put_once(&f, s, &id), 0);
+        ck_assert(f.unresolved);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+END_TEST
+
 START_TEST(later_symbols_replace_the_earlier_ones_and_their_strings)
 {
         uint32_t module, n;
@@ -392,6 +423,7 @@ END_TEST
 
 CHECK_MAIN("reader", a_list_holds_what_passes_every_condition, a_visitor_can_end_the_walk,
            last_is_the_newest_of_ones_own, places_are_the_locations_of_all_tracebacks_and_nothing_else,
-           symbols_come_back_for_the_locations_that_are_stored,
+           symbols_come_back_for_the_locations_that_are_stored, a_put_tells_whether_a_location_has_no_symbols,
+           a_snapshot_that_was_there_already_may_have_no_symbols,
            later_symbols_replace_the_earlier_ones_and_their_strings, one_users_symbols_never_name_anothers_frames,
            views_answer_in_plain_sql, the_view_of_two_snapshots_shows_what_changed)

@@ -2,6 +2,7 @@
 
 /* Writing and what it leaves in the tables: round trips, sharing, deletion, ids, sets. */
 
+#include "daemon/store/pins.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_equal.h"
 #include "tests/support/snapshot_random.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct fixture f;
 
@@ -411,6 +413,62 @@ START_TEST(what_one_user_stores_pushes_out_nothing_of_another)
 }
 END_TEST
 
+struct one_of_many {
+        int64_t id;
+        unsigned *n_answers;
+};
+
+/* Pins what comes first, when it is told of it. */
+static void pin_first(void *data, const struct store_result *result) {
+        struct one_of_many *one = data;
+        one->id = result->ids[0];
+        if ((*one->n_answers)++ == 0)
+                store_pin(f.store, (int64_t[]){one->id, 0}, 2);
+}
+
+/* Put so many, read the answers only when all are there, and wait for what is deleted because of them. */
+static void put_many(size_t n, struct one_of_many *many) {
+        struct snapshot *s = make(1, 1000, SNAPSHOT_EXIT, 1);
+        unsigned n_answers = 0;
+        for (size_t i = 0; i < n; i++) {
+                many[i].n_answers = &n_answers;
+                ck_assert_int_eq(store_put(f.store, s, 0, pin_first, &many[i]), 0);
+        }
+        while (fixture_count(&f, "SELECT ifnull(max(id), 0) FROM snapshot") < (int64_t)n)
+                usleep(1000); /* the writer tells nobody but the loop */
+        while (n_answers < n)
+                uv_run(&f.loop, UV_RUN_ONCE);
+        put(s); /* deleting follows the answer: this is when the groups before are done with */
+        ck_assert_int_eq(fixture_label(&f, many[n - 1].id, "label"), 0);
+        snapshot_unref(s);
+}
+
+START_TEST(of_too_many_the_pinned_are_the_last_to_go_however_late_the_answers_are_read)
+{
+        enum { LIMIT = 2 * PINS_MAX, MANY = 3 * PINS_MAX };
+        struct one_of_many many[MANY];
+        begin();
+        store_retain(f.store, &(struct retention){.exit_count = LIMIT});
+        put_many(MANY, many);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), LIMIT);
+        ck_assert_int_eq(fixture_count(&f, "SELECT min(id) FROM snapshot"), many[0].id);
+        ck_assert_int_gt(fixture_count(&f, "SELECT min(id) FROM snapshot WHERE id > 1"), many[MANY - LIMIT].id);
+        fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(pins_that_would_fill_more_than_half_do_not_count)
+{
+        enum { LIMIT = 2 * PINS_MAX - 1 };
+        struct one_of_many many[LIMIT];
+        begin();
+        store_retain(f.store, &(struct retention){.exit_count = LIMIT});
+        put_many(LIMIT, many);
+        ck_assert_int_eq(fixture_count(&f, "SELECT min(id) FROM snapshot"), many[1].id);
+        fixture_deinit(&f);
+}
+END_TEST
+
 /* What waits at once may share a transaction; nobody is to see that. */
 START_TEST(one_that_fails_takes_none_with_it_that_waited_beside_it)
 {
@@ -503,7 +561,9 @@ CHECK_MAIN("store", random_snapshots_come_back_equal_to_the_letter, a_deep_trace
            a_second_snapshot_adds_no_string_frame_or_traceback, owners_share_strings_but_no_frame_and_no_module,
            a_delete_collects_what_nobody_else_needs, a_random_life_keeps_every_snapshot_whole,
            a_delete_gives_space_back_to_the_file_system, ids_are_never_used_again,
-           a_snapshot_that_is_there_is_not_put_once_more, what_one_user_stores_pushes_out_nothing_of_another,
+           a_snapshot_that_is_there_is_not_put_once_more,
+           of_too_many_the_pinned_are_the_last_to_go_however_late_the_answers_are_read,
+           pins_that_would_fill_more_than_half_do_not_count, what_one_user_stores_pushes_out_nothing_of_another,
            a_set_holds_all_its_members_and_goes_with_the_last, a_label_can_be_changed,
            a_delete_with_one_unknown_id_deletes_nothing, a_set_is_stored_whole_or_not_at_all,
            a_snapshot_that_contradicts_itself_is_refused, what_many_blocks_take_goes_by_their_call_sites,
