@@ -4,6 +4,7 @@
 
 #include "daemon/process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/exec_watch.h"
@@ -190,10 +192,13 @@ int process_watch(struct process *p) {
         if (p->pidfd < 0)
                 return -errno;
         int r = uv_poll_init(p->daemon->loop, &p->pidfd_poll, p->pidfd);
-        if (r < 0)
+        if (r < 0) {
+                fd_close(&p->pidfd); /* an open one says that there is a handle to close */
                 return r;
+        }
         p->pidfd_poll.data = p;
-        uv_poll_start(&p->pidfd_poll, UV_READABLE, on_pidfd);
+        r = uv_poll_start(&p->pidfd_poll, UV_READABLE, on_pidfd);
+        assert(r == 0); /* fails where another handle has the descriptor */
         return 0;
 }
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs life_subject.c traced and untraced, and holds the daemon's account of it against its own.
+"""Runs the programs of life/ traced and untraced, and holds the daemon's account of it against its own.
 
-A ledger is what one image of the subject wrote about its blocks; see life_subject.c.
+A ledger is what one image of the subject wrote about its blocks; see life/life.h.
 """
 import array
+import glob
 import os
 import subprocess
 import time
@@ -16,8 +17,8 @@ ACCOUNTED = "ledger_malloc"
 
 def compile_subject(folder, compiler="gcc", name="life_subject", options=("-pthread",)):
     path = os.path.join(folder, name)
-    subprocess.run([compiler, "-D_GNU_SOURCE", "-g", "-O1", *options, "-o", path,
-                    os.path.join(SOURCE, "tests", "support", "life_subject.c")], check=True)
+    sources = sorted(glob.glob(os.path.join(SOURCE, "tests", "support", "life", "*.c")))
+    subprocess.run([compiler, "-D_GNU_SOURCE", "-g", "-O1", "-I", SOURCE, *options, "-o", path, *sources], check=True)
     return path
 
 

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a process brings forth: by fork, vfork, clone, posix_spawn, and as daemons do. */
+
+#include "tests/support/life/life.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static int forks(void) {
+        for (int i = 0; i < 20; i++) {
+                pid_t pid;
+
+                some_work();
+                pid = fork();
+                if (pid == 0) {
+                        ledger_fork();
+                        some_work();
+                        _exit(i);
+                }
+                EXPECT(wait_for(pid) == i);
+        }
+        say("forked");
+        return 0;
+}
+
+/* Every twentieth child records something, the others end as most children do: soon and in silence. */
+static int many_forks(void) {
+        int n = atoi(arguments[2]);
+
+        start_threads(make_noise, 2);
+        await_steps(1000);
+        for (int i = 0; i < n; i += 20) {
+                pid_t pids[20];
+
+                for (int k = 0; k < 20; k++) {
+                        pids[k] = fork();
+                        if (pids[k] != 0)
+                                continue;
+                        if (k == 0)
+                                free(malloc(100));
+                        _exit(k);
+                }
+                for (int k = 0; k < 20; k++)
+                        EXPECT(wait_for(pids[k]) == k);
+        }
+        join_threads(2);
+        some_work();
+        say("forked");
+        return 0;
+}
+
+static int fork_nested(void) {
+        pid_t pid = fork();
+
+        if (pid == 0) { /* ends without a record of its own */
+                pid = fork();
+                if (pid == 0) {
+                        ledger_fork();
+                        some_work();
+                        _exit(7);
+                }
+                _exit(wait_for(pid));
+        }
+        EXPECT(wait_for(pid) == 7);
+        some_work();
+        return 0;
+}
+
+static int vforks(void) {
+        pid_t pid = vfork();
+
+        if (pid == 0) {
+                ledger_malloc(500); /* the parent's heap */
+                execl("/proc/self/exe", "life_subject", "ends", (char *)NULL);
+                _exit(98);
+        }
+        EXPECT(wait_for(pid) == 5);
+        pid = vfork();
+        if (pid == 0) {
+                ledger_malloc(501);
+                _exit(9);
+        }
+        EXPECT(wait_for(pid) == 9);
+        some_work();
+        return 0;
+}
+
+static int spawns(void) {
+        char *argv[] = {(char *)"life_subject", (char *)"ends", NULL};
+        posix_spawn_file_actions_t actions;
+        pid_t pid;
+
+        some_work();
+        EXPECT(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ) == 0);
+        EXPECT(wait_for(pid) == 5);
+        EXPECT(posix_spawn_file_actions_init(&actions) == 0);
+        EXPECT(posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0) == 0);
+        EXPECT(posix_spawnp(&pid, "/proc/self/exe", &actions, NULL, argv, environ) == 0);
+        EXPECT(wait_for(pid) == 5);
+        EXPECT(posix_spawn(&pid, "/nowhere", NULL, NULL, argv, environ) == ENOENT);
+        posix_spawn_file_actions_destroy(&actions);
+        EXPECT(system("true") == 0);
+        return 0;
+}
+
+static int raw_clone(void) {
+        pid_t pid;
+
+        some_work();
+        pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+        if (pid == 0) {
+                ledger_fork();
+                some_work();
+                _exit(13);
+        }
+        EXPECT(wait_for(pid) == 13);
+        some_work();
+        return 0;
+}
+
+static int in_clone(void *data) {
+        ledger_malloc(600);
+        return 14;
+}
+
+/* A process of its own on this process's memory: what it allocates is ours. */
+static int clone_vm(void) {
+        static char stack[1 << 18] __attribute__((aligned(16)));
+        pid_t pid = clone(in_clone, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+
+        EXPECT(wait_for(pid) == 14);
+        some_work();
+        return 0;
+}
+
+#define N_MAPS 100000
+
+static int map_and_unmap(void *data) {
+        for (int i = 0; i < N_MAPS; i++) {
+                void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+                EXPECT(memory != MAP_FAILED && munmap(memory, 4096) == 0);
+        }
+        return 15;
+}
+
+/* The same, both at once. libc believes that it has one thread, so its malloc() is for neither of them. */
+static int clone_beside(void) {
+        static char stack[1 << 18] __attribute__((aligned(16)));
+        pid_t pid = clone(map_and_unmap, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+
+        EXPECT(map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
+        say("both have mapped");
+        return 0;
+}
+
+static int in_clone_alone(void *data) {
+        ledger_fork();
+        some_work();
+        return 14;
+}
+
+/* A fork by clone(), on a stack of the child's own. */
+static int clone_forks(void) {
+        static char stack[1 << 18] __attribute__((aligned(16)));
+
+        some_work();
+        EXPECT(wait_for(clone(in_clone_alone, stack + sizeof(stack), SIGCHLD, NULL)) == 14);
+        some_work();
+        return 0;
+}
+
+static int daemonizes(void) {
+        int fds[2];
+        char byte;
+        pid_t pid;
+
+        some_work();
+        EXPECT(pipe(fds) == 0);
+        pid = fork();
+        if (pid == 0) {
+                ledger_fork();
+                EXPECT(setsid() > 0);
+                pid = fork();
+                if (pid != 0)
+                        _exit(pid > 0 ? 15 : 99);
+                for (int fd = 3; fd < 64; fd++)
+                        if (fd != fds[1])
+                                close(fd);
+                ledger_fork();
+                some_work();
+                EXPECT(write(fds[1], "x", 1) == 1);
+                _exit(16);
+        }
+        EXPECT(wait_for(pid) == 15);
+        close(fds[1]);
+        EXPECT(read(fds[0], &byte, 1) == 1);
+        EXPECT(read(fds[0], &byte, 1) == 0);
+        return 0;
+}
+
+/* As nginx does: what is a daemon by now allocates nothing before it forks its workers. */
+static int pre_fork_daemon(void) {
+        pid_t pid;
+
+        some_work();
+        pid = fork();
+        if (pid == 0) {
+                pid_t workers[3];
+
+                EXPECT(setsid() > 0);
+                for (size_t i = 0; i < 3; i++) {
+                        workers[i] = fork();
+                        if (workers[i] == 0) {
+                                ledger_fork();
+                                some_work();
+                                _exit((int)(20 + i));
+                        }
+                }
+                for (size_t i = 0; i < 3; i++)
+                        EXPECT(wait_for(workers[i]) == (int)(20 + i));
+                ledger_fork();
+                some_work();
+                _exit(17);
+        }
+        EXPECT(wait_for(pid) == 17);
+        return 0;
+}
+
+const struct life_case life_children[] = {
+        {"fork", forks},
+        {"many_forks", many_forks},
+        {"fork_nested", fork_nested},
+        {"vfork", vforks},
+        {"posix_spawn", spawns},
+        {"raw_clone", raw_clone},
+        {"clone_vm", clone_vm},
+        {"clone_beside", clone_beside},
+        {"clone_forks", clone_forks},
+        {"daemonize", daemonizes},
+        {"pre_fork_daemon", pre_fork_daemon},
+        {0},
+};
