@@ -144,7 +144,8 @@ static void stop_watching(struct process *p, uv_close_cb closed) {
 
 static bool is_interlude(const struct process *p) {
         int64_t limit_ns = p->daemon->config.exit_min_age_s * INT64_C(1000000000);
-        return p->forked && p->replaced_by && strcmp(p->replaced_by, "exec") == 0 && proc_age_ns(&p->proc) < limit_ns;
+        return p->forked && !p->went_untraced && p->replaced_by && strcmp(p->replaced_by, "exec") == 0 &&
+               proc_age_ns(&p->proc) < limit_ns;
 }
 
 void process_end(struct process *p, const char *replaced_by) {
