@@ -42,7 +42,7 @@ static struct {
         bool set_up; /* config and functions are known */
         bool inert;
         const volatile char *single_threaded;
-        bool foreign_malloc; /* what the program calls is not our hook */
+        enum malloc_order malloc_order;
         bool traced; /* a daemon has greeted us and is not known to be gone; unlike the gate, a fork leaves it */
         int pid;
         uint8_t secret[HANDSHAKE_SECRET_BYTES];
@@ -83,10 +83,12 @@ static void end_epoch(struct epoch *epoch) {
 }
 
 static void describe_layers(struct handshake *handshake) {
-        if (agent.foreign_malloc)
+        if (agent.malloc_order == MALLOC_LINKED_IN)
                 handshake->layer_note = "malloc is not traced: the program has one of its own linked in";
         else
                 handshake->layers[handshake->n_layers++] = "malloc";
+        if (agent.malloc_order == MALLOC_PRELOADED)
+                handshake->layer_note = "malloc may not be traced: LD_PRELOAD names another one before the agent";
         if (agent.config.domains & DOMAIN_BIT_MMAP)
                 handshake->layers[handshake->n_layers++] = "mmap";
         if (atomic_load(&python.state) == PYTHON_ON)
@@ -173,7 +175,7 @@ static bool set_up(void) {
                       (!agent.config.children && agent.config.pid && agent.config.pid != sys_getpid());
         if (!agent.inert) {
                 object_setup();
-                agent.foreign_malloc = real_malloc_is_foreign();
+                agent.malloc_order = real_malloc_order();
                 agent.single_threaded = real_single_threaded();
                 hooks_process_setup();
                 python_setup(agent.config.domains);

@@ -169,12 +169,13 @@ static bool is_read_only(const struct object *object, uintptr_t page) {
 bool object_symbol_redirect(const struct object *object, const char *name, uintptr_t to) {
         struct tables tables;
         const ElfW(Sym) *symbol = find_symbol(object, &tables, name);
-        uintptr_t page = (uintptr_t)symbol & ~(PAGE - 1);
+        /* a symbol may lie in two pages; this word of it does not */
+        uintptr_t word = symbol ? (uintptr_t)&symbol->st_value : 0, page = word & ~(PAGE - 1);
 
         if (!symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx >= SHN_LORESERVE ||
             !is_read_only(object, page) || sys_mprotect((void *)page, PAGE, PROT_READ | PROT_WRITE) < 0)
                 return false;
-        atomic_store((_Atomic ElfW(Addr) *)(uintptr_t)&symbol->st_value, to - object->bias);
+        atomic_store((_Atomic ElfW(Addr) *)word, to - object->bias);
         sys_mprotect((void *)page, PAGE, PROT_READ);
         return true;
 }

@@ -168,6 +168,8 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
         uint64_t word = python_word(frame, layout->frame_word);
         const struct python_stack_name *name;
 
+        if (unlikely(kind != 0) && layout->frame_kind == PYTHON_FRAME_OBJECT && !layout->trace_by_line)
+                stack->sees_trace = true;
         if (i < stack->n_known && f->frame == frame && f->word == word && f->code == code && f->kind == kind &&
             f->outer == outer && outer != 0)
                 return;
@@ -292,8 +294,10 @@ static inline void change(struct python_stack *stack, const struct python_layout
 
 /* Makes the stack that begins at @top the remembered one, wherever it leaves that. Return: false: it is too deep. */
 static bool follow(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
-        uint32_t n_fresh, changed = 0, base = gather(stack, layout, top, false, &n_fresh), n = 0;
+        uint32_t n_fresh, changed = 0, base, n = 0;
 
+        stack->sees_trace = false;
+        base = gather(stack, layout, top, false, &n_fresh);
         if (base != NOT_FOUND && compare(stack, layout, base, &changed)) {
                 n = base + 1;
         } else if (base != NOT_FOUND) {
@@ -327,5 +331,10 @@ uint32_t python_stack_walk(struct python_stack *stack, const struct python_layou
         if (!follow(stack, layout, top))
                 return 0;
         node = stack->frames[stack->n_frames - 1].node;
-        return node ? node : name_top(stack, layout);
+        if (!node)
+                node = name_top(stack, layout);
+        /* without its trace function a frame stands at another line, and no word that is compared says so */
+        if (unlikely(stack->sees_trace))
+                stack->n_frames = 0;
+        return node;
 }

@@ -72,6 +72,7 @@ struct python_stack {
         uint32_t n_frames;                 /* of the remembered stack */
         uint32_t n_known;                  /* frames[] beyond it is garbage */
         uint32_t capacity;                 /* of frames and fresh */
+        bool sees_trace;                   /* a trace function saw a frame of the last walk; up to 3.9 */
         struct python_stack_frame *frames; /* outermost first */
         uintptr_t *fresh;                  /* scratch: frames on top of what is remembered, innermost first */
         uint32_t find[1 << PYTHON_STACK_FIND_LOG2]; /* by address: where in frames[] it may be */

@@ -217,13 +217,16 @@ void *real_symbol(const char *name) {
         return find(RTLD_NEXT, name);
 }
 
-bool real_malloc_is_foreign(void) {
+enum malloc_order real_malloc_order(void) {
         void *function = find(RTLD_DEFAULT, "malloc");
-        struct object object;
+        struct object object, ours;
 
+        if (!function || !object_find((uintptr_t)function, &object) || !object_find((uintptr_t)find, &ours))
+                return MALLOC_HOOKED;
         /* an executable at a fixed address that takes malloc's address has an entry for it, but does not define it */
-        return function && object_find((uintptr_t)function, &object) && object.name[0] == '\0' &&
-               object_symbol(&object, "malloc");
+        if (object.name[0] == '\0')
+                return object_symbol(&object, "malloc") ? MALLOC_LINKED_IN : MALLOC_HOOKED;
+        return object.start == ours.start ? MALLOC_HOOKED : MALLOC_PRELOADED;
 }
 
 const volatile char *real_single_threaded(void) {

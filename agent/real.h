@@ -37,10 +37,15 @@ void real_setup(void);
  * May allocate (from the pool) and takes the loader's lock. Return: NULL where there is none. */
 void *real_symbol(const char *name);
 
-/** real_malloc_is_foreign() - whether the malloc that the program calls is the executable's own
- * That comes before every preloaded library. (One that was preloaded before us may well call ours.) After
- * object_setup(); takes the loader's lock. */
-bool real_malloc_is_foreign(void);
+/* Whose malloc the program calls. */
+enum malloc_order {
+        MALLOC_HOOKED,    /* ours, or nobody knows */
+        MALLOC_LINKED_IN, /* the executable's own, which comes before every preloaded library */
+        MALLOC_PRELOADED, /* that of a library that was preloaded before us; it may well call ours in its turn */
+};
+
+/** real_malloc_order() - after object_setup(); takes the loader's lock */
+enum malloc_order real_malloc_order(void);
 
 /** real_single_threaded() - what libc itself goes by when it leaves out locks (glibc 2.32 and later)
  * Takes the loader's lock. Return: what is not 0 while the process has one thread; always 0 where libc does not say. */

@@ -98,7 +98,7 @@ static int block_run(const struct options *o) {
 
 const struct command command_block = {
         .name = "block",
-        .arguments = "ADDRESS",
+        .arguments = "--pid PID ADDRESS",
         .summary = "Show the live block that contains an address",
         .description = "ADDRESS is of the block's first byte or of one inside; in CPython, id(obj).\n",
         .example = "  tmctl block --pid 1234 0x7f2b5c0012a0\n",

@@ -50,6 +50,18 @@ static void heading_line(const struct render *r, const char *which, const char *
         render_sentence(r, STYLE_PLAIN, line, strlen(which) > 0 ? strlen(which) : 2);
 }
 
+/* Of a peak the moment is its process's end, of a file that of its import. */
+static bool has_moment(const Tracemallocd__Control__SnapshotInfo *s) {
+        return s && s->taken_at_unix_ns > 0 && strcmp(s->kind, "peak") != 0 && strcmp(s->kind, "import") != 0;
+}
+
+/* 'compare 2 1' is soon written. Of two runs either may be the one to compare with. */
+static void render_turned_round(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
+        if (has_moment(h->old) && has_moment(h->snapshot) && h->old->pid == h->snapshot->pid &&
+            h->old->taken_at_unix_ns > h->snapshot->taken_at_unix_ns)
+                render_sentence(r, STYLE_FAINT, "Old was taken after New: what grew in between is shown as less.", 2);
+}
+
 void render_statistics_heading(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h,
                                const char *old, const char *snapshot) {
         AUTO_FREE char *new_phrase = render_snapshot_phrase(h->snapshot, snapshot);
@@ -58,6 +70,7 @@ void render_statistics_heading(const struct render *r, const Tracemallocd__Contr
                 AUTO_FREE char *old_phrase = render_snapshot_phrase(h->old, old);
                 heading_line(r, "Old: ", what, old_phrase);
                 heading_line(r, "New: ", what, new_phrase);
+                render_turned_round(r, h);
         } else {
                 /* the name of a set or list is written as the user wrote it */
                 if (!what[0] && strncmp(new_phrase, snapshot, strlen(snapshot)) != 0)

@@ -69,8 +69,9 @@ static int make_runtime_dir(const char *dir, uid_t uid) {
 }
 
 static int dir_error(const char *dir, int r) {
-        message_error("cannot start a private daemon in %s: %s", dir,
-                      r == PLACES_E_UNSAFE ? "it belongs to somebody else, or others may write to it" : strerror(-r));
+        message_error(
+                "cannot start a private daemon in %s: %s; XDG_RUNTIME_DIR and XDG_STATE_HOME choose other folders", dir,
+                r == PLACES_E_UNSAFE ? "it belongs to somebody else, or others may write to it" : strerror(-r));
         return EXIT_CODE_NO_DAEMON;
 }
 

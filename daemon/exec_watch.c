@@ -69,6 +69,7 @@ static void depart(struct exec_watch *w, struct process *p) {
         log_info("process %d (%s), image %u: after an exec it is %s, which is not traced", (int)p->proc.pid, p->name,
                  p->image, comm);
         remember(w, p);
+        p->went_untraced = true;
         process_end(p, "exec");
 }
 

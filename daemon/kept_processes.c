@@ -199,13 +199,13 @@ static void adopt_one(struct daemon *d, uint64_t id) {
                 fd[i] = fd_store_take(d->fd_store, name);
                 whole &= fd[i] >= 0;
         }
-        const char *reason = "not all of it came through the store (FileDescriptorStoreMax=)";
+        const char *reason = whole ? "the daemon is out of memory or descriptors"
+                                   : "not all of it came through the store (FileDescriptorStoreMax=)";
         int control = fd[2] >= 0 ? dup(fd[2]) : -1, r = FEED_E_REFUSED;
         struct feed_fds fds = {fd[0], fd[1], fd[2], fd[3]};
         struct process *p = whole ? calloc(1, sizeof *p) : NULL;
         if (p) {
                 *p = (struct process){.daemon = d, .pidfd = -1, .id = id, .kept = true};
-                reason = "the daemon is out of memory or descriptors";
                 r = open_process(p, &fds, &reason);
         }
         if (r == 0) {

@@ -102,9 +102,17 @@ static char *describe_end(const struct process *p) {
         const struct feed_gauges *g = feed_gauges(p->feed);
         if (p->replaced_by)
                 return strdup(p->replaced_by);
+        if (p->went_untraced)
+                return strdup("exec"); /* how that program ended is another matter */
         bool seen = atomic_load_explicit(&g->exit_seen, memory_order_relaxed);
         return exit_status_describe(p->pidfd, p->proc.pid, seen,
                                     (int)atomic_load_explicit(&g->exit_status, memory_order_relaxed));
+}
+
+/* It ended before anybody had waited for its successor in vain. */
+static void note_exec(struct process *p) {
+        if (!p->replaced_by && atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed))
+                p->went_untraced = true;
 }
 
 static void on_finished(void *data, struct snapshot *exit_snapshot, struct snapshot *peak_snapshot, int error) {
@@ -113,6 +121,7 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
                 return; /* process_discard() */
         if (error < 0)
                 log_error("process %d (%s): its last tables are lost: %s", (int)p->proc.pid, p->name, strerror(-error));
+        note_exec(p);
         p->ended_by = describe_end(p);
         set_ended_by(exit_snapshot, p->ended_by ? p->ended_by : "");
         set_ended_by(peak_snapshot, p->ended_by ? p->ended_by : "");

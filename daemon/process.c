@@ -4,6 +4,7 @@
 
 #include "daemon/process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/exec_watch.h"
@@ -142,7 +144,8 @@ static void stop_watching(struct process *p, uv_close_cb closed) {
 
 static bool is_interlude(const struct process *p) {
         int64_t limit_ns = p->daemon->config.exit_min_age_s * INT64_C(1000000000);
-        return p->forked && p->replaced_by && strcmp(p->replaced_by, "exec") == 0 && proc_age_ns(&p->proc) < limit_ns;
+        return p->forked && !p->went_untraced && p->replaced_by && strcmp(p->replaced_by, "exec") == 0 &&
+               proc_age_ns(&p->proc) < limit_ns;
 }
 
 void process_end(struct process *p, const char *replaced_by) {
@@ -189,10 +192,13 @@ int process_watch(struct process *p) {
         if (p->pidfd < 0)
                 return -errno;
         int r = uv_poll_init(p->daemon->loop, &p->pidfd_poll, p->pidfd);
-        if (r < 0)
+        if (r < 0) {
+                fd_close(&p->pidfd); /* an open one says that there is a handle to close */
                 return r;
+        }
         p->pidfd_poll.data = p;
-        uv_poll_start(&p->pidfd_poll, UV_READABLE, on_pidfd);
+        r = uv_poll_start(&p->pidfd_poll, UV_READABLE, on_pidfd);
+        assert(r == 0); /* fails where another handle has the descriptor */
         return 0;
 }
 

@@ -51,6 +51,7 @@ struct process {
         /* it was but the moment between a fork and an exec, and leaves nothing: its blocks are copies of the parent's.
          * Shells have one for each command that they start */
         bool interlude;
+        bool went_untraced; /* its last exec made it a program without an agent */
         uint8_t secret[PROCESS_SECRET_BYTES];
         struct run *run; /* NULL: not below tmctl run */
         struct feed *feed;

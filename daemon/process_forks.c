@@ -43,7 +43,7 @@ void process_forks_note(struct process *p, uint32_t token, pid_t pid) {
                 drop(p, 0);
         struct process_fork *forks = reallocarray(p->forks, p->n_forks + 1, sizeof *forks);
         if (!forks)
-                return;
+                return; /* its child may claim the table all the same; FEED_FORKS_MAX bounds what stays */
         p->forks = forks;
         p->forks[p->n_forks++] = (struct process_fork){token, pid, info.start_ticks};
 }

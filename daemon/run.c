@@ -71,6 +71,12 @@ void run_add(struct run *r, const struct process *p) {
                 r->command = p->proc.pid;
 }
 
+static const char *note_of(const struct process *p) {
+        if (p->went_untraced)
+                return "went on untraced: static, set-uid, or without our LD_PRELOAD";
+        return p->layer_note ? p->layer_note : "";
+}
+
 static int result_of(const struct process *p, struct run_result *result) {
         const struct feed_gauges *g = feed_gauges(p->feed);
         *result = (struct run_result){
@@ -82,7 +88,7 @@ static int result_of(const struct process *p, struct run_result *result) {
                 .name = strdup(p->name),
                 .exe = strdup(p->exe),
                 .ended_by = strdup(p->ended_by ? p->ended_by : ""),
-                .layer_note = strdup(p->layer_note ? p->layer_note : ""),
+                .layer_note = strdup(note_of(p)),
                 .started_at_ns = p->proc.started_at_ns,
                 .exit_snapshot = p->exit_snapshot,
                 .peak_snapshot = p->peak_snapshot,

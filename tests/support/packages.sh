@@ -32,6 +32,8 @@ test_packages=(
         "${demo_packages[@]}" nginx sqlite3 git perl python3 libpython3.11 busybox-static musl-tools cppcheck stress-ng
         # what they are built with, and allocators that they may have (jemalloc comes with redis-tools)
         libpython3.11-dev libtcmalloc-minimal4
+        # stacks that are exchanged below the interpreter
+        python3-greenlet
 )
 
 missing_packages() { # PACKAGE...: prints those that are not installed

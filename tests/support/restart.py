@@ -218,6 +218,38 @@ class Departed:
         self.process.communicate()
 
 
+class SilentFork:
+    """tests/support/forks_silently.c in a pid namespace of its own: the pid that it has for its child is nobody's here."""
+
+    name = "forks_silently"
+
+    def __init__(self, program):
+        held, self.holds = os.pipe()
+        self.process = subprocess.Popen(["unshare", "--pid", "--fork", program, str(held)], pass_fds=[held], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, env=dict(os.environ, LD_PRELOAD=AGENT))
+        os.close(held)
+        self.process.stdout.readline()
+
+    def tables(self):
+        return [p for p in processes().values() if p["name"] == self.name]
+
+    def is_read(self):
+        """Whether nothing more came in the longest time between two looks at an idle ring."""
+        before = self.tables()
+        time.sleep(0.15)
+        return len(before) == 1 and before[0]["events"] >= 1000 and self.tables() == before
+
+    def child(self):
+        found = {p["pid"]: p for p in self.tables()}
+        return next((p for p in found.values() if p["ppid"] in found), None)
+
+    def let_go(self):
+        os.close(self.holds)
+
+    def end(self):
+        self.process.communicate()
+
+
 def write_layout(pid, layout):
     """Into all tables that a daemon keeps, as if another version had made them. Return: how many there are."""
     folder, n = f"/proc/{pid}/fd", 0
@@ -281,8 +313,14 @@ def main():
     claim("by its exec", wait_until(30, lambda: departed.ended_by() == {"exec"}), departed.ended_by())
     departed.end()
 
+    silent = SilentFork(sys.argv[3])
+    claim("a process in another pid namespace has a child that did not greet", wait_until(30, silent.is_read), silent.tables())
     claim(f"the service comes back after each of {KILLS} SIGKILLs", all([kill(signal.SIGKILL) for _ in range(KILLS)]))
     check_all("after SIGKILL", loads)
+    silent.let_go()
+    child = wait_until(30, silent.child)
+    claim("that child has its parent's blocks", child and child["exact"] and child["live_count"] >= 1000, child, silent.tables())
+    silent.end()
 
     claim("the watchdog ends a daemon that is stopped, and another one comes", kill(signal.SIGSTOP))
     check_all("after the watchdog", loads)

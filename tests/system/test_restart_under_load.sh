@@ -15,5 +15,6 @@ printf '[agent]\nstall_limit_ms = 20000\n[snapshots]\nexit_min_age = 0\n' >/etc/
 systemctl daemon-reload
 gcc -O1 -pthread -o "$scratch/load" "$source_dir/tests/support/load.c" || give_up "the program compiles"
 gcc -o "$scratch/departs" "$source_dir/tests/support/departs.c" || give_up "the program that departs compiles"
+gcc -o "$scratch/forks_silently" "$source_dir/tests/support/forks_silently.c" || give_up "the program that forks compiles"
 systemctl start tracemallocd || give_up "the service starts"
-"$source_dir/tests/support/restart.py" "$scratch/load" "$scratch/departs" || n_failed=1
+"$source_dir/tests/support/restart.py" "$scratch/load" "$scratch/departs" "$scratch/forks_silently" || n_failed=1

@@ -26,8 +26,8 @@ compile() { # COMPILER NAME OPTION...: a program that allocates and says hello
                 int main(void) { void *volatile block = malloc(100); free(block); puts("hello"); return 0; }'
 }
 
-own_malloc() {
-        gcc -x c -o "$scratch/own-malloc" - <<<'
+own_malloc() { # FILE OPTIONS...: a program, or a library that is one, too
+        gcc -x c -o "$scratch/$1" "${@:2}" - <<<'
                 #include <stddef.h>
                 #include <unistd.h>
                 static char heap[1 << 20];
@@ -83,12 +83,21 @@ compile gcc static-pie -static-pie && untraceable "a static-pie program" static 
 if command -v musl-gcc >/dev/null; then
         compile musl-gcc musl && untraceable "a program for musl" 'musl|libc' "$scratch/musl"
 fi
-own_malloc && untraceable "a program with a malloc of its own" malloc "$scratch/own-malloc"
+own_malloc own-malloc && untraceable "a program with a malloc of its own" malloc "$scratch/own-malloc"
 claim_match "a malloc of its own in a program that another one started is said at the end" \
         'own-malloc .*malloc is not traced: the program has one of its own' \
         "$(tmctl run -- sh -c "$scratch/own-malloc; :" 2>&1)"
 claim_match "the same where the command became it by exec" '^  note +malloc is not traced' \
         "$(tmctl run -- sh -c "exec $scratch/own-malloc" 2>&1)"
+# which of the two is called by a program depends on the order in LD_PRELOAD
+own_malloc before.so -shared -fPIC
+claim_match "a malloc that was preloaded before the agent is said" '^  note +malloc may not be traced: LD_PRELOAD' \
+        "$(tmctl run -- sh -c "LD_PRELOAD=$scratch/before.so:\$LD_PRELOAD exec echo" 2>&1)"
+claim_match "that a command went on as a program without the agent is said" '^  note +went on untraced' \
+        "$(tmctl run -- env -u LD_PRELOAD echo 2>&1)"
+summary=$(tmctl run -- sh -c 'env -u LD_PRELOAD echo; /bin/true; :' 2>&1)
+claim_match "of a child too" 'env .* exec; went on untraced' "$summary"
+claim_match "and not of the others" 'true .* exit 0 *$' "$summary"
 if [ "$(id -u)" = 0 ]; then
         # set-uid for somebody else: for root itself the loader doesn't mind
         compile gcc setuid && chown nobody "$scratch/setuid" && chmod 4755 "$scratch/setuid" && chmod 755 "$scratch"

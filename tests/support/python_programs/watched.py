@@ -40,6 +40,24 @@ def skipped():
     kept.append(bytes(3333))
 
 
+def keep(n):
+    kept.extend(bytes(n) for _ in range(4))
+
+
+def unwatched():
+    sys._getframe().f_trace = trace
+    keep(700)
+    sys.settrace(None)
+    forgets()
+    keep(701)
+
+
+def forgets():
+    keep(702)
+    del sys._getframe(1).f_trace
+    keep(702)
+
+
 def monitored():
     monitoring = sys.monitoring
     events = monitoring.events
@@ -71,6 +89,7 @@ if sys.version_info >= (3, 12):
     works(10)
 sys.settrace(skip)
 skipped()
-sys.settrace(None)
+sys.settrace(trace)
+unwatched()
 print(len(kept))
 stop()

@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,6 +249,48 @@ START_TEST(what_cannot_be_redirected_safely_stays)
 }
 END_TEST
 
+static ElfW(Phdr) * segment_of_type(struct image *image, ElfW(Word) type) {
+        ElfW(Phdr) *segment = segment_of_tables(image);
+
+        while (segment->p_type != type)
+                segment++;
+        return segment;
+}
+
+/* Moves the symbol table behind the image, into a segment of its own, so that the value of the plugin's symbol is the
+ * first word of a page. Return: the symbol. */
+static const ElfW(Sym) * move_table(struct image *image) {
+        const ElfW(Sym) *old = symbol_of_plugin(image);
+        ElfW(Addr) *table = &dynamic_entry(image, DT_SYMTAB)->d_un.d_ptr;
+        size_t before = (size_t)((const uint8_t *)old - (image->memory + *table));
+        uint8_t *fresh = image->memory + image->bytes, *moved = fresh + PAGE - offsetof(ElfW(Sym), st_value);
+        ElfW(Phdr) *segment = segment_of_type(image, PT_GNU_STACK);
+
+        ck_assert_int_eq(mprotect(fresh, 2 * PAGE, PROT_READ | PROT_WRITE), 0);
+        memcpy(moved - before, image->memory + *table,
+               before + 8 * sizeof(*old)); /* and some that have the same hash */
+        ck_assert_int_eq(mprotect(fresh, 2 * PAGE, PROT_READ), 0);
+        *table = (ElfW(Addr))(moved - before - image->memory);
+        *segment = (ElfW(Phdr)){.p_type = PT_LOAD, .p_flags = PF_R, .p_vaddr = image->bytes, .p_memsz = 2 * PAGE};
+        image->object.end += 2 * PAGE;
+        return (const void *)moved;
+}
+
+START_TEST(a_symbol_that_lies_in_two_pages_is_redirected)
+{
+        struct image image;
+        const ElfW(Sym) * symbol;
+
+        load(&image);
+        symbol = move_table(&image);
+        ck_assert(redirects(&image, PLUGIN_NAME));
+        ck_assert_uint_eq(symbol->st_value + image.object.bias, (uintptr_t)other_allocate);
+        ck_assert(!is_writable(symbol));
+        ck_assert(!is_writable(&symbol->st_value));
+        unload(&image);
+}
+END_TEST
+
 static void damage(struct image *image, unsigned *seedp) {
         static const uint32_t values[] = {0, 1, 0x7fffffff, 0xffffffff, 0x1000, 0x10000000};
         /* where the headers and the tables are, and where the dynamic section is */
@@ -300,6 +343,7 @@ int main(void) {
                 tables_that_lead_out_of_the_object_hold_nothing,
                 a_redirected_symbol_is_found_where_it_leads,
                 what_cannot_be_redirected_safely_stays,
+                a_symbol_that_lies_in_two_pages_is_redirected,
                 a_damaged_object_does_no_harm,
         };
 

@@ -90,6 +90,7 @@ struct world {
         bool counts[DEPTH];
         uint64_t value[DEPTH]; /* what a node should say */
         uint32_t limit;
+        unsigned n_untraced;                /* so often has a trace function gone; its lines do not come again */
         unsigned n_codes, n_offsets, depth; /* of those that there are: with few the same stacks come again and again */
 };
 
@@ -132,7 +133,7 @@ static void move(struct world *world, unsigned i) {
         if (layout->frame_kind == PYTHON_FRAME_OBJECT) {
                 bool traced = dice(5) == 0;
                 /* whoever sets a trace function sets the line, so no line means both */
-                int32_t sees = traced ? 1000 + (int32_t)dice(3) : 7;
+                int32_t sees = traced ? 1000 + 3 * (int32_t)world->n_untraced + (int32_t)dice(3) : 7;
 
                 put_int(frame, layout->frame_word, offset < 0 ? -1 : offset / (int)layout->instruction_unit);
                 put_int(frame, layout->frame_word + 4, traced || !layout->trace_by_line ? sees : 0);
@@ -150,6 +151,21 @@ static void move(struct world *world, unsigned i) {
         world->counts[i] = frame[layout->frame_owner] == PYTHON_OWNER_GENERATOR ||
                            (frame[layout->frame_owner] == 0 && offset >= 4);
         world->value[i] = offset < 0 ? NODE_VALUE_LINE | line : (uint64_t)offset + 1;
+}
+
+/* Frame @i of ours stays where it is, and its trace function goes: up to 3.9 the line that this has seen no longer
+ * counts. */
+static void untrace(struct world *world, unsigned i) {
+        const struct python_layout *layout = &world->layout;
+        uintptr_t frame = (uintptr_t)frame_at(world, i), code = (uintptr_t)world->code[world->runs[i]];
+        int offset = python_int(frame, layout->frame_word) * (int)layout->instruction_unit;
+
+        if (layout->frame_kind != PYTHON_FRAME_OBJECT || layout->trace_by_line)
+                return;
+        world->n_untraced++;
+        put_word(frame_at(world, i), layout->frame_trace, 0);
+        world->value[i] = offset < 0 ? NODE_VALUE_LINE | (uint32_t)python_int(code, layout->code_first_line)
+                                     : (uint64_t)offset + 1;
 }
 
 static void hang(const struct world *world, unsigned i) {
@@ -239,6 +255,8 @@ static void change(struct world *world) {
                                 replace_code(world);
                         if (dice(20) == 0)
                                 rebase(world);
+                        if (dice(4) == 0)
+                                untrace(world, world->base + dice(world->n - world->base));
                         break;
                 default:
                         move(world, world->n - 1);
@@ -247,6 +265,10 @@ static void change(struct world *world) {
         /* a frame moves on before it calls again */
         if (dice(2) == 0)
                 move(world, world->n - 1);
+}
+
+static uint32_t world_node(struct world *world) {
+        return python_stack_node(world->stack, &world->layout, (uintptr_t)frame_at(world, world->n - 1));
 }
 
 static void play(unsigned minor, unsigned n_steps, bool few) {
@@ -258,15 +280,12 @@ static void play(unsigned minor, unsigned n_steps, bool few) {
         world->depth = few ? 4 : DEPTH;
         push(world);
         for (unsigned step = 0; step < n_steps; step++) {
-                uintptr_t top;
-
                 if (dice(500) == 0)
                         world_rename(world, limits[dice(4)]);
                 if (dice(500) == 0)
                         world->stack->changing = 1; /* a longjmp out of a signal handler, at the worst moment */
                 change(world);
-                top = (uintptr_t)frame_at(world, world->n - 1);
-                check_node(world, python_stack_node(world->stack, &world->layout, top), step);
+                check_node(world, world_node(world), step);
         }
 }
 
@@ -279,6 +298,40 @@ START_TEST(a_stack_is_named_as_it_is)
         for (unsigned minor = 8; minor <= 12; minor++) {
                 play(minor, 20000, false);
                 play(minor, 20000, true);
+        }
+}
+END_TEST
+
+static void push_code(struct world *world, unsigned code) {
+        unsigned i = world->n;
+
+        push(world);
+        world->runs[i] = code;
+        put_word(frame_at(world, i), world->layout.frame_code, (uintptr_t)world->code[code]);
+        move(world, i);
+}
+
+/* A frame was outermost, and named; now another calls it, for which there is no room. Twice: the second walk remembers.
+ */
+START_TEST(without_room_for_a_caller_there_is_no_name)
+{
+        seed = 0; /* no frame of these has a trace function */
+        for (unsigned minor = 8; minor <= 12; minor++) {
+                struct world *world = world_new(minor);
+
+                definitions_init(&world->definitions, new_memory(definitions_bytes(2, ITEM_BYTES)), 2, ITEM_BYTES);
+                world_rename(world, 25);
+                world->n_offsets = world->n_codes = 1;
+                push_code(world, 0);
+                ck_assert_uint_ne(world_node(world), 0);
+                world->n = 0;
+                push_code(world, 5);
+                push_code(world, 0);
+                ck_assert_uint_eq(world_node(world), 0);
+                ck_assert_uint_eq(world_node(world), 0);
+                world->n = 0;
+                push_code(world, 0);
+                ck_assert_uint_ne(world_node(world), 0);
         }
 }
 END_TEST
@@ -387,6 +440,6 @@ START_TEST(code_is_known_by_what_it_says)
 END_TEST
 
 #include "tests/support/check_main.h"
-CHECK_MAIN("python_stack", a_stack_is_named_as_it_is, a_version_that_nobody_knows_has_no_layout,
-           offsets_of_3_13_are_read_and_doubted, names_with_the_same_place_are_both_looked_up,
-           code_is_known_by_what_it_says)
+CHECK_MAIN("python_stack", a_stack_is_named_as_it_is, without_room_for_a_caller_there_is_no_name,
+           a_version_that_nobody_knows_has_no_layout, offsets_of_3_13_are_read_and_doubted,
+           names_with_the_same_place_are_both_looked_up, code_is_known_by_what_it_says)

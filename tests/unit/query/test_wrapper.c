@@ -93,6 +93,8 @@ START_TEST(known_ones_are_told_from_names_that_only_end_so)
                                             "__strdup",
                                             "xrealloc.part.0",
                                             "__GI___strndup",
+                                            "CRYPTO_zalloc",
+                                            "Perl_safesysmalloc",
                                             "zmalloc",
                                             "g_malloc0",
                                             "Pool::operator new(unsigned long)",
