@@ -616,6 +616,7 @@ static void setup_private(void) {
         strcpy(dir, "/tmp/test_tmctl.XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(dir));
         unsetenv("TRACEMALLOCD_RUNTIME_DIR");
+        unsetenv("TRACEMALLOCD_STATE_DIR"); /* of who runs the test */
         snprintf(path, sizeof path, "%s/run", dir);
         mkdir(path, 0700);
         setenv("XDG_RUNTIME_DIR", path, 1);
