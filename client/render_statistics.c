@@ -219,6 +219,12 @@ static void render_beside_malloc(const struct render *r, const Tracemallocd__Con
         render_sentence(r, STYLE_PLAIN, sentence, 2);
 }
 
+static void render_rows_left(const struct render *r, uint64_t n_shown, uint64_t n) {
+        AUTO_FREE char *sentence =
+                memory_format("%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.", n_shown, n);
+        render_sentence(r, STYLE_PLAIN, sentence, 2);
+}
+
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
                            uint64_t n_shown) {
         AUTO_FREE char *total =
@@ -229,7 +235,7 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
         if (n_shown == 0)
                 fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
         else if (n_shown < h->n_rows)
-                fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
+                render_rows_left(r, n_shown, h->n_rows);
         if (h->n_beside_malloc > 0)
                 render_beside_malloc(r, h);
         if (h->wrappers_skipped)
