@@ -50,6 +50,18 @@ static void heading_line(const struct render *r, const char *which, const char *
         render_sentence(r, STYLE_PLAIN, line, strlen(which) > 0 ? strlen(which) : 2);
 }
 
+/* Of a peak the moment is its process's end, of a file that of its import. */
+static bool has_moment(const Tracemallocd__Control__SnapshotInfo *s) {
+        return s && s->taken_at_unix_ns > 0 && strcmp(s->kind, "peak") != 0 && strcmp(s->kind, "import") != 0;
+}
+
+/* 'compare 2 1' is soon written. Of two runs either may be the one to compare with. */
+static void render_turned_round(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
+        if (has_moment(h->old) && has_moment(h->snapshot) && h->old->pid == h->snapshot->pid &&
+            h->old->taken_at_unix_ns > h->snapshot->taken_at_unix_ns)
+                render_sentence(r, STYLE_FAINT, "Old was taken after New: what grew in between is shown as less.", 2);
+}
+
 void render_statistics_heading(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h,
                                const char *old, const char *snapshot) {
         AUTO_FREE char *new_phrase = render_snapshot_phrase(h->snapshot, snapshot);
@@ -58,6 +70,7 @@ void render_statistics_heading(const struct render *r, const Tracemallocd__Contr
                 AUTO_FREE char *old_phrase = render_snapshot_phrase(h->old, old);
                 heading_line(r, "Old: ", what, old_phrase);
                 heading_line(r, "New: ", what, new_phrase);
+                render_turned_round(r, h);
         } else {
                 /* the name of a set or list is written as the user wrote it */
                 if (!what[0] && strncmp(new_phrase, snapshot, strlen(snapshot)) != 0)
@@ -206,6 +219,12 @@ static void render_beside_malloc(const struct render *r, const Tracemallocd__Con
         render_sentence(r, STYLE_PLAIN, sentence, 2);
 }
 
+static void render_rows_left(const struct render *r, uint64_t n_shown, uint64_t n) {
+        AUTO_FREE char *sentence =
+                memory_format("%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.", n_shown, n);
+        render_sentence(r, STYLE_PLAIN, sentence, 2);
+}
+
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
                            uint64_t n_shown) {
         AUTO_FREE char *total =
@@ -216,7 +235,7 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
         if (n_shown == 0)
                 fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
         else if (n_shown < h->n_rows)
-                fprintf(r->out, "%" PRIu64 " of %" PRIu64 " rows shown; --limit 0 shows all.\n", n_shown, h->n_rows);
+                render_rows_left(r, n_shown, h->n_rows);
         if (h->n_beside_malloc > 0)
                 render_beside_malloc(r, h);
         if (h->wrappers_skipped)

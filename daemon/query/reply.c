@@ -9,6 +9,7 @@
 #include "daemon/query/reply.h"
 #include "daemon/base/frame.h"
 #include "daemon/query/domain.h"
+#include "daemon/query/number.h"
 #include "daemon/query/without_lines.h"
 
 #include <assert.h>
@@ -89,10 +90,10 @@ static void add_info(const struct snapshot_info *info, Tracemallocd__Control__Sn
         message->ppid = message->ppid == info->ppid ? message->ppid : 0;
         if (message->started_at_unix_ns != info->started_at_ns)
                 message->started_at_unix_ns = 0;
-        message->size += info->size;
-        message->count += info->count;
-        message->traces += info->traces;
-        message->lost += info->lost;
+        message->size = number_add(message->size, info->size);
+        message->count = number_add(message->count, info->count);
+        message->traces = number_add(message->traces, info->traces);
+        message->lost = number_add(message->lost, info->lost);
         message->exact = message->exact && info->exact;
 }
 

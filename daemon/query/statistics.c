@@ -7,6 +7,7 @@
  */
 
 #include "daemon/query/statistics.h"
+#include "daemon/query/number.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,12 +35,6 @@ struct grouping {
         struct intern index; /* by key */
 };
 
-static uint64_t add_saturated(uint64_t a, uint64_t b) {
-        uint64_t sum;
-
-        return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
 static int64_t difference_saturated(uint64_t a, uint64_t b) {
         uint64_t absolute = a > b ? a - b : b - a;
 
@@ -49,8 +44,8 @@ static int64_t difference_saturated(uint64_t a, uint64_t b) {
 }
 
 static void amount_add(struct amount *a, struct amount b) {
-        a->size = add_saturated(a->size, b.size);
-        a->count = add_saturated(a->count, b.count);
+        a->size = number_add(a->size, b.size);
+        a->count = number_add(a->count, b.count);
 }
 
 /* A trace of which nothing is alive (or, with allocated, nothing is known) is none. */
@@ -204,10 +199,6 @@ struct order {
         const struct statistics_options *options;
 };
 
-static int compare_numbers(uint64_t a, uint64_t b) {
-        return (a > b) - (a < b);
-}
-
 static uint64_t absolute(int64_t x) {
         return x < 0 ? -(uint64_t)x : (uint64_t)x;
 }
@@ -227,9 +218,9 @@ static int compare_tracebacks(const struct order *o, const struct statistic *a, 
 }
 
 static int compare_amounts(int64_t a_diff, uint64_t a, int64_t b_diff, uint64_t b) {
-        int r = compare_numbers(absolute(a_diff), absolute(b_diff));
+        int r = number_compare(absolute(a_diff), absolute(b_diff));
 
-        return r != 0 ? r : compare_numbers(a, b);
+        return r != 0 ? r : number_compare(a, b);
 }
 
 static int compare_sizes(const struct statistic *a, const struct statistic *b) {

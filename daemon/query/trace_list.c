@@ -3,6 +3,7 @@
 /* Traces spread out by block size, sorted, equal ones merged. Runs in the thread of its query. */
 
 #include "daemon/query/trace_list.h"
+#include "daemon/query/number.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,25 +47,21 @@ static void append_sizes(struct trace_list *list, const struct model_trace *trac
         }
 }
 
-static int compare_numbers(uint64_t a, uint64_t b) {
-        return (a > b) - (a < b);
-}
-
 /* All but the node itself: different nodes may be one traceback to Python. */
 static int compare_rows(const void *x, const void *y, void *table) {
         const struct trace_row *a = x, *b = y;
         int r;
 
-        r = compare_numbers(a->domain, b->domain);
+        r = number_compare(a->domain, b->domain);
         if (r == 0)
                 r = traceback_table_compare(table, a->node, b->node);
         if (r == 0)
-                r = compare_numbers(a->has_size, b->has_size);
+                r = number_compare(a->has_size, b->has_size);
         if (r == 0)
-                r = compare_numbers(a->size, b->size);
+                r = number_compare(a->size, b->size);
         if (r == 0)
-                r = compare_numbers(a->total_nframe, b->total_nframe);
-        return r != 0 ? r : compare_numbers(a->node, b->node);
+                r = number_compare(a->total_nframe, b->total_nframe);
+        return r != 0 ? r : number_compare(a->node, b->node);
 }
 
 static bool mergeable(const struct trace_row *a, const struct trace_row *b) {
@@ -82,10 +79,8 @@ static void merge_equal(struct trace_list *list) {
                         list->rows[n++] = *row;
                         continue;
                 }
-                if (__builtin_add_overflow(last->count, row->count, &last->count))
-                        last->count = UINT64_MAX;
-                if (__builtin_add_overflow(last->total_size, row->total_size, &last->total_size))
-                        last->total_size = UINT64_MAX;
+                last->count = number_add(last->count, row->count);
+                last->total_size = number_add(last->total_size, row->total_size);
         }
         list->n_rows = n;
 }

@@ -4,6 +4,7 @@
 
 #include "daemon/query/traceback_table.h"
 #include "daemon/query/frame_name.h"
+#include "daemon/query/number.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -129,10 +130,6 @@ void traceback_frame_merge(struct traceback_frame *frame, const struct traceback
                 frame->offset = 0;
 }
 
-static int compare_numbers(uint64_t a, uint64_t b) {
-        return (a > b) - (a < b);
-}
-
 static int compare_modules(const struct traceback_table *t, uint32_t a, uint32_t b) {
         const struct traceback_module *x, *y;
         uint32_t shorter;
@@ -147,7 +144,7 @@ static int compare_modules(const struct traceback_table *t, uint32_t a, uint32_t
         shorter = x->build_id_length < y->build_id_length ? x->build_id_length : y->build_id_length;
         r = shorter ? memcmp(x->build_id, y->build_id, shorter) : 0;
         if (r == 0)
-                r = compare_numbers(x->build_id_length, y->build_id_length);
+                r = number_compare(x->build_id_length, y->build_id_length);
         return r != 0 ? r : text_table_compare(&t->texts, x->path, y->path);
 }
 
@@ -169,15 +166,15 @@ int traceback_table_compare_frames(const struct traceback_table *t, const struct
 
         r = compare_names(t, &x, &y);
         if (r == 0)
-                r = compare_numbers(x.lineno, y.lineno);
+                r = number_compare(x.lineno, y.lineno);
         if (r == 0) /* names may be equal by chance */
                 r = text_table_compare(&t->texts, x.filename, y.filename);
         if (r == 0)
                 r = text_table_compare(&t->texts, x.function, y.function);
         if (r == 0)
-                r = compare_numbers(x.native, y.native);
+                r = number_compare(x.native, y.native);
         if (r == 0)
-                r = compare_numbers(x.offset, y.offset);
+                r = number_compare(x.offset, y.offset);
         return r != 0 ? r : compare_modules(t, x.module, y.module);
 }
 

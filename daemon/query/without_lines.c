@@ -3,6 +3,7 @@
 /* See without_lines.h. Runs in the thread of its query. */
 
 #include "daemon/query/without_lines.h"
+#include "daemon/query/number.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -42,8 +43,7 @@ static struct held *sum_by_path(const struct model *m, const bool *with_lines) {
                 if (!frame->native || frame->lineno || frame->module == MODULE_NONE || with_lines[frame->module])
                         continue;
                 path = &held[m->table.modules[frame->module].path];
-                if (__builtin_add_overflow(path->size, trace->size, &path->size))
-                        path->size = UINT64_MAX;
+                path->size = number_add(path->size, trace->size);
         }
         return held;
 }

@@ -3,7 +3,6 @@
 """Peers that break every rule of agent.sock and control.sock: each is dropped with a line in the log, and neither a program that is
 traced meanwhile nor a user who asks notices.
 """
-import array
 import fcntl
 import mmap
 import os
@@ -14,19 +13,13 @@ import select
 import socket
 import statistics
 import struct
-import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from agent_socket import AgentSocket, path_of, pb  # noqa: E402
 from life import Run, accounted, compile_subject, snapshots_of  # noqa: E402
 from tm import SOURCE, Claims, Daemon  # noqa: E402
-
-with tempfile.TemporaryDirectory() as folder:
-    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", "agent.proto"], check=True)
-    sys.path.insert(0, folder)
-    import agent_pb2 as pb  # noqa: E402
 
 PAGE = 4096
 RING_MAGIC_FILE = os.path.join(SOURCE, "proto", "ring.h")
@@ -46,22 +39,7 @@ def constant(name):
     raise KeyError(name)
 
 
-class Peer:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(60)
-        self.socket.connect(path)
-
-    def send(self, message, fds=()):
-        data = message.SerializeToString()
-        self.raw(struct.pack("<I", len(data)) + data, fds)
-
-    def raw(self, data, fds=()):
-        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        sent = self.socket.sendmsg([data], control)
-        if sent < len(data):
-            self.socket.sendall(data[sent:])
-
+class Peer(AgentSocket):
     def hello(self, fds=(), **changes):
         fields = dict(major=1, agent="hostile", pid=os.getpid(), exe=b"/hostile", name=b"hostile",
                       transport=pb.Hello.SOCKET, traceback_limit=64, domains=1, mode=1)
@@ -69,28 +47,7 @@ class Peer:
         self.send(pb.AgentMessage(hello=pb.Hello(**fields)), fds)
 
     def reply(self):
-        head = self.read(4)
-        return pb.DaemonMessage.FromString(self.read(struct.unpack("<I", head)[0])).hello_reply
-
-    def read(self, n):
-        data = b""
-        while len(data) < n:
-            piece = self.socket.recv(n - len(data))
-            if not piece:
-                raise EOFError
-            data += piece
-        return data
-
-    def dropped(self):
-        """Whether the daemon closes the connection."""
-        try:
-            while self.socket.recv(65536):
-                pass
-            return True
-        except ConnectionError:
-            return True
-        except socket.timeout:
-            return False
+        return self.receive().hello_reply
 
 
 mapped = {}  # by descriptor: what is sealed can only be written to through a mapping of before
@@ -364,7 +321,7 @@ with Claims() as claims:
         f.write("[limits]\nconnections_per_user = 256\ntable_memory_per_process = 8M\n")
     daemon.options = ["--config", config]
     with daemon:
-        path = os.path.join(daemon.scratch, "run", "agent.sock")
+        path = path_of(daemon)
         os.chmod(os.path.dirname(daemon.scratch), 0o755)
         os.chmod(daemon.scratch, 0o755)
         os.chmod(os.path.dirname(path), 0o755)

@@ -8,55 +8,28 @@ It shares no code with ours: messages come from protoc, records are packed here 
 import dis
 import os
 import signal
-import socket
 import struct
-import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from tm import SOURCE, Claims, Daemon  # noqa: E402
-
-with tempfile.TemporaryDirectory() as folder:
-    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", "agent.proto"], check=True)
-    sys.path.insert(0, folder)
-    import agent_pb2 as pb  # noqa: E402
+from agent_socket import AgentSocket, path_of, pb  # noqa: E402
+from tm import Claims, Daemon  # noqa: E402
 
 ALLOC, FREE, MOVE_OUT, MOVE_IN, MOVE_BACK, LOST, MODULE_LOAD, _, DOMAIN = range(1, 10)
 OTHER_DOMAIN = 3  # the first index that DOMAIN records may name
 LENGTH_MAX = 1 << 20
 
 
-class Agent:
+class Agent(AgentSocket):
     """One connection. Records are collected and sent in batches; Acks are read."""
 
     def __init__(self, daemon):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
-        self.socket.connect(os.path.join(daemon.scratch, "run", "agent.sock"))
+        super().__init__(path_of(daemon))
         self.records = b""
         self.sent = self.acknowledged = 0
         self.n_nodes = 1
         self.items_used = 0
-
-    def send(self, message):
-        data = message.SerializeToString()
-        assert len(data) <= LENGTH_MAX
-        self.socket.sendall(struct.pack("<I", len(data)) + data)
-
-    def read(self, n):
-        data = b""
-        while len(data) < n:
-            piece = self.socket.recv(n - len(data))
-            if not piece:
-                raise EOFError
-            data += piece
-        return data
-
-    def receive(self):
-        (length,) = struct.unpack("<I", self.read(4))
-        return pb.DaemonMessage.FromString(self.read(length))
 
     def hello(self, **changes):
         fields = dict(major=1, minor=0, agent="third-party 1", kind=pb.Hello.START, pid=os.getpid(), exe=b"/opt/language",
@@ -108,17 +81,6 @@ class Agent:
             self.flush()
         while self.acknowledged < self.sent:
             self.wait_for_ack()
-
-
-def dropped(agent):
-    """Whether the daemon hangs up."""
-    try:
-        while True:
-            agent.receive()
-    except (EOFError, ConnectionError):
-        return True
-    except socket.timeout:
-        return False
 
 
 def streams_events(claims, daemon):
@@ -261,16 +223,16 @@ def refusals(claims, daemon):
     agent = Agent(daemon)
     reply = agent.hello(major=99)
     claims.check("another major version is refused with a reason", reply.status == pb.HelloReply.VERSION and reply.reason, reply)
-    claims.check("and the daemon hangs up", dropped(agent))
+    claims.check("and the daemon hangs up", agent.dropped())
     agent = Agent(daemon)
     agent.send(pb.AgentMessage(events=pb.EventBatch(sequence=0, records=b"")))
-    claims.check("events before a Hello: dropped", dropped(agent))
+    claims.check("events before a Hello: dropped", agent.dropped())
     agent = Agent(daemon)
-    agent.socket.sendall(struct.pack("<I", LENGTH_MAX + 1))
-    claims.check("a message that is too long: dropped", dropped(agent))
+    agent.raw(struct.pack("<I", LENGTH_MAX + 1))
+    claims.check("a message that is too long: dropped", agent.dropped())
     agent = Agent(daemon)
-    agent.socket.sendall(struct.pack("<I", 5) + b"\xff" * 5)
-    claims.check("bytes that are no message: dropped", dropped(agent))
+    agent.raw(struct.pack("<I", 5) + b"\xff" * 5)
+    claims.check("bytes that are no message: dropped", agent.dropped())
     for what, arguments in (("a node that was never defined", (ALLOC, 99, 0x1000, 1)), ("an unknown type", (31, 0))):
         child = os.fork()
         if child == 0:
@@ -278,7 +240,7 @@ def refusals(claims, daemon):
             agent.hello()
             agent.record(*arguments)
             agent.flush()
-            os._exit(0 if dropped(agent) else 1)
+            os._exit(0 if agent.dropped() else 1)
         claims.check(f"a record with {what}: dropped", os.waitpid(child, 0)[1] == 0)
     claims.check("others are unaffected", any(p["pid"] == os.getpid() for p in daemon.json("ps")))
 

@@ -126,6 +126,46 @@ START_TEST(references_are_told_from_files)
 }
 END_TEST
 
+/* Return: the heading, for free(). */
+static char *heading_of(const char *old_kind, int64_t old_ns, const char *new_kind, int64_t new_ns, uint32_t new_pid) {
+        Tracemallocd__Control__StatisticsHeader header = TRACEMALLOCD__CONTROL__STATISTICS_HEADER__INIT;
+        Tracemallocd__Control__SnapshotInfo infos[2] = {TRACEMALLOCD__CONTROL__SNAPSHOT_INFO__INIT,
+                                                        TRACEMALLOCD__CONTROL__SNAPSHOT_INFO__INIT};
+        struct options options = {0};
+        struct render render;
+        char *text;
+        size_t length;
+        infos[0].kind = (char *)old_kind;
+        infos[0].taken_at_unix_ns = old_ns;
+        infos[1].kind = (char *)new_kind;
+        infos[1].taken_at_unix_ns = new_ns;
+        infos[0].id = infos[1].id = 17;
+        infos[0].pid = 1234;
+        infos[1].pid = new_pid;
+        header.old = &infos[0];
+        header.snapshot = &infos[1];
+        render_init(&render, &options);
+        render.out = open_memstream(&text, &length);
+        render_statistics_heading(&render, &header, "17", "17");
+        fclose(render.out);
+        render_deinit(&render);
+        return text;
+}
+
+START_TEST(a_comparison_that_is_turned_round_is_called_so)
+{
+        char *headings[] = {
+                heading_of("request", 2, "exit", 1, 1234), heading_of("request", 1, "request", 2, 1234),
+                heading_of("peak", 2, "exit", 1, 1234),    heading_of("import", 2, "request", 1, 1234),
+                heading_of("request", 2, "exit", 1, 1235), heading_of("request", 1, "request", 1, 1234),
+        };
+        for (size_t i = 0; i < sizeof headings / sizeof headings[0]; i++) {
+                ck_assert_msg((strstr(headings[i], "Old was taken after New") != NULL) == (i == 0), "%s", headings[i]);
+                free(headings[i]);
+        }
+}
+END_TEST
+
 START_TEST(times_are_rfc_3339)
 {
         char text[TIME_FORMAT_MAX];
@@ -157,6 +197,7 @@ int main(void) {
         tcase_add_test(tc, traceback_ranges_are_those_of_traceback_format);
         tcase_add_test(tc, source_lines_are_those_of_linecache);
         tcase_add_test(tc, references_are_told_from_files);
+        tcase_add_test(tc, a_comparison_that_is_turned_round_is_called_so);
         tcase_add_test(tc, times_are_rfc_3339);
         tcase_add_test(tc, spans_have_two_units_at_most);
         suite_add_tcase(suite, tc);

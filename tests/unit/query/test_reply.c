@@ -223,6 +223,19 @@ START_TEST(a_sum_is_described_by_what_its_members_share)
 }
 END_TEST
 
+START_TEST(a_sum_that_does_not_fit_stays_at_the_largest)
+{
+        const struct snapshot_info half = {.size = UINT64_C(1) << 63, .count = UINT64_C(1) << 63, .traces = 1},
+                                   *infos[] = {&half, &half, &half};
+        Tracemallocd__Control__SnapshotInfo message;
+
+        reply_snapshot_info(infos, 3, &message);
+        ck_assert_uint_eq(message.size, UINT64_MAX);
+        ck_assert_uint_eq(message.count, UINT64_MAX);
+        ck_assert_uint_eq(message.traces, 3);
+}
+END_TEST
+
 START_TEST(more_than_1024_filters_are_refused)
 {
         static Tracemallocd__Control__Filter *filters[VIEW_PATTERNS_MAX + 1];
@@ -254,6 +267,7 @@ int main(void) {
         tcase_add_test(cases, a_row_longer_than_a_message_is_refused);
         tcase_add_test(cases, a_snapshot_is_described_by_its_info);
         tcase_add_test(cases, a_sum_is_described_by_what_its_members_share);
+        tcase_add_test(cases, a_sum_that_does_not_fit_stays_at_the_largest);
         tcase_add_test(cases, more_than_1024_filters_are_refused);
         suite_add_tcase(suite, cases);
         return check_run(suite);
