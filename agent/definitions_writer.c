@@ -18,8 +18,6 @@
 #define POPULATE_MAX    32768u
 #define POPULATE_MARGIN 512u
 
-#define ITEM_ALIGN(length) (((uint64_t)(length) + 4 + 7) & ~UINT64_C(7))
-
 size_t definitions_bytes(uint32_t node_capacity, uint64_t items_capacity) {
         return DEFINITIONS_HEADER_BYTES + (size_t)node_capacity * sizeof(struct node_def) + items_capacity;
 }
@@ -82,7 +80,7 @@ uint32_t definitions_add_node(struct definitions *definitions, uint32_t parent, 
 uint8_t *definitions_begin_item(struct definitions *definitions, uint32_t length, uint64_t *offsetp) {
         _Atomic uint64_t *used = &definitions->header->items_used;
         uint64_t offset = atomic_load_explicit(used, memory_order_relaxed);
-        uint64_t needed = ITEM_ALIGN(length);
+        uint64_t needed = definitions_item_bytes(length);
 
         if (length == 0 || length > ITEM_BYTES_MAX)
                 return NULL;
@@ -150,7 +148,7 @@ uint64_t definitions_items_written(const struct definitions *definitions, uint64
 
                 if (length == 0)
                         break;
-                from += ITEM_ALIGN(length);
+                from += definitions_item_bytes(length);
         }
         return from;
 }

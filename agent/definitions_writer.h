@@ -49,6 +49,12 @@ void definitions_end_item(struct definitions *definitions, uint64_t offset, uint
  * Return: its length; *bytesp points into @definitions. */
 uint32_t definitions_item(const struct definitions *definitions, uint64_t offset, const void **bytesp);
 
+/** definitions_item_bytes() - what an item of @length bytes takes in the items area: its length in front, and what
+ * makes it a multiple of 8 */
+static inline uint64_t definitions_item_bytes(uint32_t length) {
+        return ((uint64_t)length + sizeof(length) + 7) & ~UINT64_C(7);
+}
+
 /** definitions_copy_nodes() - take over another's nodes with their numbers (not its items)
  * @to: just initialised. Nodes that a thread of @from is just writing become nodes that nothing
  * names. Return: 0; -ENOSPC where @to is too small (then it is still empty). */

@@ -3,8 +3,8 @@
 /*
  * Filling and emptying. Any thread of the traced process, within a hook; nothing
  * waits. That a rule of an unloaded object comes back is kept out by a version:
- * who forgets raises it and then looks at all entries; who fills stores his entry and then looks
- * at the version. In the one order of all these accesses, either the one that forgets sees
+ * who forgets raises it and then looks at all entries of used sets; who fills marks the set as used, stores his
+ * entry and then looks at the version. In the one order of all these accesses, either the one that forgets sees
  * the entry or the one that fills sees the version.
  */
 
@@ -20,8 +20,13 @@
 #define ADDRESS_MASK ((UINT64_C(1) << RULE_CACHE_ADDRESS_BITS) - 1)
 #define RULE_MASK    ((UINT64_C(1) << UNWIND_RULE_BITS) - 1)
 
+#define USED_BITS 64
+
 struct rule_set *_Atomic rule_cache_sets;
 static _Atomic uint32_t version;
+/* Sets that ever had an entry. Most programs have hundreds of rules and 16,384 sets: to look at all of these is 100 us,
+ * and programs with plugins unload them all the time. */
+static _Atomic uint64_t used[N_SETS / USED_BITS];
 
 static struct rule_set *sets_map(void) {
         struct rule_set *sets = sys_map_memory_now(N_SETS * sizeof(*sets)), *other = NULL;
@@ -59,11 +64,19 @@ static uint32_t compile(uint64_t pc) {
         return rule;
 }
 
+static void mark_used(size_t set) {
+        uint64_t bit = UINT64_C(1) << set % USED_BITS;
+
+        if (!(atomic_load(&used[set / USED_BITS]) & bit))
+                atomic_fetch_or(&used[set / USED_BITS], bit);
+}
+
 static void keep(struct rule_set *sets, uint64_t pc, uint32_t rule, uint32_t seen_version) {
         uint64_t mixed = pc * RULE_CACHE_MULTIPLIER & ADDRESS_MASK;
         struct rule_set *set = &sets[mixed >> RULE_CACHE_TAG_BITS];
         uint64_t entry = mixed << UNWIND_RULE_BITS | rule;
 
+        mark_used((size_t)(set - sets)); /* before there is something to be seen */
         for (unsigned way = RULE_CACHE_WAYS - 1; way > 0; way--)
                 atomic_store(&set->entries[way], atomic_load(&set->entries[way - 1]));
         atomic_store(&set->entries[0], entry);
@@ -86,18 +99,23 @@ uint32_t rule_cache_fill(uint64_t pc) {
         return rule;
 }
 
+static void forget_in_set(struct rule_set *sets, size_t set, uint64_t start, uint64_t end) {
+        for (unsigned way = 0; way < RULE_CACHE_WAYS; way++) {
+                uint64_t entry = atomic_load(&sets[set].entries[way]);
+                uint64_t mixed = (uint64_t)set << RULE_CACHE_TAG_BITS | entry >> UNWIND_RULE_BITS;
+                uint64_t pc = mixed * RULE_CACHE_INVERSE & ADDRESS_MASK;
+
+                if ((entry & RULE_MASK) && pc > start && pc <= end)
+                        atomic_store(&sets[set].entries[way], 0);
+        }
+}
+
 void rule_cache_forget(uint64_t start, uint64_t end) {
         struct rule_set *sets = atomic_load(&rule_cache_sets);
 
         atomic_fetch_add(&version, 1);
-        for (size_t i = 0; sets && i < N_SETS; i++) {
-                for (unsigned way = 0; way < RULE_CACHE_WAYS; way++) {
-                        uint64_t entry = atomic_load(&sets[i].entries[way]);
-                        uint64_t mixed = (uint64_t)i << RULE_CACHE_TAG_BITS | entry >> UNWIND_RULE_BITS;
-                        uint64_t pc = mixed * RULE_CACHE_INVERSE & ADDRESS_MASK;
-
-                        if ((entry & RULE_MASK) && pc > start && pc <= end)
-                                atomic_store(&sets[i].entries[way], 0);
-                }
+        for (size_t word = 0; sets && word < N_SETS / USED_BITS; word++) {
+                for (uint64_t bits = atomic_load(&used[word]); bits != 0; bits &= bits - 1)
+                        forget_in_set(sets, word * USED_BITS + (size_t)__builtin_ctzll(bits), start, end);
         }
 }

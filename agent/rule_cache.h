@@ -38,7 +38,8 @@ extern struct rule_set *_Atomic rule_cache_sets;
 uint32_t rule_cache_fill(uint64_t pc);
 
 /** rule_cache_forget() - forget rules for code in [start, end), which was unloaded
- * A thread that is just reading that code's tables does not put its rule back after this. O(sets). */
+ * A thread that is just reading that code's tables does not put its rule back after this. O(sets that were ever used).
+ */
 void rule_cache_forget(uint64_t start, uint64_t end);
 
 /** rule_cache_find() - the rule for a return address

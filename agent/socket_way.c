@@ -202,7 +202,7 @@ static bool send_definitions(struct socket_way *way, uint32_t nodes, uint64_t it
                 while (end < items && end - way->items_sent < ITEMS_PER_MESSAGE_BYTES / 2) {
                         const void *bytes;
 
-                        end += (definitions_item(definitions, end, &bytes) + UINT64_C(4) + 7) & ~UINT64_C(7);
+                        end += definitions_item_bytes(definitions_item(definitions, end, &bytes));
                 }
                 part.first_node = way->nodes_sent;
                 part.nodes.data = (uint8_t *)&definitions->nodes[way->nodes_sent];

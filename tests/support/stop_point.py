@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the programs of tests/system/test_python_differential.py stop, the same in both runs.
 
-Under `-X tracemalloc` (STOP_DUMP names a file) the traces go there and the program ends. Else it says that it is
+Under `-X tracemalloc` (STOP_DUMP names a file) the traces go there and the program ends. Else it says which process is
 there and waits, while tmctl takes a snapshot from outside: waiting itself is one system call.
 
 Before either, the interpreter's cache of type attributes is emptied. It keeps names alive that C code made for one
@@ -14,7 +14,6 @@ import sys
 import tracemalloc
 
 DUMP = os.environ.get("STOP_DUMP", "")
-READY = b"stopped\n"
 
 
 def stop():
@@ -25,7 +24,7 @@ def stop():
         with open(DUMP, "wb") as f:
             pickle.dump(traces, f, 4)
     else:
-        os.write(2, READY)
+        os.write(2, b"stopped %d\n" % os.getpid())
         os.read(0, 1)
     sys.stdout.flush()
     os._exit(0)

@@ -135,12 +135,11 @@ def run_outside(daemon, python, path, limit, folder):
     said = []
     for line in run.stderr:
         said.append(line)
-        if line == b"stopped\n":
+        if line.startswith(b"stopped "):
             break
     else:
         raise RuntimeError(f"{path} did not stop: {said}")
-    (process,) = [p for p in daemon.json("ps") if p["ppid"] == run.pid]
-    snapshot = daemon.tmctl("snapshot", "--pid", process["pid"]).stdout.strip()
+    snapshot = daemon.tmctl("snapshot", "--pid", int(said[-1].split()[1])).stdout.strip()
     traces = collections.Counter()
     for trace in daemon.json_lines("traces", snapshot, "--domain", "python"):
         frames = tuple((f["filename"], f["lineno"]) for f in reversed(trace["traceback"]))
