@@ -36,6 +36,7 @@
 
 struct process_page process_page __attribute__((aligned(4096)));
 struct epoch *_Atomic current_epoch;
+_Atomic uint64_t agent_last_version;
 
 static struct {
         struct config config;
@@ -60,6 +61,7 @@ int agent_pid(void) {
 
 static void set_gate(enum gate gate) {
         atomic_store_explicit(&process_page.gate, gate, memory_order_release);
+        agent_changed();
 }
 
 static void go_idle(uint64_t pause_ns) {
@@ -80,6 +82,7 @@ static void end_epoch(struct epoch *epoch) {
         atomic_store(&agent.retry_at_ns, sys_clock_ns(true) + RETRY_FIRST_NS);
         if (!atomic_compare_exchange_strong(&process_page.gate, &recording, GATE_IDLE))
                 atomic_compare_exchange_strong(&process_page.gate, &paused, GATE_IDLE);
+        agent_changed();
 }
 
 static void describe_layers(struct handshake *handshake) {

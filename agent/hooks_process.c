@@ -53,6 +53,7 @@ static pid_t forked(uint32_t token, pid_t pid, uintptr_t cfa) {
                 atomic_store(&process_page.gate, GATE_NEW);
                 atomic_store(&process_page.arming, 0);
                 atomic_store(&process_page.pid, 0);
+                atomic_store(&process_page.version, 0);
                 return 0;
         }
         if (token == 0)

@@ -11,14 +11,15 @@
 
 #include "agent/hooks.h"
 #include "agent/python.h"
-#include "agent/python_stack.h"
+#include "agent/python_settled.h"
 #include "agent/recorder.h"
 #include "agent/recording.h"
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE   static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 /* Begins a call that counts. Return: NULL where it does not: inside of another, or nothing is traced. */
-INLINE struct epoch *enter(enum python_allocator_kind kind, uintptr_t cfa) {
+static struct epoch *enter(uintptr_t cfa) {
         struct epoch *epoch;
 
         if (unlikely(thread_state.python != 0) && thread_in_python_slow(cfa)) {
@@ -27,9 +28,17 @@ INLINE struct epoch *enter(enum python_allocator_kind kind, uintptr_t cfa) {
                 return NULL;
         }
         epoch = agent_epoch(DOMAIN_BIT_PYTHON);
-        if (unlikely(!epoch))
-                return NULL;
-        thread_state.python = cfa;
+        if (epoch)
+                thread_state.python = cfa;
+        return epoch;
+}
+
+/* The same where the thread has settled. Return: NULL: it has not, or enter() would say no. */
+INLINE struct epoch *enter_settled(uintptr_t cfa) {
+        struct epoch *epoch = python_settled_epoch();
+
+        if (likely(epoch != NULL))
+                thread_state.python = cfa;
         return epoch;
 }
 
@@ -53,13 +62,13 @@ static __attribute__((noinline)) enum python_state check(struct epoch *epoch, ui
 }
 
 /* An allocation is recorded while the layer is not off. */
-INLINE struct epoch *enter_alloc(enum python_allocator_kind kind, uintptr_t cfa) {
+static struct epoch *enter_alloc(enum python_allocator_kind kind, uintptr_t cfa) {
         struct epoch *epoch;
         uint32_t state = atomic_load_explicit(&python.state, memory_order_acquire);
 
         if (unlikely(state == PYTHON_OFF))
                 return NULL;
-        epoch = enter(kind, cfa);
+        epoch = enter(cfa);
         if (unlikely(state == PYTHON_PENDING) && kind != PYTHON_RAW && check(epoch, cfa) == PYTHON_OFF && epoch) {
                 leave();
                 return NULL;
@@ -67,93 +76,52 @@ INLINE struct epoch *enter_alloc(enum python_allocator_kind kind, uintptr_t cfa)
         return epoch;
 }
 
-INLINE uint32_t node_of(struct epoch *epoch, enum python_allocator_kind kind, struct recording recording) {
-        uint32_t node = recording.room ? python_node(epoch, kind) : 0;
-
-        if (unlikely(atomic_load_explicit(&python.untold, memory_order_relaxed) != 0) && recording.room)
-                agent_bring_files(epoch, true); /* once, and nobody else may have a reason to */
-        return node;
-}
-
-INLINE void put_alloc(struct epoch *epoch, enum python_allocator_kind kind, struct recording recording,
-                      const void *block, size_t size) {
-        if (recording_takes(block, size))
-                ring_put(&epoch->ring, recording.room | RING_KEEP_RESERVE, 3,
-                         record_header(RECORD_ALLOC, 0, DOMAIN_INDEX_PYTHON, node_of(epoch, kind, recording)),
-                         (uintptr_t)block, size, 0);
-        recording_end(epoch, recording);
-}
-
-INLINE void put_free(struct epoch *epoch, struct recording recording, const void *block) {
-        if (recording_takes(block, 0))
-                ring_put(&epoch->ring, recording.room, 2, record_header(RECORD_FREE, 0, 0, 0), (uintptr_t)block, 0, 0);
-        recording_end(epoch, recording);
-}
-
-static __attribute__((noinline)) void record_alloc_inside(struct epoch *epoch, enum python_allocator_kind kind,
-                                                          const void *block, size_t size, uintptr_t cfa) {
-        put_alloc(epoch, kind, recording_begin(cfa), block, size);
-}
-
-static __attribute__((noinline)) void record_free_inside(struct epoch *epoch, const void *block, uintptr_t cfa) {
-        put_free(epoch, recording_begin(cfa), block);
-}
-
-/* Flat: one call from a wrapper, of which there are many, and none further but for the stack; and what is
- * not inside of another recording carries nothing along for those that are. */
-static __attribute__((noinline, flatten)) void record_alloc(struct epoch *epoch, enum python_allocator_kind kind,
-                                                            const void *block, size_t size, uintptr_t cfa) {
-        if (unlikely(!recording_is_outermost()))
-                record_alloc_inside(epoch, kind, block, size, cfa);
-        else
-                put_alloc(epoch, kind, recording_begin_outermost(cfa), block, size);
-}
-
-static __attribute__((noinline, flatten)) void record_free(struct epoch *epoch, const void *block, uintptr_t cfa) {
-        if (unlikely(!recording_is_outermost()))
-                record_free_inside(epoch, block, cfa);
-        else
-                put_free(epoch, recording_begin_outermost(cfa), block);
-}
-
-INLINE void *allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size, uintptr_t cfa) {
-        leave();
-        if (kind == PYTHON_OBJ)
-                thread_state.python_new = (uintptr_t)block;
-        if (likely(block != NULL))
-                record_alloc(epoch, kind, block, size, cfa);
-        return block;
-}
-
-INLINE void *hook_malloc(enum python_allocator_kind kind, void *context, size_t size, uintptr_t cfa) {
-        struct epoch *epoch = enter_alloc(kind, cfa);
-        void *block = python.next[kind].malloc(context, size);
-
-        return likely(epoch != NULL) ? allocated(epoch, kind, block, size, cfa) : block;
-}
-
-INLINE void *hook_calloc(enum python_allocator_kind kind, void *context, size_t count, size_t size, uintptr_t cfa) {
-        struct epoch *epoch = enter_alloc(kind, cfa);
-        void *block = python.next[kind].calloc(context, count, size);
-
-        /* the interpreter has looked whether the product overflows */
-        return likely(epoch != NULL) ? allocated(epoch, kind, block, count * size, cfa) : block;
+INLINE void put_alloc(struct epoch *epoch, unsigned room, uint32_t node, const void *block, size_t size) {
+        ring_put(&epoch->ring, room, 3, record_header(RECORD_ALLOC, 0, DOMAIN_INDEX_PYTHON, node), (uintptr_t)block,
+                 size, 0);
 }
 
 /* The block stays counted while it moves; where it was not known it is from now on, at its full size. */
-INLINE void *moved(struct epoch *epoch, enum python_allocator_kind kind, uint64_t position, void *block, size_t size,
-                   uintptr_t cfa) {
-        struct recording recording = recording_begin(cfa);
-        uint32_t node = block ? node_of(epoch, kind, recording) : 0;
-
-        if (position == RING_NO_POSITION)
-                ring_put(&epoch->ring, recording.room, 3, record_header(RECORD_ALLOC, 0, DOMAIN_INDEX_PYTHON, node),
-                         (uintptr_t)block, size, 0);
+INLINE void put_moved(struct epoch *epoch, unsigned room, uint32_t node, uint64_t position, const void *block,
+                      size_t size) {
+        if (unlikely(position == RING_NO_POSITION))
+                put_alloc(epoch, room, node, block, size);
         else
-                ring_put(&epoch->ring, recording.room, 4, record_header(RECORD_MOVE_IN, 0, DOMAIN_INDEX_PYTHON, node),
+                ring_put(&epoch->ring, room, 4, record_header(RECORD_MOVE_IN, 0, DOMAIN_INDEX_PYTHON, node),
                          (uintptr_t)block, size, position);
+}
+
+/* The wrappers where the thread has not settled, or is inside of another call. */
+
+static void *allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size, uintptr_t cfa) {
+        struct recording recording;
+
+        leave();
+        if (kind == PYTHON_OBJ)
+                thread_state.python_new = (uintptr_t)block;
+        if (!block)
+                return NULL;
+        recording = recording_begin(cfa);
+        if (recording_takes(block, size))
+                put_alloc(epoch, recording.room | RING_KEEP_RESERVE, recording.room ? python_node(epoch, kind) : 0,
+                          block, size);
         recording_end(epoch, recording);
         return block;
+}
+
+static NOINLINE void *unsettled_malloc(enum python_allocator_kind kind, void *context, size_t size, uintptr_t cfa) {
+        struct epoch *epoch = enter_alloc(kind, cfa);
+        void *block = python.next[kind].malloc(context, size);
+
+        return epoch ? allocated(epoch, kind, block, size, cfa) : block;
+}
+
+static NOINLINE void *unsettled_calloc(enum python_allocator_kind kind, void *context, size_t count, size_t size,
+                                       uintptr_t cfa) {
+        struct epoch *epoch = enter_alloc(kind, cfa);
+        void *block = python.next[kind].calloc(context, count, size);
+
+        return epoch ? allocated(epoch, kind, block, count * size, cfa) : block;
 }
 
 /* The layer was on probation when the block came, perhaps. */
@@ -164,12 +132,14 @@ static __attribute__((noinline)) void forget(void *block, uintptr_t cfa) {
                 recorder_free(epoch, block, cfa);
 }
 
-INLINE void *hook_realloc(enum python_allocator_kind kind, void *context, void *block, size_t size, uintptr_t cfa) {
+static NOINLINE void *unsettled_realloc(enum python_allocator_kind kind, void *context, void *block, size_t size,
+                                        uintptr_t cfa) {
         struct epoch *epoch = enter_alloc(kind, cfa);
+        struct recording recording;
         uint64_t position;
         void *now;
 
-        if (unlikely(!epoch) || unlikely(!block)) {
+        if (!epoch || !block) {
                 if (unlikely(atomic_load_explicit(&python.state, memory_order_relaxed) == PYTHON_OFF))
                         forget(block, cfa);
                 now = python.next[kind].realloc(context, block, size);
@@ -179,10 +149,98 @@ INLINE void *hook_realloc(enum python_allocator_kind kind, void *context, void *
         position = recorder_move_out(epoch, block, cfa);
         now = python.next[kind].realloc(context, block, size);
         leave();
-        if (likely(now != NULL))
-                return moved(epoch, kind, position, now, size, cfa);
-        recorder_move_back(epoch, position, cfa);
-        return NULL;
+        if (!now) {
+                recorder_move_back(epoch, position, cfa);
+                return NULL;
+        }
+        recording = recording_begin(cfa);
+        put_moved(epoch, recording.room, recording.room ? python_node(epoch, kind) : 0, position, now, size);
+        recording_end(epoch, recording);
+        return now;
+}
+
+static NOINLINE void unsettled_free(enum python_allocator_kind kind, void *context, void *block, uintptr_t cfa) {
+        struct epoch *epoch = enter(cfa);
+
+        if (epoch) {
+                recorder_free(epoch, block, cfa);
+                thread_state.python_block = block;
+        }
+        python.next[kind].free(context, block);
+        if (epoch)
+                leave();
+}
+
+/* The wrappers. A thread that has settled, outside of any other call, records at once: nothing is to be found out, and
+ * there is no socket way whose turn it could be. Inlined, since each is called all the time from many places. */
+
+INLINE void *settled_allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size,
+                               uintptr_t cfa) {
+        struct recording recording;
+
+        leave();
+        if (kind == PYTHON_OBJ)
+                thread_state.python_new = (uintptr_t)block;
+        if (unlikely(!block))
+                return NULL;
+        recording = recording_begin_outermost(cfa);
+        if (likely(recording_takes(block, size)))
+                put_alloc(epoch, RING_MAY_WAIT | RING_KEEP_RESERVE, python_settled_node(epoch, kind), block, size);
+        thread_guard_leave(recording.previous);
+        return block;
+}
+
+/* @type: RECORD_FREE or RECORD_MOVE_OUT; Return: its position. */
+INLINE uint64_t settled_put_old(struct epoch *epoch, unsigned type, const void *block, uintptr_t cfa) {
+        struct recording recording = recording_begin_outermost(cfa);
+        uint64_t position = RING_NO_POSITION;
+
+        if (likely(recording_takes(block, 0)))
+                position =
+                        ring_put(&epoch->ring, RING_MAY_WAIT, 2, record_header(type, 0, 0, 0), (uintptr_t)block, 0, 0);
+        thread_guard_leave(recording.previous);
+        return position;
+}
+
+INLINE void *hook_malloc(enum python_allocator_kind kind, void *context, size_t size, uintptr_t cfa) {
+        struct epoch *epoch = enter_settled(cfa);
+
+        if (unlikely(!epoch))
+                return unsettled_malloc(kind, context, size, cfa);
+        return settled_allocated(epoch, kind, python.next[kind].malloc(context, size), size, cfa);
+}
+
+INLINE void *hook_calloc(enum python_allocator_kind kind, void *context, size_t count, size_t size, uintptr_t cfa) {
+        struct epoch *epoch = enter_settled(cfa);
+
+        if (unlikely(!epoch))
+                return unsettled_calloc(kind, context, count, size, cfa);
+        /* the interpreter has looked whether the product overflows */
+        return settled_allocated(epoch, kind, python.next[kind].calloc(context, count, size), count * size, cfa);
+}
+
+INLINE void *hook_realloc(enum python_allocator_kind kind, void *context, void *block, size_t size, uintptr_t cfa) {
+        struct epoch *epoch = enter_settled(cfa);
+        struct recording recording;
+        uint64_t position;
+        void *now;
+
+        if (unlikely(!epoch))
+                return unsettled_realloc(kind, context, block, size, cfa);
+        if (!block)
+                return settled_allocated(epoch, kind, python.next[kind].realloc(context, NULL, size), size, cfa);
+        thread_state.python_block = block;
+        position = settled_put_old(epoch, RECORD_MOVE_OUT, block, cfa);
+        now = python.next[kind].realloc(context, block, size);
+        leave();
+        if (unlikely(!now)) {
+                recorder_move_back(epoch, position, cfa);
+                return NULL;
+        }
+        recording = recording_begin_outermost(cfa);
+        put_moved(epoch, RING_MAY_WAIT, python_settled_node(epoch, kind), position, now, size);
+        thread_guard_leave(recording.previous);
+        return now;
 }
 
 /* Code objects are known by their type; whoever frees one has just looked at it. */
@@ -201,14 +259,15 @@ INLINE void hook_free(enum python_allocator_kind kind, void *context, void *bloc
                 python_raw_free();
         if (kind == PYTHON_OBJ)
                 note_code(block);
-        epoch = enter(kind, cfa);
-        if (likely(epoch != NULL)) {
-                record_free(epoch, block, cfa);
-                thread_state.python_block = block;
+        epoch = enter_settled(cfa);
+        if (unlikely(!epoch)) {
+                unsettled_free(kind, context, block, cfa);
+                return;
         }
+        thread_state.python_block = block;
+        settled_put_old(epoch, RECORD_FREE, block, cfa);
         python.next[kind].free(context, block);
-        if (likely(epoch != NULL))
-                leave();
+        leave();
 }
 
 #define DEFINE_WRAPPERS(name, kind)                                                                                    \

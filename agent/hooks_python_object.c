@@ -8,7 +8,7 @@
  */
 
 #include "agent/hooks.h"
-#include "agent/python.h"
+#include "agent/python_settled.h"
 #include "agent/recording.h"
 
 #define EVENT_CREATE     0 /* PyRefTracer_CREATE */
@@ -20,7 +20,7 @@ static __attribute__((noinline)) void record_relabel(struct epoch *epoch, uintpt
 
         if (recording.room && recording_takes((const void *)block, 0))
                 ring_put(&epoch->ring, recording.room | RING_KEEP_RESERVE, 2,
-                         record_header(RECORD_RELABEL, 0, DOMAIN_INDEX_PYTHON, python_node(epoch, PYTHON_OBJ)), block,
+                         record_header(RECORD_RELABEL, 0, DOMAIN_INDEX_PYTHON, python_node_quick(epoch, PYTHON_OBJ)), block,
                          0, 0);
         recording_end(epoch, recording);
 }

@@ -12,7 +12,7 @@
 #include "agent/hooks.h"
 #include "agent/object_symbol.h"
 #include "agent/python_check.h"
-#include "agent/python_stack.h"
+#include "agent/python_settled.h"
 #include "agent/state.h"
 #include "agent/thread.h"
 
@@ -62,6 +62,7 @@ static void note_version(void) {
 static void turn_off(void) {
         atomic_store(&python.untold, 1);
         atomic_store_explicit(&python.state, PYTHON_OFF, memory_order_release);
+        agent_changed();
         atomic_fetch_and(&python_watch, 0);
 }
 
@@ -325,7 +326,7 @@ void python_check_now(void) {
 
 /* Without the GIL (before 3.12: with it or not) only the thread's own entry will do; while the interpreter ends, that
  * one may be gone. */
-static __attribute__((noinline)) uintptr_t find_own_thread(uintptr_t current) {
+uintptr_t python_own_thread(uintptr_t current) {
         uintptr_t own;
 
         if (current && python.layout.minor >= 12)
@@ -334,13 +335,6 @@ static __attribute__((noinline)) uintptr_t find_own_thread(uintptr_t current) {
         if (own && own != current && python.api.is_finalizing && python.api.is_finalizing())
                 return 0;
         return own;
-}
-
-/* With the GIL, the interpreter knows whose stack it is, in sub-interpreters too. */
-static inline uintptr_t find_thread(enum python_allocator_kind kind) {
-        uintptr_t current = (uintptr_t)python.api.thread_current();
-
-        return likely(kind != PYTHON_RAW) ? current : find_own_thread(current);
 }
 
 static struct python_codes *codes_of(struct epoch *epoch) {
@@ -369,21 +363,64 @@ static __attribute__((noinline)) struct python_stack *renamed_stack(struct threa
         return thread->python;
 }
 
-uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
-        uintptr_t state = likely(state_of() == PYTHON_ON) ? find_thread(kind) : 0;
+/* Sees to it that what python_settled.h says of a thread that has settled is true. The socket way has its turn after
+ * each event. @version: read before anything was asked */
+static void settle(struct epoch *epoch, struct python_stack *stack, uint64_t version) {
+        if (atomic_load(&process_page.gate) != GATE_RECORDING || atomic_load(&current_epoch) != epoch ||
+            epoch->socket || state_of() != PYTHON_ON || atomic_load(&python.untold) || !python_stack_is_valid(stack))
+                return;
+        thread_state.settled_epoch = epoch;
+        thread_state.settled_stack = stack;
+        atomic_signal_fence(memory_order_seq_cst);
+        thread_state.settled = version;
+}
+
+static void unsettle(void) {
+        thread_state.settled = THREAD_UNSETTLED;
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
+uint32_t python_settled_walk(struct python_stack *stack, uintptr_t top) {
+        uint64_t version = thread_state.settled;
+        uint32_t node;
+
+        unsettle();
+        node = python_stack_walk(stack, &python.layout, top);
+        atomic_signal_fence(memory_order_seq_cst);
+        thread_state.settled = version;
+        return node;
+}
+
+static uint32_t find_node(struct epoch *epoch, enum python_allocator_kind kind) {
+        uint64_t version = atomic_load(&process_page.version);
+        uintptr_t state = likely(state_of() == PYTHON_ON) ? python_thread(kind) : 0;
         uintptr_t top = state ? python_layout_top(&python.layout, state) : 0;
         struct thread *thread = top ? thread_get() : NULL;
         struct python_stack *stack;
-        uint32_t limit;
+        uint32_t limit, node;
 
         if (!thread)
                 return 0;
+        unsettle();
         stack = thread->python;
         limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
         /* an epoch's codes stay the same once there are any */
         if (unlikely(!stack) || unlikely(stack->names.trie != &epoch->trie) || unlikely(stack->names.limit != limit))
                 stack = renamed_stack(thread, epoch, limit);
-        return likely(stack != NULL) ? python_stack_node(stack, &python.layout, top) : 0;
+        if (!stack)
+                return 0;
+        node = python_stack_node(stack, &python.layout, top);
+        settle(epoch, stack, version);
+        return node;
+}
+
+uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
+        uint32_t node = find_node(epoch, kind);
+
+        /* once, and nobody else may have a reason to; until then no thread settles */
+        if (unlikely(atomic_load_explicit(&python.untold, memory_order_relaxed) != 0))
+                agent_bring_files(epoch, true);
+        return node;
 }
 
 /* CPython's flags of a type */
@@ -403,6 +440,7 @@ void python_freeing(uintptr_t block) {
         if (codes)
                 python_codes_forget(codes, block);
         python_stack_code_freed();
+        agent_changed();
 }
 
 void python_after_fork(struct epoch *epoch, const struct epoch *parent) {

@@ -24,6 +24,8 @@
 #include "agent/object.h"
 #include "agent/python_layout.h"
 
+struct python_stack;
+
 /* CPython's PyMemAllocatorDomain */
 enum python_allocator_kind {
         PYTHON_RAW,
@@ -110,9 +112,16 @@ void python_used(void);
  * is a frame yet */
 void python_check_now(void);
 
+/** python_own_thread() - the calling thread's state, whoever has the GIL; 0: it has none
+ * @current: the state of who has the GIL */
+uintptr_t python_own_thread(uintptr_t current);
+
 /** python_node() - traceback of the calling thread's Python stack; 0: it has none
- * @kind: whose allocator is called; the guard is set */
+ * @kind: whose allocator is called; the guard is set. The thread has settled after it, where it can (python_settled.h) */
 uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind);
+
+/** python_settled_walk() - python_stack_walk() of a thread that has settled */
+uint32_t python_settled_walk(struct python_stack *stack, uintptr_t top);
 
 /** python_raw_free() - a wrapped raw allocator is about to free something; notices that the interpreter has ended */
 void python_raw_free(void);

@@ -158,8 +158,8 @@ static inline __attribute__((always_inline)) bool python_stack_stands_still(cons
 /* Most walks end here: what is outside of the innermost frame stands as it is remembered, and that frame, whether or
  * not it is remembered, was there before. Nothing is changed. Return: the traceback; 0: it is for python_stack_walk().
  */
-static inline uint32_t python_stack_look_up(struct python_stack *stack, const struct python_layout *layout,
-                                            uintptr_t top) {
+static inline __attribute__((always_inline)) uint32_t
+python_stack_look_up(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
         uintptr_t outer_frame = python_word(top, layout->frame_previous), code = python_word(top, layout->frame_code);
         uint64_t word = python_word(top, layout->frame_word);
         bool by_code = layout->frame_kind == PYTHON_FRAME_OBJECT;

@@ -91,13 +91,17 @@ static inline uint64_t ring_limit(const struct ring_writer *ring, unsigned room)
         return ring->size - (room & RING_KEEP_RESERVE ? RING_FREE_RESERVE(ring->size) : 0);
 }
 
-/** ring_swap_head() - step 2 of proto/ring.h; Return: false: another writer was faster. */
-static inline bool ring_swap_head(struct ring_writer *ring, uint64_t position, unsigned length) {
-        _Atomic uint64_t *headp = &ring->header->head;
+/** ring_swap_head() - step 2 of proto/ring.h; @headp: its head; Return: false: another writer was faster. */
+static inline bool ring_swap_head(struct ring_writer *ring, _Atomic uint64_t *headp, uint64_t position,
+                                  unsigned length) {
         uint64_t head = position;
 
-        if (__builtin_expect(*ring->single_threaded, 1))
-                return ring_swap_head_alone(headp, &head, position + length);
+        /* two returns, so that neither way has to make a number of its flag */
+        if (__builtin_expect(*ring->single_threaded, 1)) {
+                if (__builtin_expect(!ring_swap_head_alone(headp, &head, position + length), 0))
+                        return false;
+                return true;
+        }
         return atomic_compare_exchange_weak_explicit(headp, &head, position + length, memory_order_acq_rel,
                                                      memory_order_relaxed);
 }
@@ -111,7 +115,7 @@ static inline uint64_t ring_try_reserve(struct ring_writer *ring, unsigned room,
 
         /* signed: a tail that overtook this stale head is no lack of room, the swap below will fail */
         if (__builtin_expect((int64_t)(position + length - tail) > (int64_t)ring_limit(ring, room), 0) ||
-            __builtin_expect(!ring_swap_head(ring, position, length), 0))
+            __builtin_expect(!ring_swap_head(ring, &ring->header->head, position, length), 0))
                 return RING_NO_POSITION;
         if (position == RING_NO_POSITION)
                 __builtin_unreachable();
@@ -172,12 +176,13 @@ static inline __attribute__((always_inline)) uint64_t ring_put(struct ring_write
                                                                unsigned n_words, uint64_t header, uint64_t a,
                                                                uint64_t b, uint64_t c) {
         unsigned length = n_words * 8;
-        uint64_t position = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
+        _Atomic uint64_t *headp = &ring->header->head;
+        uint64_t position = atomic_load_explicit(headp, memory_order_relaxed);
 
         /* acquire: whoever stored it had the tail from the reader */
         if (__builtin_expect(position + length > atomic_load_explicit(&ring->plain_end, memory_order_acquire), 0))
                 return ring_put_slow(ring, room, n_words, header, a, b, c);
-        if (__builtin_expect(!ring_swap_head(ring, position, length), 0))
+        if (__builtin_expect(!ring_swap_head(ring, headp, position, length), 0))
                 return ring_put_slow(ring, room | RING_BEATEN, n_words, header, a, b, c);
         ring_fill_at(ring, position, n_words, header, a, b, c, UINT64_MAX);
         ring_tell_fill(ring, position, length);

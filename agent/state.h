@@ -34,13 +34,21 @@ enum gate {
  * without asking for its pid. A vfork child, which shares the parent's heap, finds the parent's. */
 struct process_page {
         _Atomic uint32_t gate;
-        _Atomic uint32_t arming; /* one thread is in agent_arm() */
-        _Atomic int pid;         /* whose page this is; 0 in the child of a fork. A vfork child has another */
-        char padding[4096 - 12];
+        _Atomic uint32_t arming;  /* one thread is in agent_arm() */
+        _Atomic int pid;          /* whose page this is; 0 in the child of a fork. A vfork child has another */
+        _Atomic uint64_t version; /* agent_changed(); 0 in the child of a fork until then */
+        char padding[4096 - 24];
 };
 
 extern struct process_page process_page;
+extern _Atomic uint64_t agent_last_version; /* not in the page: a child goes on counting */
 extern struct epoch *_Atomic current_epoch;
+
+/** agent_changed() - what threads have settled (python_settled.h) holds no more; after a change of the gate, of
+ * current_epoch or of the Python layer's state, and before a code object is freed */
+static inline void agent_changed(void) {
+        atomic_store(&process_page.version, atomic_fetch_add(&agent_last_version, 1) + 1);
+}
 
 /** agent_closed() - the rest of agent_epoch() where the gate is not RECORDING: arms, tries again
  * Return: the epoch to record in now, or NULL. */
@@ -77,6 +85,12 @@ static inline bool agent_is_closed(void) {
                 return false;
         }
         return likely(atomic_load_explicit(&python_watch, memory_order_relaxed) == 0);
+}
+
+/** agent_takes() - whether the daemon wants every event of a domain */
+static inline bool agent_takes(const struct ring_control *control, uint32_t domain_bit) {
+        return likely(atomic_load_explicit(&control->mode, memory_order_relaxed) == TRACE_EXACT) &&
+               likely(atomic_load_explicit(&control->domains, memory_order_relaxed) & domain_bit);
 }
 
 /** agent_epoch() - where to record an event of a domain

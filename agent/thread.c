@@ -13,7 +13,7 @@
 
 #include "agent/sys.h"
 
-__thread struct thread_state thread_state;
+__thread struct thread_state thread_state = {.settled = THREAD_UNSETTLED};
 
 static struct thread *_Atomic slots;
 static _Atomic uint32_t n_slots;

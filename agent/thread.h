@@ -13,6 +13,7 @@
 
 #include "agent/stack_memo.h"
 
+struct epoch;
 struct python_stack;
 
 #define likely(x)   __builtin_expect(!!(x), 1)
@@ -30,6 +31,8 @@ struct thread {
         struct stack_memo memo;
         struct python_stack *python; /* NULL until the first */
 };
+
+#define THREAD_UNSETTLED UINT64_MAX /* no version */
 
 struct thread_state {
         struct thread *self;
@@ -55,6 +58,10 @@ struct thread_state {
         uint32_t ticks;      /* calls since the last look at the clock while there is no daemon */
         uint32_t resolving;  /* inside dlsym */
         uint32_t fork_token; /* of the fork that this thread is in */
+
+        uint64_t settled; /* process_page.version with which the next two were found: python_settled.h */
+        struct epoch *settled_epoch;
+        struct python_stack *settled_stack; /* its names are in that epoch's trie */
 };
 
 extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
