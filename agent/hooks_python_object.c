@@ -20,8 +20,8 @@ static __attribute__((noinline)) void record_relabel(struct epoch *epoch, uintpt
 
         if (recording.room && recording_takes((const void *)block, 0))
                 ring_put(&epoch->ring, recording.room | RING_KEEP_RESERVE, 2,
-                         record_header(RECORD_RELABEL, 0, DOMAIN_INDEX_PYTHON, python_node_quick(epoch, PYTHON_OBJ)), block,
-                         0, 0);
+                         record_header(RECORD_RELABEL, 0, DOMAIN_INDEX_PYTHON, python_node_quick(epoch, PYTHON_OBJ)),
+                         block, 0, 0);
         recording_end(epoch, recording);
 }
 

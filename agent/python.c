@@ -366,7 +366,7 @@ static __attribute__((noinline)) struct python_stack *renamed_stack(struct threa
 /* Sees to it that what python_settled.h says of a thread that has settled is true. The socket way has its turn after
  * each event. @version: read before anything was asked */
 static void settle(struct epoch *epoch, struct python_stack *stack, uint64_t version) {
-        if (atomic_load(&process_page.gate) != GATE_RECORDING || atomic_load(&current_epoch) != epoch ||
+        if (version == 0 || atomic_load(&process_page.gate) != GATE_RECORDING || atomic_load(&current_epoch) != epoch ||
             epoch->socket || state_of() != PYTHON_ON || atomic_load(&python.untold) || !python_stack_is_valid(stack))
                 return;
         thread_state.settled_epoch = epoch;

@@ -117,7 +117,8 @@ void python_check_now(void);
 uintptr_t python_own_thread(uintptr_t current);
 
 /** python_node() - traceback of the calling thread's Python stack; 0: it has none
- * @kind: whose allocator is called; the guard is set. The thread has settled after it, where it can (python_settled.h) */
+ * @kind: whose allocator is called; the guard is set. The thread has settled after it, where it can (python_settled.h)
+ */
 uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind);
 
 /** python_settled_walk() - python_stack_walk() of a thread that has settled */
