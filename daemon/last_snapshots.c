@@ -19,6 +19,9 @@
 #include "daemon/run.h"
 #include "daemon/store/store.h"
 
+/* Shells ask for a few kilobytes between fork and exec. */
+#define INTERLUDE_ALLOCATED_MAX 65536
+
 /* One of them on its way to the store. */
 struct stored {
         struct process *process;
@@ -115,6 +118,13 @@ static void note_exec(struct process *p) {
                 p->went_untraced = true;
 }
 
+static bool is_interlude(const struct process *p) {
+        int64_t limit_ns = p->daemon->config.exit_min_age_s * INT64_C(1000000000);
+        uint64_t inherited = atomic_load_explicit(&feed_gauges(p->feed)->inherited_size, memory_order_relaxed);
+        return p->forked && !p->went_untraced && p->replaced_by && strcmp(p->replaced_by, "exec") == 0 &&
+               proc_age_ns(&p->proc) < limit_ns && p->allocated_size < inherited + INTERLUDE_ALLOCATED_MAX;
+}
+
 static void on_finished(void *data, struct snapshot *exit_snapshot, struct snapshot *peak_snapshot, int error) {
         struct process *p = data;
         if (error == -ECANCELED)
@@ -126,6 +136,11 @@ static void on_finished(void *data, struct snapshot *exit_snapshot, struct snaps
         set_ended_by(exit_snapshot, p->ended_by ? p->ended_by : "");
         set_ended_by(peak_snapshot, p->ended_by ? p->ended_by : "");
         sum_allocated(p, exit_snapshot);
+        p->interlude = is_interlude(p);
+        if (p->interlude) {
+                exit_snapshot = snapshot_unref(exit_snapshot);
+                peak_snapshot = snapshot_unref(peak_snapshot);
+        }
         bool again = date_last(p, exit_snapshot, peak_snapshot);
         /* the exit snapshot is the newer one, so that `last` is what was never freed */
         store_last(p, peak_snapshot, again, &p->peak_snapshot);
@@ -138,7 +153,7 @@ static bool wants_last_snapshots(const struct process *p) {
         if (p->stored)
                 return false; /* by the daemon before this one */
         if (p->run)
-                return p->run->exit_snapshot && !p->interlude;
+                return p->run->exit_snapshot;
         return !p->stopped && proc_age_ns(&p->proc) >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
 }
 

@@ -142,12 +142,6 @@ static void stop_watching(struct process *p, uv_close_cb closed) {
         uv_close((uv_handle_t *)&p->pidfd_poll, closed);
 }
 
-static bool is_interlude(const struct process *p) {
-        int64_t limit_ns = p->daemon->config.exit_min_age_s * INT64_C(1000000000);
-        return p->forked && !p->went_untraced && p->replaced_by && strcmp(p->replaced_by, "exec") == 0 &&
-               proc_age_ns(&p->proc) < limit_ns;
-}
-
 void process_end(struct process *p, const char *replaced_by) {
         if (p->state != PROCESS_ALIVE)
                 return;
@@ -156,7 +150,6 @@ void process_end(struct process *p, const char *replaced_by) {
                 agent_peer_drain(p->peer);
         p->state = PROCESS_ENDING;
         p->replaced_by = replaced_by;
-        p->interlude = is_interlude(p);
         kept_process_update(p);
         stop_watching(p, on_pidfd_closed);
 }

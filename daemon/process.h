@@ -48,8 +48,8 @@ struct process {
         uint32_t traceback_limit, domains;
         bool stopped; /* tmctl stop */
         bool forked;  /* this image began by fork */
-        /* it was but the moment between a fork and an exec, and leaves nothing: its blocks are copies of the parent's.
-         * Shells have one for each command that they start */
+        /* it was but the moment between a fork and an exec, and leaves nothing: nearly all its blocks are copies of the
+         * parent's. Shells have one for each command that they start */
         bool interlude;
         bool went_untraced; /* its last exec made it a program without an agent */
         uint8_t secret[PROCESS_SECRET_BYTES];

@@ -196,8 +196,9 @@ void feed_free(struct feed *feed, void (*closed)(void *data), void *data);
 /* Written by the worker, relaxed: each number is right by itself, some milliseconds old. */
 struct feed_gauges {
         _Atomic uint64_t live_size, live_count, peak_size;
-        _Atomic uint64_t events; /* records read */
-        _Atomic uint64_t lost;   /* events known to be missing */
+        _Atomic uint64_t inherited_size; /* of the parent's blocks that it began with */
+        _Atomic uint64_t events;         /* records read */
+        _Atomic uint64_t lost;           /* events known to be missing */
         _Atomic uint64_t unknown_frees;
         _Atomic uint64_t tracer_bytes;     /* live state here, ring and definitions */
         _Atomic uint64_t position;         /* everything before it is applied */

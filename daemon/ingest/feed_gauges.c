@@ -65,6 +65,7 @@ void feed_gauges_update(struct feed *feed) {
         if (!image->sums)
                 return; /* finished: the last ones stay */
         SET(gauges->live_size, image->sums->total.live_size);
+        SET(gauges->inherited_size, image->inherited_size);
         SET(gauges->live_count, image->sums->total.live_count);
         SET(gauges->peak_size, image->sums->total.peak_size);
         SET(gauges->events, image->events);

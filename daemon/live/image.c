@@ -570,8 +570,10 @@ int image_fork_step(struct image *child, struct image_fork *fork, size_t n) {
                 int r = cut_read(&fork->cut, blocks, sizeof blocks / sizeof blocks[0], &got);
                 if (r == CUT_E_BROKEN)
                         child->begun_inexact = true;
-                if (r)
+                if (r) {
+                        child->inherited_size = child->sums->total.live_size;
                         return 0;
+                }
                 for (size_t i = 0; i < got; i++)
                         adopt(child, &blocks[i]);
         }

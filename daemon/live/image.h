@@ -62,6 +62,7 @@ struct image {
         uint64_t lost_told; /* by the agent's own counter; the larger of this and lost_records counts */
         uint64_t lost_records;
         uint64_t lost_forgotten; /* clear and start forget what was lost before */
+        uint64_t inherited_size; /* of the blocks that a fork began with; 0 after a restart of the daemon */
         uint64_t exit_status;
         bool tracing;
         bool begun_inexact; /* there are blocks that nobody told us of */

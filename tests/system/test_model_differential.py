@@ -178,7 +178,7 @@ def parse_answer(lines):
             rows.append((words[1], words[3], words[4], int(words[5]), parse_frames(words[7:])))
         elif words[0] == "header":
             rows.append(("header", int(words[1]), int(words[2])) + tuple(int(n) for n in words[5:]))
-        else:
+        elif words[0] != "beside-malloc":  # of domains, which tracemalloc knows nothing of
             rows.append(line)
     return rows
 
