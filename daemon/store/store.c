@@ -62,8 +62,7 @@ struct store {
         struct queue todo, done;
         struct retention limits;
         struct pins pins;
-        int64_t first_unanswered; /* put, callback still to come or not returned: nobody can have pinned it; INT64_MAX
-                                   */
+        int64_t first_unanswered; /* put, its callback not returned: nobody can have pinned it; INT64_MAX: none */
         bool retain;              /* the limits are to be applied to everything */
         bool closing;             /* no more requests come */
         bool finished;            /* the thread has done everything */

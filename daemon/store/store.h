@@ -66,9 +66,9 @@ typedef void (*store_callback)(void *data, const struct store_result *result);
 int store_open(uv_loop_t *loop, const char *state_dir, struct store **storep, char *message);
 
 /** store_retain() - limits from now on; without them nothing is deleted but by store_delete()
- * They are applied now, after each put or transaction of several, and every ten minutes. What a transaction put stays
- * until the next: so the limits may be exceeded by what is small enough to share one, 64 requests of some hundred KiB
- * together. */
+ * They are applied now, after each put or transaction of several, and every ten minutes. What a transaction put, and
+ * what is not answered yet, stays until the next: so the limits may be exceeded by what is small enough to share one,
+ * 64 requests of some hundred KiB together. */
 void store_retain(struct store *store, const struct retention *limits);
 
 /** store_pin() - where a user has too many exit and peak snapshots, these are the last to go, until PINS_MAX others
