@@ -82,23 +82,14 @@ class Load:
         return tuple(int(n) for n in self.process.stdout.readline().split())
 
     def seen(self):
-        p = processes().get(self.pid)
-        return (p["live_count"], p["live_size"]) if p else None
-
-    def quiet(self):
-        """What the daemon sees once it has read everything: the same twice."""
-        last = None
-        for _ in range(600):
-            now = self.seen()
-            if now and now == last:
-                return now
-            last = now
-            time.sleep(0.15)
-        return last
+        """What the daemon holds of it: a snapshot is answered when all that was in the ring before it has been read."""
+        subprocess.run(["tmctl", "snapshot", "--pid", str(self.pid)], capture_output=True, timeout=60)
+        p = processes().get(self.pid, {})
+        return p.get("live_count", -1), p.get("live_size", -1)
 
     def difference(self):
         count, size = self.pause()
-        seen = self.quiet() or (-1, -1)
+        seen = self.seen()
         return seen[0] - count, seen[1] - size
 
     def first(self):
