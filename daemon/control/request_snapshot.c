@@ -138,7 +138,7 @@ static void cut(struct snapshot_request *q, const struct selection *s, const Tra
 void request_snapshot(const struct request *r) {
         const Tracemallocd__Control__SnapshotRequest *m = r->body->snapshot;
         struct selection s;
-        if (request_select(r, m->selector, false, &s) != 0)
+        if (!request_label_fits(r, &m->label) || request_select(r, m->selector, false, &s) != 0)
                 return;
         if (!all_tracing(&s)) {
                 selection_deinit(&s);
