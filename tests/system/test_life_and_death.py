@@ -139,6 +139,7 @@ def setuid(life):
 
 def children(life):
     life.case("fork")
+    life.case("fork_handlers")
     life.case("fork_nested")
     life.case("vfork")
     life.case("posix_spawn")
@@ -146,6 +147,7 @@ def children(life):
     life.case("clone_vm")
     life.case("clone_forks")
     life.case("daemonize")
+    life.case("daemonize_by_libc")
     life.case("pre_fork_daemon")
 
 
@@ -197,6 +199,7 @@ def confinements(life):
         life.case("chroot", root)
     life.case("close_all")
     life.case("dup2_over")
+    life.case("few_descriptors", wrap=["/bin/sh", "-c", 'ulimit -n 5 && exec "$@"', "sh"], compare=False)
     life.case("no_descriptors")
     life.case("tight_address_space", 64)
     life.case("tight_address_space", 200)
@@ -214,7 +217,7 @@ def socket_way(life):
     """Records that were not sent die with the process; then the account says that it is not exact."""
     for name in ("sigkill", "abort", "underscore_exit", "exit_threaded"):
         life.case(name, way="socket", inexact=True)
-    for name in ("quick_exit", "atexit", "exec_self", "fork", "vfork", "clone_vm", "daemonize",
+    for name in ("quick_exit", "atexit", "exec_self", "fork", "fork_handlers", "vfork", "clone_vm", "daemonize",
                  "tls_destructors"):
         life.case(name, way="socket")
     life.case("close_all", way="socket", inexact=True)
