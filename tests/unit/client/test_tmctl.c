@@ -5,12 +5,14 @@
 #include "tests/unit/client/canned_server.h"
 #include "tests/support/check_main.h"
 
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +31,7 @@ static void setup(void) {
         setenv("TRACEMALLOCD_RUNTIME_DIR", dir, 1);
         setenv("TZ", "UTC0", 1);
         unsetenv("NO_COLOR");
+        unsetenv("COLUMNS");
 }
 
 static void teardown(void) {
@@ -646,10 +649,19 @@ static void note_private_daemon(void) {
         ck_assert_int_eq(sscanf(strstr(err, "(pid "), "(pid %d)", &private_daemon), 1);
 }
 
+/* It is nobody's child that could be waited for. Until it is gone it may be making files. */
+static void end_private_daemon(void) {
+        struct pollfd end = {.fd = pidfd_open(private_daemon, 0), .events = POLLIN};
+        ck_assert_int_ge(end.fd, 0);
+        kill(private_daemon, SIGKILL);
+        ck_assert_int_eq(poll(&end, 1, -1), 1);
+        close(end.fd);
+}
+
 static void teardown_private(void) {
         char command[128];
         if (private_daemon > 0)
-                kill(private_daemon, SIGKILL);
+                end_private_daemon();
         snprintf(command, sizeof command, "rm -rf %s", dir);
         ck_assert_int_eq(system(command), 0);
 }
