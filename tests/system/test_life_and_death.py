@@ -147,6 +147,7 @@ def children(life):
     life.case("clone_vm")
     life.case("clone_forks")
     life.case("daemonize")
+    life.case("daemonize_by_libc")
     life.case("pre_fork_daemon")
 
 
@@ -202,6 +203,7 @@ def confinements(life):
         life.case("chroot", root)
     life.case("close_all")
     life.case("dup2_over")
+    life.case("few_descriptors", wrap=["/bin/sh", "-c", 'ulimit -n 5 && exec "$@"', "sh"], compare=False)
     life.case("no_descriptors")
     life.case("tight_address_space", 64)
     life.case("tight_address_space", 200)
