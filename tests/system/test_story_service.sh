@@ -36,6 +36,9 @@ story() {
         local before first second rows
         start_redis || give_up "Debian's redis-server starts as a service"
         before=$(files_of_systemd)
+        claim_match "who asks for the pid of a service that is not traced is told of tmctl unit" \
+                "is not traced; 'tmctl unit trace redis-server.service --restart' traces its service" \
+                "$(tmctl snapshot --pid "$(systemctl show -p MainPID --value redis-server)" 2>&1)"
         claim "one command traces it" tmctl unit trace redis-server --restart
         wait_until 60 redis_answers || give_up "the traced service works" "$(journalctl -q -u redis-server -n 20 --no-pager)"
         fill_redis first
