@@ -13,6 +13,8 @@
 #include "daemon/daemon.h"
 #include "daemon/process.h"
 
+#define UNIT_SHOWN_BYTES 80 /* twice in a message; longer ones are no names of units that anybody typed */
+
 bool selector_unit_matches(const char *unit, const char *wanted) {
         static const char service[] = ".service";
         size_t length = strlen(wanted);
@@ -99,12 +101,20 @@ static int check_pids(struct daemon *d, const struct credentials *who,
         return 0;
 }
 
-/* And how what was asked for comes to be traced. */
-static const char *nothing_fits(const Tracemallocd__Control__ProcessSelector *selector) {
-        if (selector->n_units > 0 && selector->n_names == 0)
-                return "no process of that unit is traced; 'tmctl unit trace UNIT --restart' does that, 'tmctl ps' "
-                       "shows what is";
-        return "no traced process fits; 'tmctl ps' shows those that there are, 'tmctl run' starts a program traced";
+/* With how what was asked for comes to be traced. */
+static int fail_nothing_fits(const Tracemallocd__Control__ProcessSelector *selector, struct selection *s) {
+        const ProtobufCBinaryData *unit = selector->n_units == 1 && selector->n_names == 0 ? selector->units : NULL;
+        if (unit && unit->len <= UNIT_SHOWN_BYTES)
+                snprintf(s->message, sizeof s->message,
+                         "no process of unit %.*s is traced; 'tmctl unit trace %.*s --restart' does that, 'tmctl ps' "
+                         "shows what is",
+                         (int)unit->len, (const char *)unit->data, (int)unit->len, (const char *)unit->data);
+        else
+                snprintf(s->message, sizeof s->message,
+                         "no traced process fits; 'tmctl ps' shows those that there are, 'tmctl run' and 'tmctl unit "
+                         "trace' start more");
+        selection_deinit(s);
+        return SELECTOR_E_NOT_FOUND;
 }
 
 int selection_make(struct daemon *d, const struct credentials *who,
@@ -132,7 +142,7 @@ int selection_make(struct daemon *d, const struct credentials *who,
                         s->processes[s->n_processes++] = p;
         }
         if (s->n_processes == 0 && !all)
-                return fail(s, SELECTOR_E_NOT_FOUND, nothing_fits(selector), 0);
+                return fail_nothing_fits(selector, s);
         return 0;
 }
 
