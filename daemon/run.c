@@ -37,11 +37,13 @@ int run_new(struct daemon *d, const struct credentials *client, const void *labe
         return 0;
 }
 
+bool run_has_token(const struct run *r, const void *token, size_t length) {
+        return length == RUN_TOKEN_BYTES && memcmp(r->token, token, length) == 0;
+}
+
 struct run *run_find(struct daemon *d, uid_t uid, const void *token, size_t length) {
-        if (length != RUN_TOKEN_BYTES)
-                return NULL;
         for (struct run *r = d->runs; r; r = r->next) {
-                if (r->uid == uid && memcmp(r->token, token, length) == 0)
+                if (r->uid == uid && run_has_token(r, token, length))
                         return r;
         }
         return NULL;

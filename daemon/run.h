@@ -50,6 +50,9 @@ struct run {
 int run_new(struct daemon *d, const struct credentials *client, const void *label, size_t label_length,
             struct run **runp);
 
+/** run_has_token() - whether it is this one's. @token: [length] from a peer. */
+bool run_has_token(const struct run *r, const void *token, size_t length);
+
 /** run_find() - by token, of one user only. Return: NULL where there is none. */
 struct run *run_find(struct daemon *d, uid_t uid, const void *token, size_t length);
 

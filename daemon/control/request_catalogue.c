@@ -110,6 +110,10 @@ static void run_list(struct pool_job *job) {
 }
 
 void request_list(const struct request *r) {
+        if (!selector_fits(r->body->list->selector))
+                return control_peer_error(r->peer, CONTROL_USAGE, SELECTOR_MESSAGE_TOO_LONG);
+        if (!request_label_fits(r, &r->body->list->label))
+                return;
         start(r, run_list, NULL);
 }
 
@@ -179,7 +183,8 @@ static void finish_delete(struct pool_job *job) {
 }
 
 void request_label(const struct request *r) {
-        start(r, run_label, finish_label);
+        if (request_label_fits(r, &r->body->label->label))
+                start(r, run_label, finish_label);
 }
 
 void request_delete(const struct request *r) {

@@ -124,9 +124,10 @@ static void sample_positions(struct snapshot_request *q, const struct selection 
 
 static void cut(struct snapshot_request *q, const struct selection *s, const Tracemallocd__Control__SnapshotRequest *m,
                 char *label) {
-        sample_positions(q, s);
+        const size_t n = q->n; /* the last part to fail frees @q */
         struct feed_snapshot_options options = {.kind = m->peak ? SNAPSHOT_PEAK : SNAPSHOT_REQUEST, .label = label};
-        for (size_t i = 0; i < q->n; i++) {
+        sample_positions(q, s);
+        for (size_t i = 0; i < n; i++) {
                 options.position = q->parts[i].position;
                 options.taken_at_ns = q->parts[i].taken_at_ns;
                 if (feed_snapshot(s->processes[i]->feed, &options, on_snapshot, &q->parts[i]) < 0)
@@ -137,7 +138,7 @@ static void cut(struct snapshot_request *q, const struct selection *s, const Tra
 void request_snapshot(const struct request *r) {
         const Tracemallocd__Control__SnapshotRequest *m = r->body->snapshot;
         struct selection s;
-        if (request_select(r, m->selector, false, &s) != 0)
+        if (!request_label_fits(r, &m->label) || request_select(r, m->selector, false, &s) != 0)
                 return;
         if (!all_tracing(&s)) {
                 selection_deinit(&s);

@@ -277,7 +277,7 @@ static int parse_side(const struct request *r, struct view_job *v, const char *t
 }
 
 static bool may_read_live(const struct request *r, const struct reference_item *item) {
-        struct process *p = item->number > INT32_MAX ? NULL : process_find(r->daemon, (pid_t)item->number);
+        struct process *p = process_find(r->daemon, (pid_t)item->number);
         if (p) {
                 process_notice_end(p);
                 p = p->state == PROCESS_ALIVE ? p : NULL;
@@ -313,7 +313,7 @@ static bool may_read_all_live(const struct request *r, const struct view_job *v)
 
 /* Return: false: the request is answered. */
 static bool find_files(const struct request *r, struct view_job *v) {
-        const struct uploads *uploads = control_peer_attachment(r->peer);
+        const struct uploads *uploads = (struct uploads *)control_peer_attachment(r->peer, uploads_free);
         for (size_t i = 0; i < v->n_sides; i++) {
                 for (size_t k = 0; k < v->sides[i].reference->n_items; k++) {
                         const struct reference_item *item = &v->sides[i].reference->items[k];

@@ -59,8 +59,10 @@ char **selector_texts(const ProtobufCBinaryData *texts, size_t n) {
         char **copies = calloc(n + 1, sizeof *copies);
         for (size_t i = 0; copies && i < n; i++) {
                 copies[i] = strndup(texts[i].len ? (const char *)texts[i].data : "", texts[i].len);
-                if (!copies[i])
-                        return copies; /* shorter: the caller sees the NULL */
+                if (!copies[i]) {
+                        selector_texts_free(copies);
+                        return NULL;
+                }
         }
         return copies;
 }
@@ -77,12 +79,21 @@ static int fail(struct selection *s, int code, const char *format, unsigned pid)
         return code;
 }
 
+bool selector_fits(const Tracemallocd__Control__ProcessSelector *selector) {
+        return !selector || tracemallocd__control__process_selector__get_packed_size(selector) <= SELECTOR_BYTES_MAX;
+}
+
+/* A number above pid_t's would be a process group's. */
+static bool exists(uint32_t pid) {
+        return pid > 0 && pid <= INT32_MAX && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
+}
+
 static int check_pids(struct daemon *d, const struct credentials *who,
                       const Tracemallocd__Control__ProcessSelector *selector, struct selection *s) {
         for (size_t i = 0; i < selector->n_pids; i++) {
                 const struct process *p = process_find(d, (pid_t)selector->pids[i]);
                 s->missing_pid = selector->pids[i];
-                if (!p && (selector->pids[i] == 0 || (kill((pid_t)selector->pids[i], 0) < 0 && errno == ESRCH)))
+                if (!p && !exists(selector->pids[i]))
                         return fail(s, SELECTOR_E_NOT_FOUND, "no process %u; 'tmctl ps' shows the traced ones",
                                     s->missing_pid);
                 if (!p)
@@ -110,6 +121,8 @@ int selection_make(struct daemon *d, const struct credentials *who,
         *s = (struct selection){0};
         if (!selector)
                 selector = &none;
+        if (!selector_fits(selector))
+                return fail(s, SELECTOR_E_USAGE, SELECTOR_MESSAGE_TOO_LONG, 0);
         for (struct process *p = d->processes; p; p = p->next)
                 process_notice_end(p);
         int r = check_pids(d, who, selector, s);

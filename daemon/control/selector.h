@@ -12,8 +12,16 @@
 struct daemon;
 struct process;
 
-enum {
-        SELECTOR_E_NOT_FOUND = 3, /* also: the values are those of Error.Code */
+/* Of pids, names and units together, as a message has them. Each process is held against each of them on the main loop:
+ * a whole message of 16 MiB would take minutes. */
+#define SELECTOR_BYTES_MAX (UINT32_C(64) << 10)
+
+#define SELECTOR_MESSAGE_TOO_LONG "too many processes: their pids, names and units have 64 KiB at most; select by name"
+
+/* The values are those of Error.Code. */
+enum selector_outcome {
+        SELECTOR_E_USAGE = 2,
+        SELECTOR_E_NOT_FOUND = 3,
         SELECTOR_E_DENIED = 5,
 };
 
@@ -33,11 +41,15 @@ int selection_make(struct daemon *d, const struct credentials *who,
 
 void selection_deinit(struct selection *s);
 
+/** selector_fits() - whether it is one that a command line can be, SELECTOR_BYTES_MAX; NULL is
+ * selection_make() asks this itself. */
+bool selector_fits(const Tracemallocd__Control__ProcessSelector *selector);
+
 /** selector_matches() - whether it names this process, whatever its state */
 bool selector_matches(const Tracemallocd__Control__ProcessSelector *selector, const struct process *p);
 
 /** selector_texts() - names or units as C strings, a NULL behind the last
- * Return: free with selector_texts_free(); fewer than @n where memory ran out. */
+ * Return: free with selector_texts_free(); NULL: no memory. */
 char **selector_texts(const ProtobufCBinaryData *texts, size_t n);
 void selector_texts_free(char **texts);
 

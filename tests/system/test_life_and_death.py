@@ -139,6 +139,7 @@ def setuid(life):
 
 def children(life):
     life.case("fork")
+    life.case("fork_handlers")
     life.case("fork_nested")
     life.case("vfork")
     life.case("posix_spawn")
@@ -214,7 +215,7 @@ def socket_way(life):
     """Records that were not sent die with the process; then the account says that it is not exact."""
     for name in ("sigkill", "abort", "underscore_exit", "exit_threaded"):
         life.case(name, way="socket", inexact=True)
-    for name in ("quick_exit", "atexit", "exec_self", "fork", "vfork", "clone_vm", "daemonize",
+    for name in ("quick_exit", "atexit", "exec_self", "fork", "fork_handlers", "vfork", "clone_vm", "daemonize",
                  "tls_destructors"):
         life.case(name, way="socket")
     life.case("close_all", way="socket", inexact=True)

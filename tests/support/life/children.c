@@ -5,6 +5,7 @@
 #include "tests/support/life/life.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -27,6 +28,35 @@ static int forks(void) {
                 EXPECT(wait_for(pid) == i);
         }
         say("forked");
+        return 0;
+}
+
+static void *handlers_block;
+
+static void before_fork(void) {
+        ledger_free(handlers_block, 700);
+        handlers_block = ledger_malloc(701);
+        some_work();
+}
+
+static void after_fork_in_child(void) {
+        ledger_fork();
+        ledger_free(handlers_block, 701);
+        handlers_block = ledger_malloc(700);
+}
+
+/* As OpenBLAS does, which ends its threads before a fork. */
+static int fork_handlers(void) {
+        pid_t pid;
+
+        handlers_block = ledger_malloc(700);
+        EXPECT(pthread_atfork(before_fork, NULL, after_fork_in_child) == 0);
+        pid = fork();
+        if (pid == 0) {
+                some_work();
+                _exit(18);
+        }
+        EXPECT(wait_for(pid) == 18);
         return 0;
 }
 
@@ -236,6 +266,7 @@ static int pre_fork_daemon(void) {
 
 const struct life_case life_children[] = {
         {"fork", forks},
+        {"fork_handlers", fork_handlers},
         {"many_forks", many_forks},
         {"fork_nested", fork_nested},
         {"vfork", vforks},
