@@ -112,9 +112,11 @@ static char *describe_end(const struct process *p) {
                                     (int)atomic_load_explicit(&g->exit_status, memory_order_relaxed));
 }
 
-/* It ended before anybody had waited for its successor in vain. */
+/* It ended before anybody had waited for its successor in vain. Who was killed meanwhile, as by a debugger, may have
+ * been about to greet. */
 static void note_exec(struct process *p) {
-        if (!p->replaced_by && atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed))
+        bool pending = atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed);
+        if (!p->replaced_by && pending && !exit_status_is_kill(p->pidfd, p->proc.pid))
                 p->went_untraced = true;
 }
 

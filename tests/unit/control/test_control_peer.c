@@ -51,6 +51,12 @@ static void on_freed(void *user, const struct credentials *who) {
         ((struct world *)user)->n_freed++;
 }
 
+/* What a socket takes unread goes by net.core.wmem_default otherwise, which may be more than an answer. */
+static void set_buffer(int fd) {
+        const int bytes = 65536;
+        ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes), 0);
+}
+
 static void world_init(struct world *w) {
         int sockets[2];
         uv_loop_t first; /* libuv keeps a pipe of its own from the first loop on */
@@ -62,6 +68,8 @@ static void world_init(struct world *w) {
                 .user = w, .drops = &w->drops, .identity = &w->identity, .request = on_request, .freed = on_freed};
         uv_loop_init(&w->loop);
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets), 0);
+        set_buffer(sockets[0]);
+        set_buffer(sockets[1]);
         struct credentials who = {.pid = getpid(), .uid = 1000};
         ck_assert_int_eq(control_peer_open(&w->loop, sockets[0], &who, &w->handler, &w->peer), 0);
         w->client = sockets[1];
