@@ -72,7 +72,8 @@ static int start_watch(int socket_fd) {
         return -r;
 }
 
-/* A seccomp filter belongs at the end of this list. */
+/* The filter of system calls is that of the service (SystemCallFilter=); a user's own helper has none, and that user's
+ * rights. */
 int sandbox_enter(int socket_fd) {
         int r = drop_root();
         if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
