@@ -309,6 +309,7 @@ class Test:
             (3, "process 1 is not traced, which begins when a program starts.*tmctl run.*tmctl ps", "snapshot", "--pid", "1"),
             (3, "process 1 is not traced, which begins when a program starts.*tmctl run.*tmctl ps", "stats", "@1"),
             (3, "no process 4194305; 'tmctl ps'", "stats", "@4194305"),
+            (2, "@1 is a live table, not a stored snapshot; 'tmctl snapshot --pid 1' stores one", "show", "@1"),
             (3, f"exit snapshot {exit_snapshot}", "snapshot", "--pid", ended.pid),
             (3, f"exit snapshot {exit_snapshot}", "stats", f"@{ended.pid}"),
             (3, f"exit snapshot {exit_snapshot}", "block", "--pid", ended.pid, "0x10"),
