@@ -34,8 +34,8 @@ def stored(daemon, *kinds):
 
 
 def wait_for(condition):
-    """Deleting follows the answer. 30 s is for a machine that does other things."""
-    deadline = time.monotonic() + 30
+    """Deleting follows the answer. A minute is for a machine that does other things."""
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return condition()

@@ -59,10 +59,10 @@ exec_into() {
                 <>"$scratch/input" >"$scratch/out" 2>"$scratch/err" &
         run=$!
         background+=("$run")
-        claim "$what is started" wait_until 20 grep -q hello "$scratch/out"
+        claim "$what is started" wait_until 60 grep -q hello "$scratch/out"
         traced=$(head -n 1 "$scratch/out")
-        claim "$what is not traced any more" wait_until 20 untraced "$traced"
-        claim "$what leaves an exit snapshot that says so" wait_until 20 left_by_exec "$traced"
+        claim "$what is not traced any more" wait_until 60 untraced "$traced"
+        claim "$what leaves an exit snapshot that says so" wait_until 60 left_by_exec "$traced"
         claim_match "$what is told of in the log" "process $traced \\(.* after an exec it is" \
                 "$(cat "$scratch/daemon.log")"
         echo <>"$scratch/input" >&0
