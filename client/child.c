@@ -129,15 +129,34 @@ static bool is_job_control(int signal) {
         return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-/* The shell that waits for us shall see the job stopped. Not after SIGSTOP: who sent that to the child wants
- * to continue the child, and would not know that tmctl needs it too. */
+/* An interactive shell that suspends itself: in a group of its own, which has the terminal. */
+static bool has_terminal(int terminal, pid_t group) {
+        return terminal >= 0 && group != getpgrp() && tcgetpgrp(terminal) == group;
+}
+
+/* The shell that waits for us shall see the job stopped, and continues us alone. */
+static void suspend_with(int terminal, pid_t group) {
+        raise(SIGSTOP);
+        if (tcgetpgrp(terminal) == getpgrp()) /* "fg", not "bg" */
+                tcsetpgrp(terminal, group);
+        kill(-group, SIGCONT);
+}
+
+/* The shell that waits for us shall see the job stopped. Not after SIGSTOP: who sent that to the child wants to
+ * continue the child, and would not know that tmctl needs it too. */
 static void stop_too(pid_t pid, int signal) {
         siginfo_t again = {0};
         bool still = waitid(P_PID, (id_t)pid, &again, WSTOPPED | WNOHANG) == 0 && again.si_pid == pid;
-        if (!still || !is_job_control(signal) || getpgid(pid) != getpgrp())
+        pid_t group = getpgid(pid);
+        if (!still)
                 return;
-        raise(signal);
-        kill(pid, SIGCONT);
+        AUTO_CLOSE int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+        if (has_terminal(terminal, group)) {
+                suspend_with(terminal, group);
+        } else if (is_job_control(signal) && group == getpgrp()) {
+                raise(signal);
+                kill(pid, SIGCONT);
+        }
 }
 
 void child_wait(struct child *child) {
