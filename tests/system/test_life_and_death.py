@@ -151,6 +151,18 @@ def children(life):
     life.case("pre_fork_daemon")
 
 
+def called_back(life):
+    """Whoever allocates below a hooked function that calls the program stands below the function's caller."""
+    run = life.new_run([life.subject, "fork_handlers"], life.daemon.environment)
+    run.traced(life.daemon)
+    snapshots = snapshots_of(life.daemon, run.ledgers()).values()
+    stacks = [t["traceback"] for snapshot in snapshots for t in life.daemon.json_lines("traces", snapshot["id"])]
+    handlers = [stack for stack in stacks if any(frame["function"] == "before_fork" for frame in stack)]
+    modules = {os.path.basename(frame["module"] or "") for stack in handlers for frame in stack}
+    life.claims.check("fork_handlers: a handler's stack has no frame of the agent",
+                      "life_subject" in modules and "libtracemalloc-agent.so" not in modules, modules)
+
+
 def clones_beside(life):
     """Two processes on one memory, of which libc knows one, record at the same time."""
     run = life.new_run([life.subject, "clone_beside"], life.daemon.environment)
@@ -225,7 +237,8 @@ def socket_way(life):
     life.case("no_descriptors", way="socket")
 
 
-GROUPS = [ends, execs, setuid, children, clones_beside, insides, signal_handlers_with_mappings, confinements, filters, socket_way]
+GROUPS = [ends, execs, setuid, children, called_back, clones_beside, insides,
+          signal_handlers_with_mappings, confinements, filters, socket_way]
 
 with Claims() as claims, Daemon() as daemon:
     life = Life(claims, daemon)
