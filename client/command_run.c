@@ -144,7 +144,8 @@ static void summarize(struct run *run) {
         request.run_wait = &body;
         if (connection_call(run->connection, &request, take_process, run) != EXIT_CODE_DONE)
                 return;
-        render_run(stderr, run->options, &run->child, run->options->arguments[0], run->processes, run->n_processes);
+        render_run(stderr, run->options, run->connection, &run->child, run->options->arguments[0], run->processes,
+                   run->n_processes);
 }
 
 static int run_steps(struct run *run) {

@@ -235,10 +235,10 @@ static int take_text_or_flag(struct options *o, enum option_id id, const char *v
                 return option_not_empty("--output", value);
         case OPTION_NAME:
                 text_list_add(&o->names, value);
-                return 0;
+                return option_not_empty("--name", value); /* an unset variable of a script's chooses nothing */
         case OPTION_UNIT:
                 text_list_add(&o->units, value);
-                return 0;
+                return option_not_empty("--unit", value);
         case OPTION_SKIP:
                 text_list_add(&o->skip, value);
                 return 0;

@@ -152,3 +152,8 @@ void proc_info_deinit(struct proc_info *info) {
         free(info->unit);
         info->cgroup = info->unit = NULL;
 }
+
+bool proc_unit_is(const char *unit, const char *wanted) {
+        size_t length = strlen(wanted);
+        return strncmp(unit, wanted, length) == 0 && (unit[length] == '\0' || strcmp(unit + length, ".service") == 0);
+}

@@ -124,7 +124,7 @@ static int load_stored(struct view_job *v, struct store_reader *reader, struct s
                        const struct reference_item *item) {
         struct id_list list = {0};
         int r = resolve_item(&v->job, reader, item, &list);
-        for (size_t i = 0; r == 0 && i < list.n_ids; i++) {
+        for (size_t i = 0; r == 0 && i < list.n; i++) {
                 struct snapshot *snapshot;
                 r = store_reader_load(reader, list.ids[i], what_to_load(v), &snapshot);
                 if (r == 0)

@@ -9,24 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void id_list_deinit(struct id_list *list) {
-        free(list->ids);
-        *list = (struct id_list){0};
-}
-
 static int append(struct pool_job *job, struct id_list *list, int64_t id) {
-        if (list->n_ids == list->size) {
-                size_t size = list->size ? list->size * 2 : 8;
-                int64_t *ids = reallocarray(list->ids, size, sizeof *ids);
-                if (!ids) {
-                        pool_job_fail(job, CONTROL_FAILED, "out of memory");
-                        return -1;
-                }
-                list->ids = ids;
-                list->size = size;
-        }
-        list->ids[list->n_ids++] = id;
-        return 0;
+        if (id_list_add(list, id) == 0)
+                return 0;
+        pool_job_fail(job, CONTROL_FAILED, "out of memory");
+        return -1;
 }
 
 static int check_owner(void *data, const struct snapshot_info *info) {

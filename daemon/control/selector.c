@@ -11,22 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/proc.h"
 #include "daemon/daemon.h"
 #include "daemon/process.h"
-
-bool selector_unit_matches(const char *unit, const char *wanted) {
-        static const char service[] = ".service";
-        size_t length = strlen(wanted);
-        if (strcmp(unit, wanted) == 0)
-                return true;
-        return strncmp(unit, wanted, length) == 0 && strcmp(unit + length, service) == 0;
-}
 
 static bool text_matches(const ProtobufCBinaryData *wanted, const char *text, bool unit) {
         char *pattern = strndup(wanted->len ? (const char *)wanted->data : "", wanted->len);
         if (!pattern)
                 return false;
-        bool yes = unit ? selector_unit_matches(text, pattern) : fnmatch(pattern, text, 0) == 0;
+        bool yes = unit ? proc_unit_is(text, pattern) : fnmatch(pattern, text, 0) == 0;
         free(pattern);
         return yes;
 }

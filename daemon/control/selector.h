@@ -52,6 +52,3 @@ bool selector_matches(const Tracemallocd__Control__ProcessSelector *selector, co
  * Return: free with selector_texts_free(); NULL: no memory. */
 char **selector_texts(const ProtobufCBinaryData *texts, size_t n);
 void selector_texts_free(char **texts);
-
-/** selector_unit_matches() - "redis" and "redis.service" mean the same unit */
-bool selector_unit_matches(const char *unit, const char *wanted);

@@ -41,23 +41,20 @@ static bool take_number(struct cursor *c, int64_t max, int64_t *numberp) {
         return c->at > start;
 }
 
-static bool parse_last(struct cursor *c, struct reference_item *item) {
-        static const struct {
-                const char *word;
-                int kind;
-        } kinds[] = {
-                {":request", SNAPSHOT_REQUEST},
-                {":exit", SNAPSHOT_EXIT},
-                {":peak", SNAPSHOT_PEAK},
-                {":import", SNAPSHOT_IMPORT},
-        };
-
-        item->kind = REFERENCE_LAST;
-        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-                if (take(c, kinds[i].word)) {
-                        item->snapshot_kind = kinds[i].kind;
-                        break;
+static bool take_kind(struct cursor *c, int *kindp) {
+        for (int kind = 0; kind < SNAPSHOT_LIVE; kind++) {
+                if (take(c, snapshot_kind_name((uint32_t)kind))) {
+                        *kindp = kind;
+                        return true;
                 }
+        }
+        return false;
+}
+
+static bool parse_last(struct cursor *c, struct reference_item *item) {
+        item->kind = REFERENCE_LAST;
+        if (take(c, ":") && !take_kind(c, &item->snapshot_kind))
+                return false;
         return !take(c, "~") || take_number(c, INT64_MAX, &item->number);
 }
 

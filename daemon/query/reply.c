@@ -48,15 +48,6 @@ static ProtobufCBinaryData text_binary(const struct model *m, uint32_t text) {
 
 /* ---- snapshots ---- */
 
-static const char *kind_name(uint32_t kind) {
-        static const char *const names[] = {
-                [SNAPSHOT_REQUEST] = "request", [SNAPSHOT_EXIT] = "exit", [SNAPSHOT_PEAK] = "peak",
-                [SNAPSHOT_IMPORT] = "import",   [SNAPSHOT_LIVE] = "live",
-        };
-
-        return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "";
-}
-
 static ProtobufCBinaryData string_binary(const char *string) {
         return binary(string ? string : "", string ? strlen(string) : 0);
 }
@@ -75,7 +66,7 @@ static void add_info(const struct snapshot_info *info, Tracemallocd__Control__Sn
         message->pid = message->pid == info->pid ? message->pid : 0;
         message->uid = message->uid == info->uid ? message->uid : 0;
         message->image = message->image == info->image ? message->image : 0;
-        if (strcmp(message->kind, kind_name(info->kind)) != 0)
+        if (strcmp(message->kind, snapshot_kind_name(info->kind)) != 0)
                 message->kind = (char *)"";
         if (message->taken_at_unix_ns < info->taken_at_ns)
                 message->taken_at_unix_ns = info->taken_at_ns;
@@ -109,7 +100,7 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
         message->name = string_binary(first->name);
         message->unit = string_binary(first->unit);
         message->label = string_binary(first->label);
-        message->kind = (char *)kind_name(first->kind);
+        message->kind = (char *)snapshot_kind_name(first->kind);
         message->taken_at_unix_ns = first->taken_at_ns;
         message->ended_by = string_binary(first->ended_by);
         message->image = first->image;

@@ -72,7 +72,7 @@ nothing_is_started() {
 things() {
         local id pid
         printf 'import time\nprint(flush=True)\ntime.sleep(1000)\n' >"$scratch/waits.py"
-        tmctl run -- python3 "$scratch/waits.py" >"$scratch/ready" 2>"$scratch/run.log" &
+        tmctl run -- /usr/bin/python3 "$scratch/waits.py" >"$scratch/ready" 2>"$scratch/run.log" &
         background+=($!)
         wait_until 60 test -s "$scratch/ready" || give_up "a program runs" "$(cat "$scratch/run.log")"
         pid=$(tmctl ps --json | sed -n 's/^[[]*{"pid":\([0-9]*\),.*/\1/p')

@@ -164,8 +164,12 @@ def called_back(life):
 
 
 def clones_beside(life):
-    """Two processes on one memory, of which libc knows one, record at the same time."""
-    run = life.new_run([life.subject, "clone_beside"], life.daemon.environment)
+    """Two processes on one memory, of which libc knows one, record at the same time.
+
+    They are one thread to the agent, so that one looks as if it had interrupted the other, and would not wait for room:
+    the ring holds all of it.
+    """
+    run = life.new_run([life.subject, "clone_beside"], dict(life.daemon.environment, TRACEMALLOCD_RING_SIZE=str(64 << 20)))
     status = run.traced(life.daemon, "--domains", "malloc,mmap")
     (snapshot,) = snapshots_of(life.daemon, run.ledgers()).values()
     stats = life.daemon.json("stats", snapshot["id"], "--domain", "mmap", "--limit", "0", "--allocated")

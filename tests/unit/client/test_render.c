@@ -56,6 +56,31 @@ START_TEST(the_path_gives_way_before_the_function)
 }
 END_TEST
 
+/* What a terminal of @width columns shows of one frame */
+static void expect_traceback(Tracemallocd__Control__Frame frame, size_t width, const char *text) {
+        struct options options = {.color = COLOR_NEVER};
+        struct render render;
+        char *shown;
+        size_t length;
+        render_init(&render, &options);
+        render.terminal.width = width;
+        render.out = open_memstream(&shown, &length);
+        render_traceback(&render, (Tracemallocd__Control__Frame *[]){&frame}, 1, 0);
+        fclose(render.out);
+        ck_assert_str_eq(shown, text);
+        free(shown);
+        render_deinit(&render);
+}
+
+START_TEST(a_frame_is_broken_before_its_function_where_little_more_would_be_left)
+{
+        Tracemallocd__Control__Frame frame = frame_of("/nowhere/examples/session_cache.c", 111, "remember_search");
+        expect_traceback(frame, 80, "  File \"/nowhere/examples/session_cache.c\", line 111, in remember_search\n");
+        expect_traceback(frame, 60, "  File \"/n.../session_cache.c\", line 111, in remember_search\n");
+        expect_traceback(frame, 40, "  File \"/.../session_cache.c\", line 111,\n      in remember_search\n");
+}
+END_TEST
+
 START_TEST(traceback_ranges_are_those_of_traceback_format)
 {
         /* limit, n, first, end: self[-limit:] above 0, else self[:limit] */
@@ -195,6 +220,7 @@ int main(void) {
         tcase_add_test(tc, frames_without_symbols_show_their_offset);
         tcase_add_test(tc, the_path_gives_way_before_the_function);
         tcase_add_test(tc, traceback_ranges_are_those_of_traceback_format);
+        tcase_add_test(tc, a_frame_is_broken_before_its_function_where_little_more_would_be_left);
         tcase_add_test(tc, source_lines_are_those_of_linecache);
         tcase_add_test(tc, references_are_told_from_files);
         tcase_add_test(tc, a_comparison_that_is_turned_round_is_called_so);

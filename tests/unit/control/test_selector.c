@@ -109,16 +109,6 @@ START_TEST(more_than_a_command_line_holds_is_refused)
 }
 END_TEST
 
-START_TEST(a_unit_may_be_named_without_its_ending)
-{
-        ck_assert(selector_unit_matches("a.service", "a"));
-        ck_assert(selector_unit_matches("a.service", "a.service"));
-        ck_assert(!selector_unit_matches("a.service", ""));
-        ck_assert(!selector_unit_matches("a.service.service", "a"));
-        ck_assert(!selector_unit_matches("a", "a.service"));
-}
-END_TEST
-
 START_TEST(texts_are_copied_all_or_none)
 {
         const ProtobufCBinaryData texts[] = {text("a"), {.len = 0}, text("bc")};
@@ -138,4 +128,4 @@ END_TEST
 
 CHECK_MAIN("control/selector", a_name_selects_ones_own_processes, a_pid_must_be_traced_and_permitted,
            a_pid_that_none_can_be_is_no_process_group, more_than_a_command_line_holds_is_refused,
-           a_unit_may_be_named_without_its_ending, texts_are_copied_all_or_none)
+           texts_are_copied_all_or_none)
