@@ -29,11 +29,6 @@
 
 HOOK pid_t _Fork(void);
 
-/* Declares real_NAME; every libc that has a caller for it has it. */
-#define REAL(name)                                                                                                     \
-        static __typeof__(name) *cached_;                                                                              \
-        __typeof__(name) *real_##name = cached_ ? cached_ : (cached_ = (__typeof__(name) *)real_symbol(#name))
-
 static _Atomic uint32_t last_fork_token;
 
 /* Whether libc calls just_before_fork(). */
@@ -102,7 +97,7 @@ HOOK pid_t _Fork(void) {
         REAL(_Fork);
 
         about_to_fork(HOOK_CFA);
-        return forked(real__Fork ? real__Fork() : (pid_t)sys_call(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
+        return forked(real__Fork ? real__Fork() : (pid_t)sys_call_always(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
 }
 
 HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, const struct winsize *size) {
@@ -123,7 +118,7 @@ static int streams_to_null(void) {
         if (r == 0 && (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3)))
                 r = -ENODEV;
         for (int stream = 0; r >= 0 && stream <= 2; stream++)
-                r = (int)sys_call(SYS_dup2, fd, stream, 0, 0, 0, 0);
+                r = (int)sys_call_always(SYS_dup2, fd, stream, 0, 0, 0, 0);
         if (fd > 2)
                 sys_close(fd);
         return r < 0 ? r : 0;
@@ -139,9 +134,9 @@ HOOK int daemon(int keep_directory, int keep_streams) {
                 _exit(EXIT_SUCCESS);
         if (pid < 0)
                 return -1;
-        r = sys_call(SYS_setsid, 0, 0, 0, 0, 0, 0);
+        r = sys_call_always(SYS_setsid, 0, 0, 0, 0, 0, 0);
         if (r >= 0 && !keep_directory)
-                sys_call(SYS_chdir, (long)"/", 0, 0, 0, 0, 0); /* libc's goes on without it, too */
+                sys_call_always(SYS_chdir, (long)"/", 0, 0, 0, 0, 0); /* libc's goes on without it, too */
         if (r >= 0 && !keep_streams)
                 r = streams_to_null();
         if (r >= 0)

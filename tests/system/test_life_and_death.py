@@ -229,6 +229,12 @@ def filters(life):
     life.case("seccomp", SYSTEM_CALLS["futex"], ENOSYS)
 
 
+def own_filters(life):
+    """A program that forbids itself, at the price of its life, what the agent would ask of the kernel."""
+    for how in ("prctl", "seccomp", "strict"):
+        life.case("confines_itself", how, wrap=["/usr/bin/env", "TRACEMALLOCD_RING_SIZE=65536"])
+
+
 def socket_way(life):
     """Records that were not sent die with the process; then the account says that it is not exact."""
     for name in ("sigkill", "abort", "underscore_exit", "exit_threaded"):
@@ -242,7 +248,8 @@ def socket_way(life):
 
 
 GROUPS = [ends, execs, setuid, children, called_back, clones_beside, insides,
-          signal_handlers_with_mappings, confinements, filters, socket_way]
+          signal_handlers_with_mappings, confinements, filters, own_filters,
+          socket_way]
 
 with Claims() as claims, Daemon() as daemon:
     life = Life(claims, daemon)
