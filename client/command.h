@@ -40,6 +40,9 @@ extern const struct command command_stop;
 extern const struct command command_clear;
 extern const struct command command_reset_peak;
 
+/** command_at() - the @i-th of all, NULL behind the last */
+const struct command *command_at(size_t i);
+
 /** command_find() - by name, NULL for none */
 const struct command *command_find(const char *name);
 
