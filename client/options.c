@@ -68,7 +68,7 @@ static const struct option_entry entries[] = {
         {OPTION_SET_GROUP, OPTION_GROUP_BY, "group-by", "KEY", "filename, lineno (default), traceback or function"},
         {OPTION_SET_GROUP, OPTION_CUMULATIVE, "cumulative", NULL, "count a block for every frame of its traceback"},
         {OPTION_SET_GROUP, OPTION_ALLOCATED, "allocated", NULL,
-         "all that was allocated since the start, instead of\nwhat is alive (live and exit snapshots)"},
+         "all that was allocated since the start, instead of\nwhat is alive (not of peak snapshots or files)"},
         {OPTION_SET_GROUP, OPTION_SORT, "sort", "KEY", "size (default), or count: most blocks first"},
         {OPTION_SET_GROUP, OPTION_SKIP, "skip", "PATTERN",
          "drop most recent frames in matching files, so that\nan allocation wrapper is not the answer; repeatable"},

@@ -96,7 +96,10 @@ int resolve_item(struct pool_job *job, struct store_reader *reader, const struct
                 pool_job_fail(job, CONTROL_USAGE, "a file is no stored snapshot; tmctl import makes one of it");
                 return -1;
         default:
-                pool_job_fail(job, CONTROL_USAGE, "@%" PRId64 " is a live table, not a stored snapshot", item->number);
+                pool_job_fail(job, CONTROL_USAGE,
+                              "@%" PRId64 " is a live table, not a stored snapshot; 'tmctl snapshot --pid %" PRId64
+                              "' stores one",
+                              item->number, item->number);
                 return -1;
         }
 }

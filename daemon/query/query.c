@@ -214,7 +214,7 @@ int query_export(const struct model_source *sources, size_t n_sources, const Tra
         if (r == PICKLE_E_NO_SIZES)
                 r = answer_message(QUERY_E_FAILED,
                                    "a tracemalloc file holds the size of each block, and a peak snapshot knows only "
-                                   "their sums; use --format json",
+                                   "their sums; use --format json or collapsed",
                                    messagep);
         query_deinit(&q);
         return r;

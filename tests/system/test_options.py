@@ -329,11 +329,14 @@ class Test:
             (3, "process 1 is not traced, which begins when a program starts.*tmctl run.*tmctl ps", "snapshot", "--pid", "1"),
             (3, "process 1 is not traced, which begins when a program starts.*tmctl run.*tmctl ps", "stats", "@1"),
             (3, "no process 4194305; 'tmctl ps'", "stats", "@4194305"),
+            (2, "@1 is a live table, not a stored snapshot; 'tmctl snapshot --pid 1' stores one", "show", "@1"),
             (3, f"exit snapshot {exit_snapshot}", "snapshot", "--pid", ended.pid),
             (3, f"exit snapshot {exit_snapshot}", "stats", f"@{ended.pid}"),
             (3, f"exit snapshot {exit_snapshot}", "block", "--pid", ended.pid, "0x10"),
             (125, "run: takes .*tmctl run --help", "run"),
-            (127, "command not found: no-such-program", "run", "no-such-program"),
+            (127, "command not found: no-such-program$", "run", "no-such-program"),
+            (127, "command not found: A=1; 'tmctl run -- env NAME=VALUE COMMAND' sets", "run", "A=1", "true"),
+            (127, "command not found: ls -l; .*'tmctl run -- sh -c LINE'", "run", "ls -l"),
             (126, "cannot execute", "run", self.file),
         ):
             result = self.daemon.tmctl(*arguments)
