@@ -181,7 +181,7 @@ static bool set_up(void) {
                 agent.malloc_order = real_malloc_order();
                 agent.single_threaded = real_single_threaded();
                 hooks_process_setup();
-                hooks_seccomp_setup();
+                hooks_syscall_setup();
                 python_setup(agent.config.domains);
         }
         agent.set_up = true;

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define HOOK __attribute__((visibility("default")))
 
@@ -26,8 +27,14 @@
 /** hooks_process_setup() - ask libc to tell of the process's exit; once an image, before anything is recorded */
 void hooks_process_setup(void);
 
-/** hooks_seccomp_setup() - look for libc's syscall(), so that no call of it needs a frame of ours */
-void hooks_seccomp_setup(void);
+/** hooks_about_to_fork() - the FORK record, whose token the child greets with; none where nothing is recorded */
+void hooks_about_to_fork(uintptr_t cfa);
+
+/** hooks_forked() - in parent and child; @pid: what fork() returns, and this does */
+pid_t hooks_forked(pid_t pid, uintptr_t cfa);
+
+/** hooks_syscall_setup() - look for libc's syscall(), so that no call of it needs a frame of ours */
+void hooks_syscall_setup(void);
 
 /** hooks_track_python() - the agent's PyTraceMalloc_Track() and, below, PyTraceMalloc_Untrack(), under names of its
  * own: under theirs the loader may find Python's */

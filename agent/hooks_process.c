@@ -34,8 +34,7 @@ static _Atomic uint32_t last_fork_token;
 /* Whether libc calls just_before_fork(). */
 static bool libc_calls_us;
 
-/* The FORK record, whose token the child greets with; none where nothing is recorded. */
-static void about_to_fork(uintptr_t cfa) {
+void hooks_about_to_fork(uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_to_fork();
         uint32_t token;
 
@@ -58,7 +57,7 @@ static void wipe_process_page(void) {
         atomic_store(&process_page.version, 0);
 }
 
-static pid_t forked(pid_t pid, uintptr_t cfa) {
+pid_t hooks_forked(pid_t pid, uintptr_t cfa) {
         uint32_t token = thread_state.fork_token;
         struct epoch *epoch;
 
@@ -78,33 +77,33 @@ static pid_t forked(pid_t pid, uintptr_t cfa) {
 /* Handlers of pthread_atfork() for the time before a fork are called in the reverse order of their registration, and
  * ours was the first: what the others allocate and free is the child's too. */
 static void just_before_fork(void) {
-        about_to_fork(HOOK_CFA);
+        hooks_about_to_fork(HOOK_CFA);
 }
 
 static void about_to_call_libc(uintptr_t cfa) {
         if (!libc_calls_us)
-                about_to_fork(cfa);
+                hooks_about_to_fork(cfa);
 }
 
 HOOK pid_t fork(void) {
         REAL(fork);
 
         about_to_call_libc(HOOK_CFA);
-        return forked(real_fork(), HOOK_CFA);
+        return hooks_forked(real_fork(), HOOK_CFA);
 }
 
 HOOK pid_t _Fork(void) {
         REAL(_Fork);
 
-        about_to_fork(HOOK_CFA);
-        return forked(real__Fork ? real__Fork() : (pid_t)sys_call_always(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
+        hooks_about_to_fork(HOOK_CFA);
+        return hooks_forked(real__Fork ? real__Fork() : (pid_t)sys_call_always(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
 }
 
 HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, const struct winsize *size) {
         REAL(forkpty);
 
         about_to_call_libc(HOOK_CFA);
-        return forked(real_forkpty(master, name, terminal, size), HOOK_CFA);
+        return hooks_forked(real_forkpty(master, name, terminal, size), HOOK_CFA);
 }
 
 /* Return: 0; -errno. */
@@ -182,8 +181,8 @@ HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...
                         agent_share_memory();
                 return real_clone(start, stack, flags, argument, parent_tid, tls, child_tid);
         }
-        about_to_fork(HOOK_CFA);
-        return forked(real_clone(start, stack, flags, argument, parent_tid, tls, child_tid), HOOK_CFA);
+        hooks_about_to_fork(HOOK_CFA);
+        return hooks_forked(real_clone(start, stack, flags, argument, parent_tid, tls, child_tid), HOOK_CFA);
 }
 
 HOOK int execve(const char *path, char *const argv[], char *const envp[]) {

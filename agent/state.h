@@ -30,7 +30,7 @@ enum gate {
         GATE_INERT,
 };
 
-/* A page of its own with MADV_WIPEONFORK: so the child of a fork, of a raw clone too, finds zeros here
+/* A page of its own with MADV_WIPEONFORK: so the child of a fork, however made, finds zeros here
  * without asking for its pid. A vfork child, which shares the parent's heap, finds the parent's. */
 struct process_page {
         _Atomic uint32_t gate;

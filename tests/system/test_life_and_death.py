@@ -143,7 +143,8 @@ def children(life):
     life.case("fork_nested")
     life.case("vfork")
     life.case("posix_spawn")
-    life.case("raw_clone", inexact=True)  # nothing tells where in the parent's account its child began
+    life.case("syscall_forks")
+    life.case("bare_forks", inexact=True)  # nothing tells where in the parent's account its child began
     life.case("clone_vm")
     life.case("clone_forks")
     life.case("daemonize")

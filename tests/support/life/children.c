@@ -140,11 +140,27 @@ static int spawns(void) {
         return 0;
 }
 
-static int raw_clone(void) {
+static pid_t clone_by_syscall(void) {
+        return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+static pid_t fork_by_syscall(void) {
+        return (pid_t)syscall(SYS_fork);
+}
+
+/* As nobody can see. */
+static pid_t bare_fork(void) {
+        long pid;
+
+        __asm__ volatile("syscall" : "=a"(pid) : "a"(SYS_fork) : "rcx", "r11", "memory");
+        return (pid_t)pid;
+}
+
+static int forks_by(pid_t (*make_child)(void)) {
         pid_t pid;
 
         some_work();
-        pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+        pid = make_child();
         if (pid == 0) {
                 ledger_fork();
                 some_work();
@@ -153,6 +169,14 @@ static int raw_clone(void) {
         EXPECT(wait_for(pid) == 13);
         some_work();
         return 0;
+}
+
+static int syscall_forks(void) {
+        return forks_by(fork_by_syscall) || forks_by(clone_by_syscall);
+}
+
+static int bare_forks(void) {
+        return forks_by(bare_fork);
 }
 
 static int in_clone(void *data) {
@@ -297,7 +321,8 @@ const struct life_case life_children[] = {
         {"fork_nested", fork_nested},
         {"vfork", vforks},
         {"posix_spawn", spawns},
-        {"raw_clone", raw_clone},
+        {"syscall_forks", syscall_forks},
+        {"bare_forks", bare_forks},
         {"clone_vm", clone_vm},
         {"clone_beside", clone_beside},
         {"clone_forks", clone_forks},

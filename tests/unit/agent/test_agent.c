@@ -179,11 +179,11 @@ START_TEST(fork_child_begins_with_the_parents_table)
 }
 END_TEST
 
-START_TEST(raw_clone_child_is_noticed)
+START_TEST(bare_forks_child_is_noticed)
 {
         struct traced traced;
 
-        run_subject(&traced, "SUBJECT", "raw_clone", ways[_i]);
+        run_subject(&traced, "SUBJECT", "bare_fork", ways[_i]);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 2);
         ck_assert_uint_eq(traced.images[1]->kind, 1);
@@ -626,7 +626,7 @@ int main(void) {
         IN_BOTH(bad_alloc_out_of_operator_new_loses_no_event);
         IN_BOTH(exceptions_are_allocated_and_freed);
         IN_BOTH(fork_child_begins_with_the_parents_table);
-        IN_BOTH(raw_clone_child_is_noticed);
+        IN_BOTH(bare_forks_child_is_noticed);
         IN_BOTH(grandchildren_of_a_silent_child_begin_with_the_grandparents_table);
         IN_BOTH(vfork_child_writes_to_the_parents_ring_and_does_not_end_it);
         IN_BOTH(vfork_child_does_not_greet);

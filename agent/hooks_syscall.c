@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A program gives itself a seccomp filter. By prctl(), or by syscall(), which has no frame of ours for any other system
- * call: one of them may return twice.
+ * What a program asks of the kernel by syscall() itself: a fork, a seccomp filter; and prctl(), for the same. syscall()
+ * has no frame of ours for anything else: some calls return twice, or on another stack.
  */
 
 #include <assert.h>
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 
@@ -18,10 +19,12 @@
 
 typedef long syscall_function(long number, long a, long b, long c, long d, long e, long f);
 
-static syscall_function first_syscall, seccomp_syscall;
+static syscall_function first_syscall, fork_syscall, seccomp_syscall;
 static syscall_function *volatile real_syscall __attribute__((used)) = first_syscall;
 
-static_assert(SYS_seccomp == 317, "as below");
+/* A child of clone() that has its own memory, and this stack and thread-local storage, is one of fork(). */
+static_assert(SYS_seccomp == 317 && SYS_fork == 57 && SYS_clone == 56, "as below");
+static_assert((CLONE_VM | CLONE_THREAD | CLONE_SETTLS) == 0x90100, "as below");
 __asm__(".pushsection .text\n"
         ".globl syscall\n"
         ".type syscall, @function\n"
@@ -30,6 +33,15 @@ __asm__(".pushsection .text\n"
         "endbr64\n"
         "cmpl $317, %edi\n"
         "je seccomp_syscall\n"
+        "cmpl $57, %edi\n"
+        "je fork_syscall\n"
+        "cmpl $56, %edi\n"
+        "jne 1f\n"
+        "testl $0x90100, %esi\n"
+        "jnz 1f\n"
+        "testq %rdx, %rdx\n"
+        "jz fork_syscall\n"
+        "1:\n"
         "jmp *real_syscall(%rip)\n"
         ".cfi_endproc\n"
         ".size syscall, .-syscall\n"
@@ -44,15 +56,21 @@ static long always(long number, long a, long b, long c, long d, long e, long f) 
         return -1;
 }
 
-void hooks_seccomp_setup(void) {
+void hooks_syscall_setup(void) {
         syscall_function *found = (syscall_function *)real_symbol("syscall");
 
         real_syscall = found ? found : always;
 }
 
 static long first_syscall(long number, long a, long b, long c, long d, long e, long f) {
-        hooks_seccomp_setup();
+        hooks_syscall_setup();
         return real_syscall(number, a, b, c, d, e, f);
+}
+
+/* @number: SYS_fork, SYS_clone */
+static __attribute__((used)) long fork_syscall(long number, long a, long b, long c, long d, long e, long f) {
+        hooks_about_to_fork(HOOK_CFA);
+        return hooks_forked((pid_t)real_syscall(number, a, b, c, d, e, f), HOOK_CFA);
 }
 
 /* What the kernel answered to a filter or to strict mode. */
