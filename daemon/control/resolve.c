@@ -59,7 +59,6 @@ static int note_id(void *data, const struct snapshot_info *info) {
 static void fail_last(struct pool_job *job, struct store_reader *reader, int kind) {
         struct store_filter all = {.all_users = true, .kind = kind};
         int64_t newest = 0;
-
         if (job->who.sees_all && store_reader_list(reader, &all, note_id, &newest) == 0 && newest > 0)
                 pool_job_fail(job, CONTROL_NOT_FOUND,
                               "'last' counts snapshots of your own processes, and there are not that many; the newest "
@@ -97,7 +96,10 @@ int resolve_item(struct pool_job *job, struct store_reader *reader, const struct
                 pool_job_fail(job, CONTROL_USAGE, "a file is no stored snapshot; tmctl import makes one of it");
                 return -1;
         default:
-                pool_job_fail(job, CONTROL_USAGE, "@%" PRId64 " is a live table, not a stored snapshot", item->number);
+                pool_job_fail(job, CONTROL_USAGE,
+                              "@%" PRId64 " is a live table, not a stored snapshot; 'tmctl snapshot --pid %" PRId64
+                              "' stores one",
+                              item->number, item->number);
                 return -1;
         }
 }

@@ -301,7 +301,11 @@ class Test:
         ended.end()
         exit_snapshot = self.daemon.json("show", "last:exit")["id"]
         for code, message, *arguments in (
-            (2, "unknown command 'frobnicate'.*tmctl --help", "frobnicate"),
+            (2, "unknown command 'frobnicate'; 'tmctl --help'", "frobnicate"),
+            (2, "unknown command 'stat'; did you mean 'tmctl stats'", "stat"),
+            (2, "unknown command 'snaphsot'; did you mean 'tmctl snapshot'", "help", "snaphsot"),
+            (2, "unknown command 'diff'; did you mean 'tmctl compare'", "diff", "1", "2"),
+            (2, "traced from its start, not attached to: 'tmctl run'", "attach", "1"),
             (2, "stats: takes SNAPSHOT.*tmctl stats --help", "stats"),
             (2, "unknown key_type: 'foo'", "stats", self.file, "--group-by", "foo"),
             (2, "--sort is size or count, not 'foo'", "stats", self.file, "--sort", "foo"),
@@ -322,13 +326,17 @@ class Test:
             (3, "no such snapshot: 99999.*tmctl list", "stats", "99999"),
             (3, "no such snapshot: s99999.*tmctl list", "compare", self.file, "s99999"),
             (3, "no such snapshot or file: 'absent'.*tmctl list", "stats", "absent"),
-            (3, "process 1 is not traced.*tmctl ps", "snapshot", "--pid", "1"),
-            (3, "process 1 is not traced.*tmctl ps", "stats", "@1"),
+            (3, "process 1 is not traced, which begins when a program starts.*tmctl run.*tmctl ps", "snapshot", "--pid", "1"),
+            (3, "process 1 is not traced, which begins when a program starts.*tmctl run.*tmctl ps", "stats", "@1"),
+            (3, "no process 4194305; 'tmctl ps'", "stats", "@4194305"),
+            (2, "@1 is a live table, not a stored snapshot; 'tmctl snapshot --pid 1' stores one", "show", "@1"),
             (3, f"exit snapshot {exit_snapshot}", "snapshot", "--pid", ended.pid),
             (3, f"exit snapshot {exit_snapshot}", "stats", f"@{ended.pid}"),
             (3, f"exit snapshot {exit_snapshot}", "block", "--pid", ended.pid, "0x10"),
             (125, "run: takes .*tmctl run --help", "run"),
-            (127, "command not found: no-such-program", "run", "no-such-program"),
+            (127, "command not found: no-such-program$", "run", "no-such-program"),
+            (127, "command not found: A=1; 'tmctl run -- env NAME=VALUE COMMAND' sets", "run", "A=1", "true"),
+            (127, "command not found: ls -l; .*'tmctl run -- sh -c LINE'", "run", "ls -l"),
             (126, "cannot execute", "run", self.file),
         ):
             result = self.daemon.tmctl(*arguments)

@@ -543,7 +543,18 @@ START_TEST(run_stops_and_continues_as_a_job)
 }
 END_TEST
 
-/* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
+/* bash's "suspend": nobody else could use the terminal. */
+START_TEST(run_stops_with_a_shell_that_suspends_itself)
+{
+        ck_assert_int_eq(sh_on_terminal("set -m; $T run -- bash --norc -ic 'kill -STOP $$; echo went on; exit 5'; "
+                                        "echo stopped $?; fg; echo ended $?"),
+                         0);
+        has(out, "stopped 147");
+        has(out, "went on");
+        has(out, "ended 5");
+}
+END_TEST
+
 START_TEST(the_summary_does_not_stand_behind_what_a_key_wrote)
 {
         ck_assert_int_eq(sh_on_terminal("printf ^C; exec $T run --color never -- sh -c 'kill -INT $$'"), 130);
@@ -553,6 +564,7 @@ START_TEST(the_summary_does_not_stand_behind_what_a_key_wrote)
 }
 END_TEST
 
+/* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
 START_TEST(run_does_not_stop_with_a_command_that_was_stopped)
 {
         ck_assert_int_eq(sh("mkfifo %s/go; $T run -- sh -c 'echo $$ >%s/go; kill -STOP $$; exit 4' & read p <%s/go; "
@@ -789,6 +801,7 @@ static TCase *run_case(void) {
         tcase_add_test(tc, run_gives_no_descriptor_to_the_command);
         tcase_add_test(tc, run_says_what_was_never_freed);
         tcase_add_test(tc, run_stops_and_continues_as_a_job);
+        tcase_add_test(tc, run_stops_with_a_shell_that_suspends_itself);
         tcase_add_test(tc, the_summary_does_not_stand_behind_what_a_key_wrote);
         tcase_add_test(tc, run_does_not_stop_with_a_command_that_was_stopped);
         tcase_add_test(tc, run_hands_signals_on);
