@@ -196,14 +196,18 @@ void agent_share_memory(void) {
                 epoch->ring.single_threaded = &never;
 }
 
+/* A socket keeps a descriptor, which may be the last one: that a program has none left is no reason to take it. */
+static bool socket_instead(int r) {
+        return agent.config.transport == CONFIG_TRANSPORT_AUTO && r != -EMFILE && r != -ENFILE;
+}
+
 static int new_epoch(struct epoch **epochp) {
-        enum config_transport transport = agent.config.transport;
-        bool shared = transport != CONFIG_TRANSPORT_SOCKET;
+        bool shared = agent.config.transport != CONFIG_TRANSPORT_SOCKET;
         struct epoch *epoch = NULL;
         struct ring_control *control;
         int r = epoch_new(agent.config.log2_ring, shared, &epoch);
 
-        if (r < 0 && transport == CONFIG_TRANSPORT_AUTO) {
+        if (r < 0 && socket_instead(r)) {
                 shared = false;
                 r = epoch_new(agent.config.log2_ring, shared, &epoch);
         }

@@ -10,10 +10,14 @@
 
 #include <alloca.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pty.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "agent/hooks.h"
@@ -108,14 +112,38 @@ HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, cons
         return forked(real_forkpty(master, name, terminal, size), HOOK_CFA);
 }
 
-/* The parent ends inside of it; what returns is the child, or the parent after a failure. */
+static int streams_to_null(void) {
+        struct stat status;
+        int fd = open("/dev/null", O_RDWR), r = -1;
+
+        if (fd < 0)
+                return -1;
+        if (fstat(fd, &status) == 0) {
+                errno = ENODEV;
+                if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)) {
+                        for (int stream = 0; stream <= 2; stream++)
+                                dup2(fd, stream);
+                        r = 0;
+                }
+        }
+        if (fd > 2)
+                sys_close(fd);
+        return r;
+}
+
+/* What daemon(3) says, by the fork() above: inside of libc's the parent would end before it has said what child it has,
+ * and the child's table would be gone with it. */
 HOOK int daemon(int keep_directory, int keep_streams) {
-        REAL(daemon);
+        pid_t pid = fork();
         int r;
 
-        about_to_call_libc(HOOK_CFA);
-        r = real_daemon(keep_directory, keep_streams);
-        return forked(r == 0 ? 0 : -1, HOOK_CFA) == 0 ? 0 : r;
+        if (pid > 0)
+                _exit(EXIT_SUCCESS);
+        if (pid < 0 || setsid() < 0)
+                return -1;
+        r = keep_directory ? 0 : chdir("/");
+        (void)r; /* libc's goes on, too */
+        return keep_streams ? 0 : streams_to_null();
 }
 
 /* What others record while the process ends reaches the daemon in a ring, but maybe not through a socket. */

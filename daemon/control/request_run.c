@@ -3,9 +3,11 @@
 /* run_begin and run_wait: what tmctl run needs before and after its command. A run is its connection's, one at a time,
  * so that a client that is killed leaves none behind. Main loop. */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
+#include "daemon/base/cleanup.h"
 #include "daemon/control/requests.h"
 #include "daemon/daemon.h"
 #include "daemon/run.h"
@@ -68,6 +70,16 @@ struct run_wait {
         bool timed_out;
 };
 
+/* What nobody could know before. Return: malloc'd; NULL: no memory. */
+static char *note_of(const struct run_result *result) {
+        static const char untraced[] =
+                "went on untraced: static, set-uid, without our LD_PRELOAD, in another root, or as another user";
+        bool both = result->layer_note[0] && result->went_untraced;
+        char *note;
+        int n = asprintf(&note, "%s%s%s", result->layer_note, both ? "; " : "", result->went_untraced ? untraced : "");
+        return n < 0 ? NULL : note;
+}
+
 static void send_result(struct control_peer *peer, const struct run *run, const struct run_result *result) {
         Tracemallocd__Control__Process process = TRACEMALLOCD__CONTROL__PROCESS__INIT;
         process.pid = process.ns_pid = result->pid;
@@ -93,7 +105,9 @@ static void send_result(struct control_peer *peer, const struct run *run, const 
         m.allocated_count = result->allocated_count;
         m.allocated_size = result->allocated_size;
         m.ended_by = request_bytes(result->ended_by);
-        m.layer_note = result->layer_note;
+        AUTO_FREE char *note = note_of(result);
+        if (note)
+                m.layer_note = note;
         m.others = (uint32_t)run->n_ended;
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_RUN_PROCESS;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "daemon/base/credentials.h"
+#include "daemon/control/untraced_pid.h"
 #include "proto/control.pb-c.h"
 
 struct daemon;
@@ -29,7 +30,7 @@ struct selection {
         struct process **processes; /* oldest first; owned array, borrowed processes */
         size_t n_processes;
         uint32_t missing_pid; /* with SELECTOR_E_NOT_FOUND: the pid that was asked for, 0: none of the names fits */
-        char message[256];    /* with outcomes: one line */
+        char message[UNTRACED_PID_MESSAGE_BYTES]; /* with outcomes: one line */
 };
 
 /** selection_make() - find them
@@ -52,6 +53,3 @@ bool selector_matches(const Tracemallocd__Control__ProcessSelector *selector, co
  * Return: free with selector_texts_free(); NULL: no memory. */
 char **selector_texts(const ProtobufCBinaryData *texts, size_t n);
 void selector_texts_free(char **texts);
-
-/** selector_unit_matches() - "redis" and "redis.service" mean the same unit */
-bool selector_unit_matches(const char *unit, const char *wanted);

@@ -147,12 +147,17 @@ def children(life):
     life.case("clone_vm")
     life.case("clone_forks")
     life.case("daemonize")
+    life.case("daemonize_by_libc")
     life.case("pre_fork_daemon")
 
 
 def clones_beside(life):
-    """Two processes on one memory, of which libc knows one, record at the same time."""
-    run = life.new_run([life.subject, "clone_beside"], life.daemon.environment)
+    """Two processes on one memory, of which libc knows one, record at the same time.
+
+    They are one thread to the agent, so that one looks as if it had interrupted the other, and would not wait for room:
+    the ring holds all of it.
+    """
+    run = life.new_run([life.subject, "clone_beside"], dict(life.daemon.environment, TRACEMALLOCD_RING_SIZE=str(64 << 20)))
     status = run.traced(life.daemon, "--domains", "malloc,mmap")
     (snapshot,) = snapshots_of(life.daemon, run.ledgers()).values()
     stats = life.daemon.json("stats", snapshot["id"], "--domain", "mmap", "--limit", "0", "--allocated")
@@ -198,6 +203,7 @@ def confinements(life):
         life.case("chroot", root)
     life.case("close_all")
     life.case("dup2_over")
+    life.case("few_descriptors", wrap=["/bin/sh", "-c", 'ulimit -n 5 && exec "$@"', "sh"], compare=False)
     life.case("no_descriptors")
     life.case("tight_address_space", 64)
     life.case("tight_address_space", 200)

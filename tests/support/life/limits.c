@@ -50,6 +50,18 @@ static int dup2_over(void) {
         return 0;
 }
 
+/* As many are left as untraced, though few. */
+static int few_descriptors(void) {
+        int n = 0;
+
+        some_work();
+        while (dup(1) >= 0)
+                n++;
+        EXPECT(errno == EMFILE);
+        dprintf(1, "%d are left\n", n);
+        return 0;
+}
+
 /* Then a child that would like to greet. */
 static int no_descriptors(void) {
         struct rlimit limit = {64, 64};
@@ -126,6 +138,7 @@ const struct life_case life_limits[] = {
         {"chroot", chroots},
         {"close_all", close_all},
         {"dup2_over", dup2_over},
+        {"few_descriptors", few_descriptors},
         {"no_descriptors", no_descriptors},
         {"tight_address_space", tight_address_space},
         {"fill", fill},

@@ -109,13 +109,24 @@ START_TEST(more_than_a_command_line_holds_is_refused)
 }
 END_TEST
 
-START_TEST(a_unit_may_be_named_without_its_ending)
+static const char *message_for_units(ProtobufCBinaryData *units, size_t n, struct selection *s) {
+        Tracemallocd__Control__ProcessSelector selector = TRACEMALLOCD__CONTROL__PROCESS_SELECTOR__INIT;
+        selector.units = units;
+        selector.n_units = n;
+        ck_assert_int_eq(select_for_user(&selector, s), SELECTOR_E_NOT_FOUND);
+        return s->message;
+}
+
+START_TEST(of_a_unit_that_is_not_traced_the_command_is_named_that_does_it)
 {
-        ck_assert(selector_unit_matches("a.service", "a"));
-        ck_assert(selector_unit_matches("a.service", "a.service"));
-        ck_assert(!selector_unit_matches("a.service", ""));
-        ck_assert(!selector_unit_matches("a.service.service", "a"));
-        ck_assert(!selector_unit_matches("a", "a.service"));
+        static char name[300];
+        struct selection s;
+        ProtobufCBinaryData units[] = {text("nginx"), text("b")};
+        ck_assert_ptr_nonnull(strstr(message_for_units(units, 1, &s), "'tmctl unit trace nginx --restart'"));
+        ck_assert_ptr_nonnull(strstr(message_for_units(units, 2, &s), "no traced process fits"));
+        memset(name, 'x', sizeof name - 1);
+        units[0] = text(name);
+        ck_assert_ptr_nonnull(strstr(message_for_units(units, 1, &s), "no traced process fits"));
 }
 END_TEST
 
@@ -138,4 +149,4 @@ END_TEST
 
 CHECK_MAIN("control/selector", a_name_selects_ones_own_processes, a_pid_must_be_traced_and_permitted,
            a_pid_that_none_can_be_is_no_process_group, more_than_a_command_line_holds_is_refused,
-           a_unit_may_be_named_without_its_ending, texts_are_copied_all_or_none)
+           of_a_unit_that_is_not_traced_the_command_is_named_that_does_it, texts_are_copied_all_or_none)
