@@ -152,6 +152,12 @@ class Test:
         self.check("--skip", "the wrapper's callers", self.rows("--skip", "*/wrap.py"),
                    [("b.py", 9, 1200, 2), ("a.py", 3, 150, 2)])
         self.check("--include", "matching ones stay", self.rows("--include", "*/a.py"), [lines[2]])
+        for command in ("stats", "traces"):
+            self.check("--include", f"{command}: a file's name alone matches no path, and that is said",
+                       self.daemon.tmctl(command, self.file, "--include", "wrap.py").stdout.splitlines()[-1],
+                       "There is nothing that matches. A pattern is of the whole path: '*/wrap.py'.")
+        self.check("--include", "what only other frames match is named --all-frames",
+                   "--all-frames" in self.daemon.tmctl("stats", self.file, "--include", "*/main.py").stdout, True)
         self.check("--include", "a line", self.rows("--include", "*/a.py:4"), [])
         self.check("--exclude", "matching ones go", self.rows("--exclude", "*/wrap.py:1"), [lines[0], lines[2]])
         self.check("--all-frames", "any frame matches", self.rows("--include", "*/a.py", "--all-frames"),
