@@ -181,6 +181,7 @@ static bool set_up(void) {
                 agent.malloc_order = real_malloc_order();
                 agent.single_threaded = real_single_threaded();
                 hooks_process_setup();
+                hooks_seccomp_setup();
                 python_setup(agent.config.domains);
         }
         agent.set_up = true;
@@ -196,14 +197,18 @@ void agent_share_memory(void) {
                 epoch->ring.single_threaded = &never;
 }
 
+/* A socket keeps a descriptor, which may be the last one: that a program has none left is no reason to take it. */
+static bool socket_instead(int r) {
+        return agent.config.transport == CONFIG_TRANSPORT_AUTO && r != -EMFILE && r != -ENFILE;
+}
+
 static int new_epoch(struct epoch **epochp) {
-        enum config_transport transport = agent.config.transport;
-        bool shared = transport != CONFIG_TRANSPORT_SOCKET;
+        bool shared = agent.config.transport != CONFIG_TRANSPORT_SOCKET;
         struct epoch *epoch = NULL;
         struct ring_control *control;
         int r = epoch_new(agent.config.log2_ring, shared, &epoch);
 
-        if (r < 0 && transport == CONFIG_TRANSPORT_AUTO) {
+        if (r < 0 && socket_instead(r)) {
                 shared = false;
                 r = epoch_new(agent.config.log2_ring, shared, &epoch);
         }
@@ -456,11 +461,18 @@ void agent_not_exact(struct epoch *epoch, uint32_t mode) {
                 set_gate(GATE_PAUSED);
 }
 
+/* No vfork child; in a program that forbids itself getpid() nobody can tell. */
+static bool is_own_process(void) {
+        int pid = sys_getpid();
+
+        return pid == agent.pid || pid == -EPERM;
+}
+
 struct epoch *agent_epoch_any(void) {
         enum gate gate = atomic_load_explicit(&process_page.gate, memory_order_acquire);
         struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
 
-        if ((gate != GATE_RECORDING && gate != GATE_PAUSED) || !epoch || sys_getpid() != agent.pid ||
+        if ((gate != GATE_RECORDING && gate != GATE_PAUSED) || !epoch || !is_own_process() ||
             atomic_load(&epoch_control(epoch)->mode) == TRACE_ENDED)
                 return NULL;
         return epoch;

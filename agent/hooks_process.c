@@ -10,10 +10,14 @@
 
 #include <alloca.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pty.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "agent/hooks.h"
@@ -25,35 +29,41 @@
 
 HOOK pid_t _Fork(void);
 
-/* Declares real_NAME; every libc that has a caller for it has it. */
-#define REAL(name)                                                                                                     \
-        static __typeof__(name) *cached_;                                                                              \
-        __typeof__(name) *real_##name = cached_ ? cached_ : (cached_ = (__typeof__(name) *)real_symbol(#name))
-
 static _Atomic uint32_t last_fork_token;
 
-/* Return: the token of a FORK record; 0: nothing is recorded here. */
-static uint32_t about_to_fork(uintptr_t cfa) {
+/* Whether libc calls just_before_fork(). */
+static bool libc_calls_us;
+
+/* The FORK record, whose token the child greets with; none where nothing is recorded. */
+static void about_to_fork(uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_to_fork();
         uint32_t token;
 
+        thread_state.fork_token = 0;
         if (!epoch)
-                return 0;
+                return;
         token = atomic_fetch_add(&last_fork_token, 1) + 1;
         recorder_note(epoch, RECORD_FORK, token, 0, cfa);
         thread_state.fork_token = token;
-        return token;
 }
 
-static pid_t forked(uint32_t token, pid_t pid, uintptr_t cfa) {
+/* What the kernel did already, where it knows MADV_WIPEONFORK. A child in whose handlers of pthread_atfork() something
+ * was recorded has greeted by now. */
+static void wipe_process_page(void) {
+        if (atomic_load(&process_page.pid) == sys_getpid())
+                return;
+        atomic_store(&process_page.gate, GATE_NEW);
+        atomic_store(&process_page.arming, 0);
+        atomic_store(&process_page.pid, 0);
+        atomic_store(&process_page.version, 0);
+}
+
+static pid_t forked(pid_t pid, uintptr_t cfa) {
+        uint32_t token = thread_state.fork_token;
         struct epoch *epoch;
 
         if (pid == 0) {
-                /* what the kernel did already, where it knows MADV_WIPEONFORK */
-                atomic_store(&process_page.gate, GATE_NEW);
-                atomic_store(&process_page.arming, 0);
-                atomic_store(&process_page.pid, 0);
-                atomic_store(&process_page.version, 0);
+                wipe_process_page();
                 return 0;
         }
         if (token == 0)
@@ -65,34 +75,74 @@ static pid_t forked(uint32_t token, pid_t pid, uintptr_t cfa) {
         return pid;
 }
 
+/* Handlers of pthread_atfork() for the time before a fork are called in the reverse order of their registration, and
+ * ours was the first: what the others allocate and free is the child's too. */
+static void just_before_fork(void) {
+        about_to_fork(HOOK_CFA);
+}
+
+static void about_to_call_libc(uintptr_t cfa) {
+        if (!libc_calls_us)
+                about_to_fork(cfa);
+}
+
 HOOK pid_t fork(void) {
         REAL(fork);
-        uint32_t token = about_to_fork(HOOK_CFA);
 
-        return forked(token, real_fork(), HOOK_CFA);
+        about_to_call_libc(HOOK_CFA);
+        return forked(real_fork(), HOOK_CFA);
 }
 
 HOOK pid_t _Fork(void) {
         REAL(_Fork);
-        uint32_t token = about_to_fork(HOOK_CFA);
 
-        return forked(token, real__Fork ? real__Fork() : (pid_t)sys_call(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
+        about_to_fork(HOOK_CFA);
+        return forked(real__Fork ? real__Fork() : (pid_t)sys_call_always(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
 }
 
 HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, const struct winsize *size) {
         REAL(forkpty);
-        uint32_t token = about_to_fork(HOOK_CFA);
 
-        return forked(token, real_forkpty(master, name, terminal, size), HOOK_CFA);
+        about_to_call_libc(HOOK_CFA);
+        return forked(real_forkpty(master, name, terminal, size), HOOK_CFA);
 }
 
-/* The parent ends inside of it; what returns is the child, or the parent after a failure. */
-HOOK int daemon(int keep_directory, int keep_streams) {
-        REAL(daemon);
-        uint32_t token = about_to_fork(HOOK_CFA);
-        int r = real_daemon(keep_directory, keep_streams);
+/* Return: 0; -errno. */
+static int streams_to_null(void) {
+        struct stat status;
+        int fd = sys_open("/dev/null", O_RDWR), r;
 
-        return forked(token, r == 0 ? 0 : -1, HOOK_CFA) == 0 ? 0 : r;
+        if (fd < 0)
+                return fd;
+        r = sys_fstat(fd, &status);
+        if (r == 0 && (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3)))
+                r = -ENODEV;
+        for (int stream = 0; r >= 0 && stream <= 2; stream++)
+                r = (int)sys_call_always(SYS_dup2, fd, stream, 0, 0, 0, 0);
+        if (fd > 2)
+                sys_close(fd);
+        return r < 0 ? r : 0;
+}
+
+/* What daemon(3) says, by the fork() above: inside of libc's the parent would end before it has said what child it has,
+ * and the child's table would be gone with it. */
+HOOK int daemon(int keep_directory, int keep_streams) {
+        pid_t pid = fork();
+        long r;
+
+        if (pid > 0)
+                _exit(EXIT_SUCCESS);
+        if (pid < 0)
+                return -1;
+        r = sys_call_always(SYS_setsid, 0, 0, 0, 0, 0, 0);
+        if (r >= 0 && !keep_directory)
+                sys_call_always(SYS_chdir, (long)"/", 0, 0, 0, 0, 0); /* libc's goes on without it, too */
+        if (r >= 0 && !keep_streams)
+                r = streams_to_null();
+        if (r >= 0)
+                return 0;
+        errno = (int)-r;
+        return -1;
 }
 
 /* What others record while the process ends reaches the daemon in a ring, but maybe not through a socket. */
@@ -120,7 +170,6 @@ static int exec_failed(int r, uintptr_t cfa) {
 HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...) {
         REAL(clone);
         void *parent_tid, *tls, *child_tid;
-        uint32_t token;
         va_list rest;
 
         va_start(rest, argument);
@@ -133,8 +182,8 @@ HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...
                         agent_share_memory();
                 return real_clone(start, stack, flags, argument, parent_tid, tls, child_tid);
         }
-        token = about_to_fork(HOOK_CFA);
-        return forked(token, real_clone(start, stack, flags, argument, parent_tid, tls, child_tid), HOOK_CFA);
+        about_to_fork(HOOK_CFA);
+        return forked(real_clone(start, stack, flags, argument, parent_tid, tls, child_tid), HOOK_CFA);
 }
 
 HOOK int execve(const char *path, char *const argv[], char *const envp[]) {
@@ -258,7 +307,11 @@ static void on_exit_handler(int status, void *context) {
 void hooks_process_setup(void) {
         int (*real_on_exit)(void (*)(int, void *), void *) =
                 (int (*)(void (*)(int, void *), void *))real_symbol("on_exit");
+        /* pthread_atfork(), which is no symbol of a shared libc */
+        int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *) =
+                (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))real_symbol("__register_atfork");
 
+        libc_calls_us = register_atfork && register_atfork(just_before_fork, NULL, NULL, NULL) == 0;
         if (real_on_exit)
                 real_on_exit(on_exit_handler, NULL);
 }

@@ -7,6 +7,7 @@
 #include "client/memory.h"
 #include "client/trace_environment.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +26,6 @@ static void forward(int signal) {
         if (forward_to > 0)
                 kill(forward_to, signal);
         errno = saved_errno;
-}
-
-static int64_t now_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
 static void handled_set(sigset_t *set) {
@@ -112,7 +107,7 @@ int child_start(struct child *child, const char *path, char **argv, struct envir
         write_end = pipe_ends[1];
         handled_set(&set);
         sigprocmask(SIG_BLOCK, &set, &old);
-        child->started_ns = now_ns();
+        child->started_ns = clock_ns(CLOCK_MONOTONIC);
         pid_t pid = fork();
         if (pid == 0) {
                 sigprocmask(SIG_SETMASK, &old, NULL);
@@ -134,15 +129,34 @@ static bool is_job_control(int signal) {
         return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-/* The shell that waits for us shall see the job stopped. Not after SIGSTOP: who sent that to the child wants
- * to continue the child, and would not know that tmctl needs it too. */
+/* An interactive shell that suspends itself: in a group of its own, which has the terminal. */
+static bool has_terminal(int terminal, pid_t group) {
+        return terminal >= 0 && group != getpgrp() && tcgetpgrp(terminal) == group;
+}
+
+/* The shell that waits for us shall see the job stopped, and continues us alone. */
+static void suspend_with(int terminal, pid_t group) {
+        raise(SIGSTOP);
+        if (tcgetpgrp(terminal) == getpgrp()) /* "fg", not "bg" */
+                tcsetpgrp(terminal, group);
+        kill(-group, SIGCONT);
+}
+
+/* The shell that waits for us shall see the job stopped. Not after SIGSTOP: who sent that to the child wants to
+ * continue the child, and would not know that tmctl needs it too. */
 static void stop_too(pid_t pid, int signal) {
         siginfo_t again = {0};
         bool still = waitid(P_PID, (id_t)pid, &again, WSTOPPED | WNOHANG) == 0 && again.si_pid == pid;
-        if (!still || !is_job_control(signal) || getpgid(pid) != getpgrp())
+        pid_t group = getpgid(pid);
+        if (!still)
                 return;
-        raise(signal);
-        kill(pid, SIGCONT);
+        AUTO_CLOSE int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+        if (has_terminal(terminal, group)) {
+                suspend_with(terminal, group);
+        } else if (is_job_control(signal) && group == getpgrp()) {
+                raise(signal);
+                kill(pid, SIGCONT);
+        }
 }
 
 void child_wait(struct child *child) {
@@ -162,7 +176,7 @@ void child_wait(struct child *child) {
         while (waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR)
                 ;
         handle_forwarded(SA_RESTART);
-        child->ran_ns = now_ns() - child->started_ns;
+        child->ran_ns = clock_ns(CLOCK_MONOTONIC) - child->started_ns;
 }
 
 int child_exit_code(const struct child *child) {

@@ -40,6 +40,9 @@ extern const struct command command_stop;
 extern const struct command command_clear;
 extern const struct command command_reset_peak;
 
+/** command_at() - the @i-th of all, NULL behind the last */
+const struct command *command_at(size_t i);
+
 /** command_find() - by name, NULL for none */
 const struct command *command_find(const char *name);
 
@@ -49,4 +52,9 @@ void command_help(const struct command *command);
 #define SNAPSHOT_DESCRIPTION                                                                                           \
         "A snapshot is an id (17), a set (s3), a list (17,18), last, last~1, last:exit,\n"                             \
         "last:peak, or @PID for the live table of a process now. Anything else is a\n"                                 \
-        "file, a pickle of tracemalloc ('-' is stdin); show, label and delete take none.\n"
+        "file, a pickle of tracemalloc ('-' is stdin).\n"
+
+/* Of commands on what the daemon has stored */
+#define STORED_SNAPSHOT_DESCRIPTION                                                                                    \
+        "A snapshot is an id (17), a set (s3), a list (17,18), last, last~1, last:exit or\n"                           \
+        "last:peak.\n"

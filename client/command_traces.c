@@ -8,6 +8,7 @@
 #include "client/memory.h"
 #include "client/message.h"
 #include "client/output_file.h"
+#include "client/paragraph.h"
 #include "client/reference.h"
 #include "client/render.h"
 #include "client/request.h"
@@ -32,14 +33,25 @@ static char *domain_text(const Tracemallocd__Control__TraceRow *row) {
         return memory_format("%u", row->domain);
 }
 
-static void print_trace(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
+static void print_sizes(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
         char total[SIZE_FORMAT_MAX], size[SIZE_FORMAT_MAX];
         AUTO_FREE char *domain = domain_text(row);
-        fprintf(stdout, "%ssize=%s, count=%" PRIu64, terminal_begin(&t->render.terminal, STYLE_STRONG),
-                size_format(total, (double)row->total_size, false), row->count);
+        AUTO_FREE char *size_field = memory_format("size=%s", size_format(total, (double)row->total_size, false));
+        AUTO_FREE char *count_field = memory_format("count=%" PRIu64, row->count);
+        AUTO_FREE char *each_field = memory_format("each=%s", size_format(size, (double)row->size, false));
+        AUTO_FREE char *domain_field = memory_format("domain=%s", domain);
+        char *fields[4] = {size_field, count_field};
+        size_t n = 2;
         if (row->has_size && row->count > 1)
-                fprintf(stdout, ", each=%s", size_format(size, (double)row->size, false));
-        fprintf(stdout, ", domain=%s%s\n", domain, terminal_end(&t->render.terminal, STYLE_STRONG));
+                fields[n++] = each_field;
+        fields[n++] = domain_field;
+        AUTO_FREE char *text = paragraph_fields(fields, n, t->render.terminal.width, 0, 2);
+        fprintf(stdout, "%s%s%s\n", terminal_begin(&t->render.terminal, STYLE_STRONG), text,
+                terminal_end(&t->render.terminal, STYLE_STRONG));
+}
+
+static void print_trace(struct traces *t, const Tracemallocd__Control__TraceRow *row) {
+        print_sizes(t, row);
         render_traceback(&t->render, row->traceback, row->n_traceback, row->has_total_nframe ? row->total_nframe : 0);
         fputc('\n', stdout);
 }
@@ -74,9 +86,13 @@ static void finish(const struct traces *t) {
                 return;
         char size[SIZE_FORMAT_MAX];
         size_format(size, (double)t->total_size, false);
-        printf("Total of what is shown: size=%s, count=%" PRIu64, size, t->total_count);
         /* the daemon does not say how many there are in all */
-        puts(t->options->limit > 0 && t->n >= t->options->limit ? "; --limit 0 shows all" : "");
+        bool cut = t->options->limit > 0 && t->n >= t->options->limit;
+        AUTO_FREE char *total = memory_format("Total of what is shown: size=%s, count=%" PRIu64 "%s", size,
+                                              t->total_count, cut ? "; --limit 0 shows all" : "");
+        render_sentence(&t->render, STYLE_PLAIN, total, 2);
+        if (t->n == 0)
+                render_nothing(&t->render);
 }
 
 static int traces_run(const struct options *o) {

@@ -7,6 +7,7 @@
 #include "client/exit_code.h"
 #include "client/memory.h"
 #include "client/message.h"
+#include "client/names.h"
 #include "client/request.h"
 #include "client/session.h"
 #include "client/systemctl.h"
@@ -178,11 +179,13 @@ static int write_drop_in(const struct unit *u, const struct options *o, const st
         environment_deinit(&environment);
         if (r < 0)
                 return cannot("write the drop-in", r);
-        printf("Wrote %s\n", path);
+        printf("Wrote %s%s\n", path, o->persist ? "" : " (until the next boot)");
         return EXIT_CODE_DONE;
 }
 
-static void say_next(const struct unit *u, const struct options *o, const char *name) {
+/* By its own name: snapshots do not know of an alias. */
+static void say_next(const struct unit *u, const struct options *o) {
+        AUTO_FREE char *name = unit_name(u->name, strlen(u->name));
         const char *indent = "Next:";
         if (!o->restart) {
                 printf("%s systemctl %s %s\n", indent, u->active ? "restart" : "start", u->name);
@@ -191,6 +194,13 @@ static void say_next(const struct unit *u, const struct options *o, const char *
         printf("%s tmctl snapshot --unit %s%s\n", indent, name, u->oneshot ? "   # while it runs" : "");
         if (u->oneshot)
                 printf("      tmctl list --unit %s       # when it has ended\n", name);
+}
+
+static int check_is_other(const struct unit *u) {
+        if (strcmp(u->name, "tracemallocd.service") != 0)
+                return EXIT_CODE_DONE;
+        message_error("%s is what traces others; it does not trace itself", u->name);
+        return EXIT_CODE_FAILED;
 }
 
 /* postgresql.service of Debian is there for its clusters alone. */
@@ -211,6 +221,8 @@ static int trace(const struct options *o, const char *name) {
         if (code == EXIT_CODE_DONE)
                 code = find_unit(&unit, name);
         if (code == EXIT_CODE_DONE)
+                code = check_is_other(&unit);
+        if (code == EXIT_CODE_DONE)
                 code = check_parts(&unit);
         if (code == EXIT_CODE_DONE)
                 code = open_system(o, &connection);
@@ -223,7 +235,7 @@ static int trace(const struct options *o, const char *name) {
         if (code == EXIT_CODE_DONE && o->restart)
                 code = restart_traced(connection, &unit);
         if (code == EXIT_CODE_DONE)
-                say_next(&unit, o, name);
+                say_next(&unit, o);
         unit_deinit(&unit);
         return code;
 }

@@ -3,6 +3,7 @@
 /* tmctl: find the command, let it run, see to it that what it printed arrived. */
 
 #include "client/command.h"
+#include "client/command_guess.h"
 #include "client/exit_code.h"
 #include "client/memory.h"
 #include "client/message.h"
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,6 +111,31 @@ static int run_command(const struct command *c, struct options *o, int argc, cha
         return code == EXIT_CODE_DONE ? c->run(o) : code;
 }
 
+static int unknown_command(const char *name) {
+        const char *guess = command_guess(name);
+        if (strcmp(name, "attach") == 0)
+                message_error("a process is traced from its start, not attached to: 'tmctl run' starts one, "
+                              "'tmctl unit trace UNIT --restart' a service");
+        else if (guess)
+                message_error("unknown command '%s'; did you mean 'tmctl %s'? 'tmctl --help' lists all", name, guess);
+        else
+                message_error("unknown command '%s'; 'tmctl --help' lists them", name);
+        return EXIT_CODE_USAGE;
+}
+
+/* "tmctl help compare", as of git */
+static int help(int n_names, char **names) {
+        bool named = n_names > 0 && names[0][0] != '-';
+        const struct command *c = named ? command_find(names[0]) : NULL;
+        if (named && !c)
+                return unknown_command(names[0]);
+        if (c)
+                command_help(c);
+        else
+                print_help();
+        return EXIT_CODE_DONE;
+}
+
 static int run(struct options *o, int argc, char **argv) {
         if (options_parse(o, "tmctl", GLOBAL_SETS, true, argc, argv) != 0)
                 return EXIT_CODE_USAGE;
@@ -116,15 +143,13 @@ static int run(struct options *o, int argc, char **argv) {
                 puts("tmctl " TMCTL_VERSION);
                 return EXIT_CODE_DONE;
         }
-        if (o->help || o->n_arguments == 0) {
-                print_help();
-                return EXIT_CODE_DONE;
-        }
+        if (o->help || o->n_arguments == 0)
+                return help(0, NULL);
+        if (strcmp(o->arguments[0], "help") == 0)
+                return help(o->n_arguments - 1, o->arguments + 1);
         const struct command *c = command_find(o->arguments[0]);
-        if (!c) {
-                message_error("unknown command '%s'; 'tmctl --help' lists them", o->arguments[0]);
-                return EXIT_CODE_USAGE;
-        }
+        if (!c)
+                return unknown_command(o->arguments[0]);
         return run_command(c, o, o->n_arguments, o->arguments);
 }
 

@@ -7,14 +7,13 @@
 #include "client/memory.h"
 #include "client/message.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define NS_PER_SECOND INT64_C(1000000000)
 
 int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *valuep) {
         if (!text[0] || strspn(text, "0123456789") != strlen(text))
@@ -30,7 +29,8 @@ int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *valuep)
 int option_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *valuep) {
         if (number_parse(text, min, max, valuep) == 0)
                 return 0;
-        if (max == UINT64_MAX)
+        bool digits = text[0] && text[strspn(text, "0123456789")] == '\0';
+        if (max == UINT64_MAX && !digits) /* nobody is helped by where 64 bits end, but who is beyond it */
                 message_error("%s takes a number from %" PRIu64 ", not '%s'", option, min, text);
         else
                 message_error("%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, min, max, text);

@@ -68,7 +68,7 @@ static const struct option_entry entries[] = {
         {OPTION_SET_GROUP, OPTION_GROUP_BY, "group-by", "KEY", "filename, lineno (default), traceback or function"},
         {OPTION_SET_GROUP, OPTION_CUMULATIVE, "cumulative", NULL, "count a block for every frame of its traceback"},
         {OPTION_SET_GROUP, OPTION_ALLOCATED, "allocated", NULL,
-         "all that was allocated since the start, instead of\nwhat is alive (live and exit snapshots)"},
+         "all that was allocated since the start, instead of\nwhat is alive (not of peak snapshots or files)"},
         {OPTION_SET_GROUP, OPTION_SORT, "sort", "KEY", "size (default), or count: most blocks first"},
         {OPTION_SET_GROUP, OPTION_SKIP, "skip", "PATTERN",
          "drop most recent frames in matching files, so that\nan allocation wrapper is not the answer; repeatable"},
@@ -86,7 +86,8 @@ static const struct option_entry entries[] = {
          "show the N most recent frames; negative: drop so many\nof them (Traceback.format's limit)"},
         {OPTION_SET_ROWS | OPTION_SET_TRACEBACK, OPTION_MOST_RECENT_FIRST, "most-recent-first", NULL,
          "turn tracebacks round"},
-        {OPTION_SET_SELECT | OPTION_SET_PID, OPTION_PID, "pid", "PID", "a process"},
+        {OPTION_SET_SELECT, OPTION_PID, "pid", "PID", "processes by pid; repeatable"},
+        {OPTION_SET_PID, OPTION_PID, "pid", "PID", "a process"},
         {OPTION_SET_SELECT, OPTION_NAME, "name", "GLOB", "processes by name; repeatable"},
         {OPTION_SET_SELECT, OPTION_UNIT, "unit", "UNIT", "processes of a systemd unit; repeatable"},
         {OPTION_SET_TAKE, OPTION_LABEL, "label", "TEXT", "a note to keep with the snapshot"},
@@ -235,10 +236,10 @@ static int take_text_or_flag(struct options *o, enum option_id id, const char *v
                 return option_not_empty("--output", value);
         case OPTION_NAME:
                 text_list_add(&o->names, value);
-                return 0;
+                return option_not_empty("--name", value); /* an unset variable of a script's chooses nothing */
         case OPTION_UNIT:
                 text_list_add(&o->units, value);
-                return 0;
+                return option_not_empty("--unit", value);
         case OPTION_SKIP:
                 text_list_add(&o->skip, value);
                 return 0;

@@ -6,6 +6,8 @@
 
 #include "client/memory.h"
 #include "client/text.h"
+#include "client/text_buffer.h"
+#include "daemon/base/cleanup.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -28,10 +30,8 @@ static const char *word_end(const char *text, const char *word) {
 }
 
 static size_t width_between(const char *begin, const char *end) {
-        size_t width = 0;
-        for (; begin < end; begin++)
-                width += ((unsigned char)*begin & 0xc0) != 0x80; /* not inside a code point of UTF-8 */
-        return width;
+        AUTO_FREE char *part = memory_copy(begin, (size_t)(end - begin));
+        return text_width(part);
 }
 
 char *paragraph_format(const char *text, size_t width, size_t indent) {
@@ -59,4 +59,24 @@ char *paragraph_format(const char *text, size_t width, size_t indent) {
         }
         *end = '\0';
         return out;
+}
+
+char *paragraph_fields(char *const *fields, size_t n, size_t width, size_t column, size_t indent) {
+        struct text_buffer out = {0};
+        for (size_t i = 0; i < n; i++) {
+                size_t wide = text_width(fields[i]) + (i + 1 < n ? strlen(",") : 0);
+                bool breaks = i > 0 && width > 0 && column + strlen(" ") + wide > width;
+                if (breaks)
+                        column = indent;
+                else
+                        column += i > 0 ? strlen(" ") : 0;
+                if (i > 0)
+                        text_buffer_text(&out, breaks ? ",\n" : ", ");
+                for (size_t space = 0; breaks && space < indent; space++)
+                        text_buffer_add(&out, " ", 1);
+                text_buffer_text(&out, fields[i]);
+                column += wide;
+        }
+        text_buffer_add(&out, "", 1);
+        return out.bytes;
 }

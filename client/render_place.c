@@ -110,13 +110,17 @@ void render_source(const struct render *r, const Tracemallocd__Control__Frame *f
         text_buffer_write(r->text, r->out);
 }
 
-/* Names of C++ and Rust have their types in them, and are longer than a line. */
-static char *in_function(const Tracemallocd__Control__Frame *f, size_t width) {
+#define BROKEN_INDENT "      " /* below "  File" and more */
+
+/* Names of C++ and Rust have their types in them, and are longer than a line.
+ * @broken: it begins a line */
+static char *in_function(const Tracemallocd__Control__Frame *f, size_t width, bool broken) {
         if (!f->has_function)
                 return memory_copy("", 0);
         AUTO_FREE char *function = function_text(f);
-        shorten_function(&function, room(width, strlen(", in "), FUNCTION_WIDTH_MIN));
-        return memory_format(", in %s", function);
+        size_t before = broken ? strlen(BROKEN_INDENT "in ") : strlen(", in ");
+        shorten_function(&function, room(width, before, FUNCTION_WIDTH_MIN));
+        return memory_format("%s%s", broken ? ",\n" BROKEN_INDENT "in " : ", in ", function);
 }
 
 /* Cut to the columns of a terminal */
@@ -126,11 +130,14 @@ static void add_line_short(const struct render *r, const Tracemallocd__Control__
         AUTO_FREE char *line = memory_format("\", line %" PRIu64, f->lineno);
         size_t around = strlen("  File \"") + strlen(line);
         size_t path_least = text_width(path) < TRACEBACK_PATH_MIN ? text_width(path) : TRACEBACK_PATH_MIN;
-        AUTO_FREE char *function = in_function(f, room(width, around + path_least, 1));
-        shorten_path(&path, room(width, around + text_width(function), PATH_WIDTH_MIN));
+        AUTO_FREE char *beside = in_function(f, room(width, around + path_least, 1), false);
+        size_t short_path = text_width(path) < PATH_WIDTH_MIN ? text_width(path) : PATH_WIDTH_MIN;
+        bool broken = f->has_function && around + short_path + text_width(beside) > width;
+        AUTO_FREE char *below = in_function(f, width, true);
+        shorten_path(&path, room(width, around + (broken ? strlen(",") : text_width(beside)), PATH_WIDTH_MIN));
         text_buffer_text(r->text, path);
         text_buffer_text(r->text, line);
-        text_buffer_text(r->text, function);
+        text_buffer_text(r->text, broken ? below : beside);
 }
 
 /* For files and pipes, which get all rows: a traceback's frames are what an answer consists of. */
@@ -177,8 +184,8 @@ void render_traceback_range(size_t n, int64_t limit, size_t *firstp, size_t *end
 
 /* How many were not kept cannot be told: inlined frames are shown, and are not part of the depth. */
 static void render_not_kept(const struct render *r, uint64_t total_nframe) {
-        fprintf(r->out, "  %s(cut at the traceback limit: %" PRIu64 " frames in all)%s\n",
-                terminal_begin(&r->terminal, STYLE_FAINT), total_nframe, terminal_end(&r->terminal, STYLE_FAINT));
+        AUTO_FREE char *line = memory_format("  (cut at the traceback limit: %" PRIu64 " frames in all)", total_nframe);
+        render_sentence(r, STYLE_FAINT, line, strlen("  ("));
 }
 
 void render_traceback(const struct render *r, Tracemallocd__Control__Frame *const *frames, size_t n,

@@ -6,7 +6,7 @@
 
 #include "client/function_name.h"
 #include "client/memory.h"
-#include "client/size_format.h"
+#include "client/row_sizes.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"
 
@@ -15,35 +15,6 @@
 #include <string.h>
 
 #define MODULES_NAMED_MAX 5 /* more would push the remedy out of sight */
-
-static enum style diff_style(int64_t diff) {
-        return diff > 0 ? STYLE_MORE : diff < 0 ? STYLE_LESS : STYLE_PLAIN;
-}
-
-/* "size=10.0 KiB (+512 B), count=2 (+1)", Statistic.__str__ and StatisticDiff.__str__ up to the average */
-static char *sizes_text(const struct terminal *t, uint64_t size, int64_t size_diff, uint64_t count, int64_t count_diff,
-                        bool diff) {
-        char text[SIZE_FORMAT_MAX], diff_text[SIZE_FORMAT_MAX];
-        size_format(text, (double)size, false);
-        if (!diff)
-                return memory_format("size=%s, count=%" PRIu64, text, count);
-        enum style size_style = diff_style(size_diff), count_style = diff_style(count_diff);
-        return memory_format("size=%s (%s%s%s), count=%" PRIu64 " (%s%+" PRId64 "%s)", text,
-                             terminal_begin(t, size_style), size_format(diff_text, (double)size_diff, true),
-                             terminal_end(t, size_style), count, terminal_begin(t, count_style), count_diff,
-                             terminal_end(t, count_style));
-}
-
-static char *row_sizes(const struct terminal *t, const Tracemallocd__Control__StatisticRow *row, bool diff) {
-        char *text = sizes_text(t, row->size, row->size_diff, row->count, row->count_diff, diff);
-        if (row->count == 0)
-                return text;
-        char average[SIZE_FORMAT_MAX];
-        size_format(average, (double)row->size / (double)row->count, false);
-        char *whole = memory_format("%s, average=%s", text, average);
-        free(text);
-        return whole;
-}
 
 static void heading_line(const struct render *r, const char *which, const char *what, const char *phrase) {
         AUTO_FREE char *line = memory_format("%s%s%s", which, what, phrase);
@@ -83,15 +54,13 @@ void render_statistics_heading(const struct render *r, const Tracemallocd__Contr
 #define PLACE_WIDTH_MIN 32 /* shortened to less, a place is a riddle: then the sizes go on a line of their own */
 
 /* Columns that the place of a row may take. 0: no limit. *brokenp: the sizes do not fit behind it. */
-static size_t place_width(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff,
+static size_t place_width(const struct render *r, const Tracemallocd__Control__StatisticRow *row, const char *sizes,
                           bool *brokenp) {
         *brokenp = false;
         if (r->terminal.width == 0)
                 return 0;
-        const struct terminal plain = {.color = false};
-        AUTO_FREE char *sizes = row_sizes(&plain, row, diff);
         AUTO_FREE char *place = render_place(row->traceback[row->n_traceback - 1], 0);
-        size_t taken = strlen(": ") + strlen(sizes), width = r->terminal.width;
+        size_t taken = strlen(": ") + text_width(sizes), width = r->terminal.width;
         if (text_width(place) + taken <= width)
                 return width - taken;
         size_t least = render_place_least(row->traceback[row->n_traceback - 1]);
@@ -99,21 +68,34 @@ static size_t place_width(const struct render *r, const Tracemallocd__Control__S
         return *brokenp ? width - strlen(":") : width - taken;
 }
 
-void render_statistic(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff) {
-        AUTO_FREE char *sizes = row_sizes(&r->terminal, row, diff);
-        if (r->options->group_by == GROUP_BY_TRACEBACK || row->n_traceback == 0) {
-                fprintf(r->out, "%s%s%s\n", terminal_begin(&r->terminal, STYLE_STRONG), sizes,
-                        terminal_end(&r->terminal, STYLE_STRONG));
-                render_traceback(r, row->traceback, row->n_traceback, 0);
-                fputc('\n', r->out);
-                return;
-        }
-        const Tracemallocd__Control__Frame *frame = row->traceback[row->n_traceback - 1];
+static void render_row(const struct render *r, const Tracemallocd__Control__Frame *frame,
+                       const Tracemallocd__Control__StatisticRow *row, const struct row_sizes *sizes) {
         bool broken;
-        AUTO_FREE char *place = render_place(frame, place_width(r, row, diff, &broken));
+        AUTO_FREE char *whole = row_sizes_text(sizes, 0, 0);
+        AUTO_FREE char *place = render_place(frame, place_width(r, row, whole, &broken));
+        AUTO_FREE char *below = row_sizes_text(sizes, r->terminal.width, 2);
         fprintf(r->out, "%s%s%s:%s%s\n", terminal_begin(&r->terminal, STYLE_STRONG), place,
-                terminal_end(&r->terminal, STYLE_STRONG), broken ? "\n  " : " ", sizes);
+                terminal_end(&r->terminal, STYLE_STRONG), broken ? "\n  " : " ", broken ? below : whole);
         render_source(r, frame, 4);
+}
+
+static void render_row_with_traceback(const struct render *r, const Tracemallocd__Control__StatisticRow *row,
+                                      const struct row_sizes *sizes) {
+        AUTO_FREE char *text = row_sizes_text(sizes, r->terminal.width, 0);
+        fprintf(r->out, "%s%s%s\n", terminal_begin(&r->terminal, STYLE_STRONG), text,
+                terminal_end(&r->terminal, STYLE_STRONG));
+        render_traceback(r, row->traceback, row->n_traceback, 0);
+        fputc('\n', r->out);
+}
+
+void render_statistic(const struct render *r, const Tracemallocd__Control__StatisticRow *row, bool diff) {
+        struct row_sizes sizes;
+        row_sizes_of(&sizes, &r->terminal, row, diff);
+        if (r->options->group_by == GROUP_BY_TRACEBACK || row->n_traceback == 0)
+                render_row_with_traceback(r, row, &sizes);
+        else
+                render_row(r, row->traceback[row->n_traceback - 1], row, &sizes);
+        row_sizes_deinit(&sizes);
 }
 
 static uint64_t lost_events(const Tracemallocd__Control__StatisticsHeader *h) {
@@ -225,15 +207,22 @@ static void render_rows_left(const struct render *r, uint64_t n_shown, uint64_t 
         render_sentence(r, STYLE_PLAIN, sentence, 2);
 }
 
+static void render_total(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff) {
+        struct row_sizes sizes;
+        row_sizes_init(&sizes, &r->terminal, h->total_size, h->total_size_diff, h->total_count, h->total_count_diff,
+                       diff);
+        AUTO_FREE char *text = row_sizes_text(&sizes, r->terminal.width, strlen("Total: "));
+        fprintf(r->out, "Total: %s\n", text);
+        row_sizes_deinit(&sizes);
+}
+
 void render_statistics_end(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h, bool diff,
                            uint64_t n_shown) {
-        AUTO_FREE char *total =
-                sizes_text(&r->terminal, h->total_size, h->total_size_diff, h->total_count, h->total_count_diff, diff);
         if (n_shown > 0 && r->options->group_by != GROUP_BY_TRACEBACK)
                 fputc('\n', r->out);
-        fprintf(r->out, "Total: %s\n", total);
+        render_total(r, h, diff);
         if (n_shown == 0)
-                fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
+                render_nothing(r);
         else if (n_shown < h->n_rows)
                 render_rows_left(r, n_shown, h->n_rows);
         if (h->n_beside_malloc > 0)

@@ -79,6 +79,27 @@ static bool leave_out(const struct table *t, size_t *widths) {
         return which < t->n_columns;
 }
 
+static int highest_rank(const struct table *t) {
+        int highest = 0;
+        for (size_t i = 0; i < t->n_columns; i++)
+                highest = t->columns[i].rank > highest ? t->columns[i].rank : highest;
+        return highest;
+}
+
+/* A note as long as a line shall not take a name's letters: what would go first is shortened first.
+ * Return: the total width that is left. */
+static size_t shorten_rank(const struct table *t, size_t *widths, int rank, size_t total, size_t room) {
+        for (size_t i = 0; i < t->n_columns && total > room; i++) {
+                if (t->columns[i].rank != rank || !t->columns[i].stretches || widths[i] <= STRETCH_WIDTH_MIN)
+                        continue;
+                size_t over = total - room;
+                size_t give = widths[i] - STRETCH_WIDTH_MIN < over ? widths[i] - STRETCH_WIDTH_MIN : over;
+                widths[i] -= give;
+                total -= give;
+        }
+        return total;
+}
+
 /* Widths to print with: fewer columns and narrower ones where the terminal ends. */
 static void fit(const struct table *t, const struct terminal *terminal, size_t *widths) {
         for (size_t i = 0; i < t->n_columns; i++)
@@ -88,14 +109,8 @@ static void fit(const struct table *t, const struct terminal *terminal, size_t *
                         break;
         }
         size_t total = total_width(t, widths, false);
-        for (size_t i = 0; i < t->n_columns && terminal->width > 0 && total > terminal->width; i++) {
-                if (!t->columns[i].stretches || widths[i] <= STRETCH_WIDTH_MIN)
-                        continue;
-                size_t over = total - terminal->width;
-                size_t give = widths[i] - STRETCH_WIDTH_MIN < over ? widths[i] - STRETCH_WIDTH_MIN : over;
-                widths[i] -= give;
-                total -= give;
-        }
+        for (int rank = highest_rank(t); rank >= 0 && terminal->width > 0; rank--)
+                total = shorten_rank(t, widths, rank, total, terminal->width);
 }
 
 /* @gap: spaces still owed to the cells before, so that no line ends in spaces */

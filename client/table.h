@@ -11,7 +11,7 @@
 struct table_column {
         const char *heading;
         int right;     /* numbers */
-        int stretches; /* shortened in the middle when the terminal is too narrow */
+        int stretches; /* shortened in the middle when the terminal is too narrow, the highest rank first */
         int rank;      /* above 0: left out when it is too narrow even so, the highest first */
 };
 

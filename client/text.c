@@ -201,9 +201,19 @@ static size_t next_character(const char *text, size_t *columnsp) {
         return n;
 }
 
+/* A sequence of terminal_begin()'s. No other gets here: text_display() escapes what names and files have. */
+static size_t color_length(const char *text) {
+        return text[0] == '\033' && text[1] == '[' ? strcspn(text, "m") + 1 : 0;
+}
+
 size_t text_width(const char *text) {
         size_t width = 0, columns;
         while (*text) {
+                size_t color = color_length(text);
+                if (color > 0 && text[color - 1]) {
+                        text += color;
+                        continue;
+                }
                 text += next_character(text, &columns);
                 width += columns;
         }

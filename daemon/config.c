@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,9 @@
 
 #define DAY_S     UINT64_C(86400)
 #define AGE_MAX_S (36500 * DAY_S)
+
+#define DETAIL_MAX     96
+#define BYTES_TEXT_MAX 24
 
 /* COUNT and AGE go into 64 bits; an age is in seconds, or takes a suffix. */
 enum value_type { VALUE_UINT, VALUE_BYTES, VALUE_COUNT, VALUE_AGE, VALUE_TEXT, VALUE_LEVEL };
@@ -156,6 +160,27 @@ static int set_value(struct config *config, const struct key *key, const char *t
         return 0;
 }
 
+/* "64M": as one would write it in the file */
+static const char *bytes_text(uint64_t bytes, char text[BYTES_TEXT_MAX]) {
+        uint64_t factor = bytes >= GIB ? GIB : bytes >= MIB ? MIB : 1;
+        snprintf(text, BYTES_TEXT_MAX, "%" PRIu64 "%s", bytes / factor, factor == GIB ? "G" : factor == MIB ? "M" : "");
+        return text;
+}
+
+/* What would have been right */
+static void say_choices(const struct key *key, char detail[DETAIL_MAX]) {
+        char min[BYTES_TEXT_MAX], max[BYTES_TEXT_MAX];
+        if (key->type == VALUE_LEVEL)
+                snprintf(detail, DETAIL_MAX, ": error, warning, info or debug");
+        else if (key->type == VALUE_BYTES)
+                snprintf(detail, DETAIL_MAX, ": bytes between %s and %s", bytes_text(key->min, min),
+                         bytes_text(key->max, max));
+        else if (key->type == VALUE_AGE)
+                snprintf(detail, DETAIL_MAX, ": a time such as 36h or 30d, at most %" PRIu64 "d", key->max / DAY_S);
+        else
+                snprintf(detail, DETAIL_MAX, ": a number between %" PRIu64 " and %" PRIu64, key->min, key->max);
+}
+
 static int fail(struct read_state *state, const char *what, const char *name, const char *detail) {
         state->failed = true;
         if (asprintf(&state->problem, "%s '%s'%s", what, name, detail) < 0)
@@ -174,11 +199,10 @@ static int on_value(void *user, const char *section, const char *name, const cha
                 int r = set_value(state->config, key, value);
                 if (r == 0)
                         return 1;
-                char detail[96] = "";
-                if (r == -ERANGE)
-                        snprintf(detail, sizeof detail, ": between %llu and %llu", (unsigned long long)key->min,
-                                 (unsigned long long)key->max);
-                return fail(state, "invalid value for", name, detail);
+                char detail[DETAIL_MAX] = "";
+                if (r != -ENOMEM)
+                        say_choices(key, detail);
+                return fail(state, r != -ENOMEM ? "invalid value for" : "no memory for", name, detail);
         }
         return fail(state, "unknown key", name, "");
 }

@@ -5,6 +5,7 @@
 #include "daemon/exit_status.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,10 +49,19 @@ static bool status_of_zombie(pid_t pid, int *statusp) {
         return state && last && state[2] == 'Z' && sscanf(last, "%d", statusp) == 1 && *statusp != 0;
 }
 
+static bool status_of_kernel(int pidfd, pid_t pid, int *statusp) {
+        return status_of_pidfd(pidfd, statusp) || status_of_zombie(pid, statusp);
+}
+
+bool exit_status_is_kill(int pidfd, pid_t pid) {
+        int status;
+        return status_of_kernel(pidfd, pid, &status) && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
 char *exit_status_describe(int pidfd, pid_t pid, bool agent_saw, int agent_status) {
         char *text;
         int status, n;
-        if (!status_of_pidfd(pidfd, &status) && !status_of_zombie(pid, &status)) {
+        if (!status_of_kernel(pidfd, pid, &status)) {
                 if (!agent_saw)
                         return strdup("killed");
                 status = W_EXITCODE(agent_status & 255, 0);

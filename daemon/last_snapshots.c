@@ -112,9 +112,11 @@ static char *describe_end(const struct process *p) {
                                     (int)atomic_load_explicit(&g->exit_status, memory_order_relaxed));
 }
 
-/* It ended before anybody had waited for its successor in vain. */
+/* It ended before anybody had waited for its successor in vain. Who was killed meanwhile, as by a debugger, may have
+ * been about to greet. */
 static void note_exec(struct process *p) {
-        if (!p->replaced_by && atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed))
+        bool pending = atomic_load_explicit(&feed_gauges(p->feed)->exec_pending, memory_order_relaxed);
+        if (!p->replaced_by && pending && !exit_status_is_kill(p->pidfd, p->proc.pid))
                 p->went_untraced = true;
 }
 
@@ -122,7 +124,7 @@ static bool is_interlude(const struct process *p) {
         int64_t limit_ns = p->daemon->config.exit_min_age_s * INT64_C(1000000000);
         uint64_t inherited = atomic_load_explicit(&feed_gauges(p->feed)->inherited_size, memory_order_relaxed);
         return p->forked && !p->went_untraced && p->replaced_by && strcmp(p->replaced_by, "exec") == 0 &&
-               proc_age_ns(&p->proc) < limit_ns && p->allocated_size < inherited + INTERLUDE_ALLOCATED_MAX;
+               p->lived_ns < limit_ns && p->allocated_size < inherited + INTERLUDE_ALLOCATED_MAX;
 }
 
 static void on_finished(void *data, struct snapshot *exit_snapshot, struct snapshot *peak_snapshot, int error) {
@@ -154,10 +156,11 @@ static bool wants_last_snapshots(const struct process *p) {
                 return false; /* by the daemon before this one */
         if (p->run)
                 return p->run->exit_snapshot;
-        return !p->stopped && proc_age_ns(&p->proc) >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
+        return !p->stopped && p->lived_ns >= p->daemon->config.exit_min_age_s * INT64_C(1000000000);
 }
 
 void last_snapshots_take(struct process *p) {
+        p->lived_ns = proc_age_ns(&p->proc);
         unsigned flags = wants_last_snapshots(p) ? FEED_FINISH_EXIT | FEED_FINISH_PEAK : 0;
         if (feed_finish(p->feed, flags, NULL, on_finished, p) < 0)
                 on_finished(p, NULL, NULL, -ENOMEM);

@@ -37,11 +37,14 @@
 /* How long requests that are under way may take when the daemon ends: traced programs wait for the next one. */
 #define REQUESTS_MS_MAX      3000
 /* How long the store may go on with what waits for it. Where another daemon comes, which can take last snapshots again,
- * traced programs wait for it, at most stall_limit_ms. Where none comes, the unit's TimeoutStopSec= (30 s) is the
+ * traced programs wait for it, at most stall_limit_ms. Where none comes, the unit's TimeoutStopSec= is the
  * limit: somewhat below it the daemon ends whatever is left, and the log says so. */
 #define STORE_MS_MAX_RESTART 1000
 #define STORE_MS_MAX         15000
 #define REST_MS_MAX          10000
+#define STOP_MARGIN_MS       5000 /* for the log lines and a machine that is busy */
+_Static_assert(STORE_MS_MAX + REST_MS_MAX + STOP_MARGIN_MS <= STOP_TIMEOUT_S * 1000,
+               "systemd would kill the daemon before it has said what it leaves undone");
 
 struct lifetime {
         struct daemon *daemon;

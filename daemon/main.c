@@ -100,8 +100,8 @@ static int parse_options(int argc, char **argv, struct options *o) {
         return EXIT_USAGE;
 }
 
-static int usage_error(const char *what, const char *value) {
-        fprintf(stderr, "tracemallocd: invalid %s '%s'; see tracemallocd --help\n", what, value);
+static int usage_error(const char *what, const char *value, const char *choices) {
+        fprintf(stderr, "tracemallocd: invalid %s '%s': %s\n", what, value, choices);
         return EXIT_USAGE;
 }
 
@@ -116,12 +116,12 @@ static int read_config(struct config *config, const struct options *o) {
                 return EXIT_FAILURE;
         }
         if (o->log_level && log_level_parse(o->log_level, &config->log_level) < 0)
-                return usage_error("log level", o->log_level);
+                return usage_error("log level", o->log_level, "error, warning, info or debug");
         if (o->idle_exit) {
                 char *end;
                 unsigned long seconds = strtoul(o->idle_exit, &end, 10);
                 if (*end || end == o->idle_exit || seconds > 86400)
-                        return usage_error("number of seconds", o->idle_exit);
+                        return usage_error("number of seconds", o->idle_exit, "0 to 86400");
                 config->idle_exit_s = (uint32_t)seconds;
         }
         return -1;

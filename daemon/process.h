@@ -71,6 +71,7 @@ struct process {
         bool unstored;           /* they are not, and the next daemon takes them again */
         const char *replaced_by; /* "exec" where the process lives on as another image; NULL: it died */
         char *ended_by;
+        int64_t lived_ns;                     /* when its end was noticed; reading the rest may take long */
         int64_t last_taken_at_ns;             /* when its last snapshots were taken; 0: not yet */
         int64_t exit_snapshot, peak_snapshot; /* ids, 0 until stored */
         unsigned n_stores;                    /* snapshots on their way to the store */

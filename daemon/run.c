@@ -37,11 +37,13 @@ int run_new(struct daemon *d, const struct credentials *client, const void *labe
         return 0;
 }
 
+bool run_has_token(const struct run *r, const void *token, size_t length) {
+        return length == RUN_TOKEN_BYTES && memcmp(r->token, token, length) == 0;
+}
+
 struct run *run_find(struct daemon *d, uid_t uid, const void *token, size_t length) {
-        if (length != RUN_TOKEN_BYTES)
-                return NULL;
         for (struct run *r = d->runs; r; r = r->next) {
-                if (r->uid == uid && memcmp(r->token, token, length) == 0)
+                if (r->uid == uid && run_has_token(r, token, length))
                         return r;
         }
         return NULL;
@@ -65,16 +67,23 @@ static void run_free(struct run *r) {
         free(r);
 }
 
+/* Images before this one, on their way to the store or there. */
+static void note_successor(struct run *r, const struct process *p) {
+        for (struct process *q = r->daemon->processes; q; q = q->next) {
+                if (q->run == r && q->proc.pid == p->proc.pid && q->proc.start_ticks == p->proc.start_ticks)
+                        q->went_untraced = false;
+        }
+        for (size_t i = 0; i < r->n_results; i++) {
+                if ((pid_t)r->results[i].pid == p->proc.pid && r->results[i].start_ticks == p->proc.start_ticks)
+                        r->results[i].went_untraced = false;
+        }
+}
+
 void run_add(struct run *r, const struct process *p) {
         r->n_processes++;
         if (!r->command && p->proc.ppid == r->client)
                 r->command = p->proc.pid;
-}
-
-static const char *note_of(const struct process *p) {
-        if (p->went_untraced)
-                return "went on untraced: static, set-uid, or without our LD_PRELOAD";
-        return p->layer_note ? p->layer_note : "";
+        note_successor(r, p);
 }
 
 static int result_of(const struct process *p, struct run_result *result) {
@@ -88,7 +97,8 @@ static int result_of(const struct process *p, struct run_result *result) {
                 .name = strdup(p->name),
                 .exe = strdup(p->exe),
                 .ended_by = strdup(p->ended_by ? p->ended_by : ""),
-                .layer_note = strdup(note_of(p)),
+                .layer_note = strdup(p->layer_note ? p->layer_note : ""),
+                .start_ticks = p->proc.start_ticks,
                 .started_at_ns = p->proc.started_at_ns,
                 .exit_snapshot = p->exit_snapshot,
                 .peak_snapshot = p->peak_snapshot,
@@ -98,6 +108,7 @@ static int result_of(const struct process *p, struct run_result *result) {
                 .events = atomic_load_explicit(&g->events, memory_order_relaxed),
                 .lost = atomic_load_explicit(&g->lost, memory_order_relaxed),
                 .exact = atomic_load_explicit(&g->exact, memory_order_relaxed),
+                .went_untraced = p->went_untraced,
                 .allocated_size = p->allocated_size,
                 .allocated_count = p->allocated_count,
         };

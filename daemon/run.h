@@ -23,9 +23,11 @@ struct process;
 struct run_result {
         uint32_t pid, ppid, uid, image, traceback_limit;
         char *name, *exe, *ended_by, *layer_note;
+        uint64_t start_ticks; /* with the pid: whose image it was */
         int64_t started_at_ns, exit_snapshot, peak_snapshot;
         uint64_t live_size, live_count, peak_size, events, lost, allocated_size, allocated_count;
         bool exact;
+        bool went_untraced; /* by an exec, as far as is known */
 };
 
 struct run {
@@ -50,10 +52,13 @@ struct run {
 int run_new(struct daemon *d, const struct credentials *client, const void *label, size_t label_length,
             struct run **runp);
 
+/** run_has_token() - whether it is this one's. @token: [length] from a peer. */
+bool run_has_token(const struct run *r, const void *token, size_t length);
+
 /** run_find() - by token, of one user only. Return: NULL where there is none. */
 struct run *run_find(struct daemon *d, uid_t uid, const void *token, size_t length);
 
-/** run_add() - a process of it was born */
+/** run_add() - an image of it was born; the one before did not go on untraced, it only took long to greet */
 void run_add(struct run *r, const struct process *p);
 
 /** run_remove() - that process ended and is stored; takes note of it. May free @r when it is abandoned. */

@@ -36,3 +36,6 @@ int64_t proc_age_ns(const struct proc_info *info);
 /** proc_unit_of_cgroup() - the innermost systemd unit that a cgroup path names
  * Return: malloc'd, "" where there is none; NULL: no memory. */
 char *proc_unit_of_cgroup(const char *cgroup);
+
+/** proc_unit_is() - whether @unit is what somebody calls @wanted: "redis" and "redis.service" mean the same unit */
+bool proc_unit_is(const char *unit, const char *wanted);

@@ -19,7 +19,6 @@ static bool continues(const char *bytes, size_t n) {
 size_t python_text_decode(const char *bytes, size_t length, uint32_t *code_pointp) {
         uint8_t lead = (uint8_t)bytes[0];
         uint32_t code_point;
-
         if (lead < 0x80) {
                 *code_pointp = lead;
                 return 1;
@@ -54,7 +53,6 @@ static bool is_escape(uint32_t code_point) {
 bool python_text_valid(const char *bytes, size_t length) {
         uint32_t code_point;
         size_t taken;
-
         for (size_t i = 0; i < length; i += taken) {
                 taken = python_text_decode(bytes + i, length - i, &code_point);
                 if (taken == 1 && code_point >= 0x80)
@@ -66,7 +64,6 @@ bool python_text_valid(const char *bytes, size_t length) {
 static size_t unescape(const char *text, size_t length, char *name) {
         uint32_t code_point;
         size_t n = 0, taken;
-
         for (size_t i = 0; i < length; i += taken) {
                 taken = python_text_decode(text + i, length - i, &code_point);
                 if (is_escape(code_point)) {
@@ -82,7 +79,6 @@ static size_t unescape(const char *text, size_t length, char *name) {
 static bool same_code_points(const char *text, size_t length, const char *name, size_t name_length) {
         uint32_t x, y;
         size_t i = 0, j = 0;
-
         while (i < length && j < name_length) {
                 i += python_text_decode(text + i, length - i, &x);
                 j += python_text_decode(name + j, name_length - j, &y);
@@ -94,7 +90,6 @@ static bool same_code_points(const char *text, size_t length, const char *name, 
 
 size_t python_text_name(const char *text, size_t length, char *name) {
         size_t n = unescape(text, length, name);
-
         if (n == length || same_code_points(text, length, name, n))
                 return n;
         memcpy(name, text, length);

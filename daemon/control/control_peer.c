@@ -30,8 +30,7 @@ struct control_peer {
         struct credentials who;
         struct frame_buffer in;
         struct control_handler *handler;
-        void *attachment;
-        void (*release)(void *attachment);
+        struct control_attachment *attached;
 };
 
 struct pending_write {
@@ -72,12 +71,18 @@ struct control_peer *control_peer_ref(struct control_peer *p) {
         return p;
 }
 
+static void release_all(struct control_peer *p) {
+        for (struct control_attachment *a = p->attached, *next; a; a = next) {
+                next = a->next;
+                a->release(a);
+        }
+}
+
 void control_peer_unref(struct control_peer *p) {
         if (--p->refs > 0)
                 return;
         frame_buffer_deinit(&p->in);
-        if (p->attachment)
-                p->release(p->attachment);
+        release_all(p);
         p->handler->freed(p->handler->user, &p->who);
         free(p);
 }
@@ -90,14 +95,26 @@ const struct credentials *control_peer_credentials(const struct control_peer *p)
         return &p->who;
 }
 
-void control_peer_attach(struct control_peer *p, void *attachment, void (*release)(void *attachment)) {
-        assert(!p->attachment);
-        p->attachment = attachment;
-        p->release = release;
+void control_peer_attach(struct control_peer *p, struct control_attachment *attached,
+                         void (*release)(struct control_attachment *attached)) {
+        attached->next = p->attached;
+        attached->release = release;
+        p->attached = attached;
 }
 
-void *control_peer_attachment(const struct control_peer *p) {
-        return p->attachment;
+struct control_attachment *control_peer_attachment(const struct control_peer *p,
+                                                   void (*release)(struct control_attachment *attached)) {
+        struct control_attachment *a = p->attached;
+        while (a && a->release != release)
+                a = a->next;
+        return a;
+}
+
+void control_peer_detach(struct control_peer *p, struct control_attachment *attached) {
+        struct control_attachment **link = &p->attached;
+        while (*link != attached)
+                link = &(*link)->next;
+        *link = attached->next;
 }
 
 static void on_closed(uv_handle_t *handle) {

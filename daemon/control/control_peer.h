@@ -18,6 +18,12 @@
 
 struct control_peer;
 
+/* Something of a request that later ones of the same connection need. Embed it as the first member. */
+struct control_attachment {
+        struct control_attachment *next;                      /* the peer's */
+        void (*release)(struct control_attachment *attached); /* says, too, what it is */
+};
+
 /* What a client must hear in HelloReply. */
 struct control_identity {
         const char *daemon;     /* name and version */
@@ -59,12 +65,17 @@ void control_peer_unref(struct control_peer *p);
 
 const struct credentials *control_peer_credentials(const struct control_peer *p);
 
-/** control_peer_attach() - keep something of a request for later ones; there is room for one thing
- * @attachment: taken; @release is called with it when the peer leaves memory, before handler->freed */
-void control_peer_attach(struct control_peer *p, void *attachment, void (*release)(void *attachment));
+/** control_peer_attach() - keep it with the connection
+ * @attached: taken; released when the peer leaves memory, before handler->freed */
+void control_peer_attach(struct control_peer *p, struct control_attachment *attached,
+                         void (*release)(struct control_attachment *attached));
 
-/** control_peer_attachment() - Return: what was attached; NULL. */
-void *control_peer_attachment(const struct control_peer *p);
+/** control_peer_attachment() - Return: what was attached with @release, borrowed; NULL: nothing. */
+struct control_attachment *control_peer_attachment(const struct control_peer *p,
+                                                   void (*release)(struct control_attachment *attached));
+
+/** control_peer_detach() - @attached is no longer kept, and the caller's; it is not released */
+void control_peer_detach(struct control_peer *p, struct control_attachment *attached);
 
 /** control_peer_reply() - send one answer; a client that can't be sent to is closed */
 void control_peer_reply(struct control_peer *p, const Tracemallocd__Control__Reply *reply);

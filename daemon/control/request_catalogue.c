@@ -56,19 +56,17 @@ static int add_info(void *data, const struct snapshot_info *info) {
         return reply_buffer_add(&job->replies, &reply);
 }
 
-/* Return: enum snapshot_kind; STORE_ANY_KIND; -2 for a word that is none. */
+#define NO_KIND (-2)
+
+/* Return: enum snapshot_kind; STORE_ANY_KIND; NO_KIND. */
 static int kind_of(const char *word) {
-        static const char *const words[] = {[SNAPSHOT_REQUEST] = "request",
-                                            [SNAPSHOT_EXIT] = "exit",
-                                            [SNAPSHOT_PEAK] = "peak",
-                                            [SNAPSHOT_IMPORT] = "import"};
         if (!*word)
                 return STORE_ANY_KIND;
-        for (int kind = 0; kind <= SNAPSHOT_IMPORT; kind++) {
-                if (strcmp(word, words[kind]) == 0)
+        for (int kind = 0; kind < SNAPSHOT_LIVE; kind++) {
+                if (strcmp(word, snapshot_kind_name((uint32_t)kind)) == 0)
                         return kind;
         }
-        return -2;
+        return NO_KIND;
 }
 
 static void run_filter(struct pool_job *job, struct store_reader *reader, const Tracemallocd__Control__ListRequest *m) {
@@ -88,7 +86,7 @@ static void run_filter(struct pool_job *job, struct store_reader *reader, const 
                                       .units = (const char *const *)units,
                                       .n_units = selector->n_units,
                                       .label = label ? label[0] : NULL};
-        if (filter.kind == -2) {
+        if (filter.kind == NO_KIND) {
                 pool_job_fail(job, CONTROL_USAGE, "unknown kind '%s': it is request, exit, peak or import", m->kind);
         } else if (!names || !units || !label) {
                 pool_job_fail(job, CONTROL_FAILED, "out of memory");
@@ -110,6 +108,10 @@ static void run_list(struct pool_job *job) {
 }
 
 void request_list(const struct request *r) {
+        if (!selector_fits(r->body->list->selector))
+                return control_peer_error(r->peer, CONTROL_USAGE, SELECTOR_MESSAGE_TOO_LONG);
+        if (!request_label_fits(r, &r->body->list->label))
+                return;
         start(r, run_list, NULL);
 }
 
@@ -117,7 +119,7 @@ static void run_show(struct pool_job *job) {
         struct catalogue_job *c = (struct catalogue_job *)job;
         struct store_reader *reader = pool_job_reader(job);
         if (reader && resolve_text(job, reader, c->request->show->snapshot, &c->ids) == 0) {
-                for (size_t i = 0; i < c->ids.n_ids; i++) {
+                for (size_t i = 0; i < c->ids.n; i++) {
                         int r = store_reader_info(reader, c->ids.ids[i], add_info, job);
                         if (r != 0)
                                 pool_job_fail_store(job, r, store_reader_message(reader), "it was deleted just now");
@@ -154,7 +156,7 @@ static void resolve_references(struct pool_job *job, char **texts, size_t n) {
 static void run_label(struct pool_job *job) {
         struct catalogue_job *c = (struct catalogue_job *)job;
         resolve_references(job, &c->request->label->snapshot, 1);
-        if (!job->error_code && c->ids.n_ids != 1)
+        if (!job->error_code && c->ids.n != 1)
                 pool_job_fail(job, CONTROL_USAGE, "label takes one snapshot");
 }
 
@@ -168,18 +170,20 @@ static void finish_label(struct pool_job *job) {
 static void run_delete(struct pool_job *job) {
         struct catalogue_job *c = (struct catalogue_job *)job;
         resolve_references(job, c->request->delete_->snapshots, c->request->delete_->n_snapshots);
-        if (!job->error_code && c->ids.n_ids == 0)
+        id_list_unique(&c->ids);
+        if (!job->error_code && c->ids.n == 0)
                 pool_job_fail(job, CONTROL_USAGE, "delete takes at least one snapshot");
 }
 
 static void finish_delete(struct pool_job *job) {
         struct catalogue_job *c = (struct catalogue_job *)job;
-        if (store_delete(job->daemon->store, c->ids.ids, c->ids.n_ids, on_written, job->peer) < 0)
+        if (store_delete(job->daemon->store, c->ids.ids, c->ids.n, on_written, job->peer) < 0)
                 on_written(job->peer, &(struct store_result){.code = -ENOMEM, .message = ""});
 }
 
 void request_label(const struct request *r) {
-        start(r, run_label, finish_label);
+        if (request_label_fits(r, &r->body->label->label))
+                start(r, run_label, finish_label);
 }
 
 void request_delete(const struct request *r) {

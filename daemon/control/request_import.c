@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/uploads.h"
@@ -32,17 +32,11 @@ struct import_job {
 
 /* ---- pool thread ---- */
 
-static int64_t now_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static int finish_file(struct import_job *i) {
         struct pickle_reader *reader = i->uploads->reader;
         struct snapshot_info *info = pickle_reader_info(reader);
         info->uid = i->job.who.uid;
-        info->taken_at_ns = now_ns();
+        info->taken_at_ns = clock_ns(CLOCK_REALTIME);
         info->started_at_ns = i->modified_at_ns;
         info->label = i->label;
         i->label = NULL;
@@ -142,12 +136,12 @@ static void free_import(struct pool_job *job) {
 
 /* Of the connection, made with its first file. Return: NULL: the request is answered. */
 static struct uploads *find_uploads(const struct request *r) {
-        struct uploads *u = control_peer_attachment(r->peer);
+        struct uploads *u = (struct uploads *)control_peer_attachment(r->peer, uploads_free);
         if (u)
                 return u;
         int result = uploads_new(r->daemon->control, r->who->uid, &u);
         if (result == 0) {
-                control_peer_attach(r->peer, u, uploads_free);
+                control_peer_attach(r->peer, &u->attachment, uploads_free);
                 return u;
         }
         if (result == UPLOADS_E_QUOTA)
@@ -198,12 +192,16 @@ void request_import(const struct request *r) {
         struct uploads *u = find_uploads(r);
         if (!u)
                 return;
+        if (!request_label_fits(r, &m->label))
+                return uploads_end(u);
         int outcome = m->first ? uploads_begin(u) : 0;
         if (outcome == 0)
                 outcome = uploads_charge(u, m->data.len);
         struct import_job *i = outcome == 0 ? new_job(r, u) : NULL;
-        if (!i)
+        if (!i) {
+                uploads_end(u); /* a piece of it is missing */
                 return refuse(r, outcome);
+        }
         i->job = (struct pool_job){.daemon = r->daemon,
                                    .peer = control_peer_ref(r->peer),
                                    .who = *r->who,

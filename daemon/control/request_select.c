@@ -154,6 +154,13 @@ int request_select(const struct request *r, const Tracemallocd__Control__Process
         return result;
 }
 
+bool request_label_fits(const struct request *r, const ProtobufCBinaryData *label) {
+        if (label->len <= REQUEST_LABEL_MAX)
+                return true;
+        control_peer_error(r->peer, CONTROL_USAGE, "a label has %d bytes at most", REQUEST_LABEL_MAX);
+        return false;
+}
+
 /* Packed and unpacked, which is what protobuf-c offers in place of a copy. */
 Tracemallocd__Control__Request *request_copy(const Tracemallocd__Control__Request *request) {
         size_t length = tracemallocd__control__request__get_packed_size(request);

@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/selector.h"
@@ -100,21 +100,15 @@ static bool all_tracing(const struct selection *s) {
         return true;
 }
 
-static int64_t realtime_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 /* The positions are sampled one right after the other: that is the moment. Where the kernel let somebody else run
  * in between, it was none, and they are sampled again. Each snapshot keeps its own time, so that anybody can see. */
 static void sample_positions(struct snapshot_request *q, const struct selection *s) {
         int64_t span_ns = INT64_MAX;
         for (int i = 0; i < MOMENT_TRIES && span_ns > MOMENT_NS; i++) {
-                int64_t begun_ns = realtime_ns();
+                int64_t begun_ns = clock_ns(CLOCK_REALTIME);
                 for (size_t k = 0; k < q->n; k++) {
                         q->parts[k].position = feed_position(s->processes[k]->feed);
-                        q->parts[k].taken_at_ns = realtime_ns();
+                        q->parts[k].taken_at_ns = clock_ns(CLOCK_REALTIME);
                 }
                 span_ns = q->parts[q->n - 1].taken_at_ns - begun_ns;
         }
@@ -124,9 +118,10 @@ static void sample_positions(struct snapshot_request *q, const struct selection 
 
 static void cut(struct snapshot_request *q, const struct selection *s, const Tracemallocd__Control__SnapshotRequest *m,
                 char *label) {
-        sample_positions(q, s);
+        const size_t n = q->n; /* the last part to fail frees @q */
         struct feed_snapshot_options options = {.kind = m->peak ? SNAPSHOT_PEAK : SNAPSHOT_REQUEST, .label = label};
-        for (size_t i = 0; i < q->n; i++) {
+        sample_positions(q, s);
+        for (size_t i = 0; i < n; i++) {
                 options.position = q->parts[i].position;
                 options.taken_at_ns = q->parts[i].taken_at_ns;
                 if (feed_snapshot(s->processes[i]->feed, &options, on_snapshot, &q->parts[i]) < 0)
@@ -137,7 +132,7 @@ static void cut(struct snapshot_request *q, const struct selection *s, const Tra
 void request_snapshot(const struct request *r) {
         const Tracemallocd__Control__SnapshotRequest *m = r->body->snapshot;
         struct selection s;
-        if (request_select(r, m->selector, false, &s) != 0)
+        if (!request_label_fits(r, &m->label) || request_select(r, m->selector, false, &s) != 0)
                 return;
         if (!all_tracing(&s)) {
                 selection_deinit(&s);

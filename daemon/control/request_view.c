@@ -18,6 +18,7 @@
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/resolve.h"
+#include "daemon/control/untraced_pid.h"
 #include "daemon/control/uploads.h"
 #include "daemon/daemon.h"
 #include "daemon/process.h"
@@ -124,7 +125,7 @@ static int load_stored(struct view_job *v, struct store_reader *reader, struct s
                        const struct reference_item *item) {
         struct id_list list = {0};
         int r = resolve_item(&v->job, reader, item, &list);
-        for (size_t i = 0; r == 0 && i < list.n_ids; i++) {
+        for (size_t i = 0; r == 0 && i < list.n; i++) {
                 struct snapshot *snapshot;
                 r = store_reader_load(reader, list.ids[i], what_to_load(v), &snapshot);
                 if (r == 0)
@@ -277,16 +278,14 @@ static int parse_side(const struct request *r, struct view_job *v, const char *t
 }
 
 static bool may_read_live(const struct request *r, const struct reference_item *item) {
-        struct process *p = item->number > INT32_MAX ? NULL : process_find(r->daemon, (pid_t)item->number);
+        struct process *p = process_find(r->daemon, (pid_t)item->number);
         if (p) {
                 process_notice_end(p);
                 p = p->state == PROCESS_ALIVE ? p : NULL;
         }
-        char message[128];
+        char message[UNTRACED_PID_MESSAGE_BYTES];
         if (!p) {
-                snprintf(message, sizeof message,
-                         "process %" PRId64 " is not traced; 'tmctl ps' shows those that are, 'tmctl run' starts one",
-                         item->number);
+                untraced_pid_message((uint32_t)item->number, message);
                 request_unknown_pid(r, (uint32_t)item->number, message);
         } else if (!credentials_may(r->who, p->uid)) {
                 control_peer_error(r->peer, CONTROL_DENIED, "process %" PRId64 " belongs to another user",
@@ -313,7 +312,7 @@ static bool may_read_all_live(const struct request *r, const struct view_job *v)
 
 /* Return: false: the request is answered. */
 static bool find_files(const struct request *r, struct view_job *v) {
-        const struct uploads *uploads = control_peer_attachment(r->peer);
+        const struct uploads *uploads = (struct uploads *)control_peer_attachment(r->peer, uploads_free);
         for (size_t i = 0; i < v->n_sides; i++) {
                 for (size_t k = 0; k < v->sides[i].reference->n_items; k++) {
                         const struct reference_item *item = &v->sides[i].reference->items[k];

@@ -6,6 +6,8 @@
 
 #include "daemon/control/control_peer.h"
 
+#define REQUEST_LABEL_MAX 4096 /* as of what agents say of themselves; every list of snapshots repeats it */
+
 struct daemon;
 struct process;
 struct selection;
@@ -43,6 +45,10 @@ int request_select(const struct request *r, const Tracemallocd__Control__Process
 /** request_unknown_pid() - answer that there is no such process, naming its exit snapshot where there is one
  * @message: what to say else, copied */
 void request_unknown_pid(const struct request *r, uint32_t pid, const char *message);
+
+/** request_label_fits() - whether a label, or a pattern for some, has REQUEST_LABEL_MAX bytes at most
+ * Return: false: the request is answered. */
+bool request_label_fits(const struct request *r, const ProtobufCBinaryData *label);
 
 /** request_copy() - a request that outlives its handler; for tracemallocd__control__request__free_unpacked()
  * Return: NULL: no memory. */

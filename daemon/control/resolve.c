@@ -9,24 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void id_list_deinit(struct id_list *list) {
-        free(list->ids);
-        *list = (struct id_list){0};
-}
-
 static int append(struct pool_job *job, struct id_list *list, int64_t id) {
-        if (list->n_ids == list->size) {
-                size_t size = list->size ? list->size * 2 : 8;
-                int64_t *ids = reallocarray(list->ids, size, sizeof *ids);
-                if (!ids) {
-                        pool_job_fail(job, CONTROL_FAILED, "out of memory");
-                        return -1;
-                }
-                list->ids = ids;
-                list->size = size;
-        }
-        list->ids[list->n_ids++] = id;
-        return 0;
+        if (id_list_add(list, id) == 0)
+                return 0;
+        pool_job_fail(job, CONTROL_FAILED, "out of memory");
+        return -1;
 }
 
 static int check_owner(void *data, const struct snapshot_info *info) {
@@ -72,7 +59,6 @@ static int note_id(void *data, const struct snapshot_info *info) {
 static void fail_last(struct pool_job *job, struct store_reader *reader, int kind) {
         struct store_filter all = {.all_users = true, .kind = kind};
         int64_t newest = 0;
-
         if (job->who.sees_all && store_reader_list(reader, &all, note_id, &newest) == 0 && newest > 0)
                 pool_job_fail(job, CONTROL_NOT_FOUND,
                               "'last' counts snapshots of your own processes, and there are not that many; the newest "
@@ -110,7 +96,10 @@ int resolve_item(struct pool_job *job, struct store_reader *reader, const struct
                 pool_job_fail(job, CONTROL_USAGE, "a file is no stored snapshot; tmctl import makes one of it");
                 return -1;
         default:
-                pool_job_fail(job, CONTROL_USAGE, "@%" PRId64 " is a live table, not a stored snapshot", item->number);
+                pool_job_fail(job, CONTROL_USAGE,
+                              "@%" PRId64 " is a live table, not a stored snapshot; 'tmctl snapshot --pid %" PRId64
+                              "' stores one",
+                              item->number, item->number);
                 return -1;
         }
 }

@@ -7,11 +7,7 @@
 
 #include "daemon/control/pool_job.h"
 #include "daemon/query/reference.h"
-
-struct id_list {
-        int64_t *ids;
-        size_t n_ids, size;
-};
+#include "daemon/store/id_list.h"
 
 /** resolve_item() - append the ids of one item of a reference, in order
  * @item: REFERENCE_LIVE and REFERENCE_FILE are no stored snapshots, and fail the job
@@ -21,5 +17,3 @@ int resolve_item(struct pool_job *job, struct store_reader *reader, const struct
 
 /** resolve_text() - the same for a whole reference; as above */
 int resolve_text(struct pool_job *job, struct store_reader *reader, const char *text, struct id_list *list);
-
-void id_list_deinit(struct id_list *list);

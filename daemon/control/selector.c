@@ -6,27 +6,21 @@
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/proc.h"
 #include "daemon/daemon.h"
 #include "daemon/process.h"
 
-bool selector_unit_matches(const char *unit, const char *wanted) {
-        static const char service[] = ".service";
-        size_t length = strlen(wanted);
-        if (strcmp(unit, wanted) == 0)
-                return true;
-        return strncmp(unit, wanted, length) == 0 && strcmp(unit + length, service) == 0;
-}
+#define UNIT_SHOWN_BYTES 80 /* twice in a message; longer ones are no names of units that anybody typed */
 
 static bool text_matches(const ProtobufCBinaryData *wanted, const char *text, bool unit) {
         char *pattern = strndup(wanted->len ? (const char *)wanted->data : "", wanted->len);
         if (!pattern)
                 return false;
-        bool yes = unit ? selector_unit_matches(text, pattern) : fnmatch(pattern, text, 0) == 0;
+        bool yes = unit ? proc_unit_is(text, pattern) : fnmatch(pattern, text, 0) == 0;
         free(pattern);
         return yes;
 }
@@ -59,8 +53,10 @@ char **selector_texts(const ProtobufCBinaryData *texts, size_t n) {
         char **copies = calloc(n + 1, sizeof *copies);
         for (size_t i = 0; copies && i < n; i++) {
                 copies[i] = strndup(texts[i].len ? (const char *)texts[i].data : "", texts[i].len);
-                if (!copies[i])
-                        return copies; /* shorter: the caller sees the NULL */
+                if (!copies[i]) {
+                        selector_texts_free(copies);
+                        return NULL;
+                }
         }
         return copies;
 }
@@ -77,18 +73,20 @@ static int fail(struct selection *s, int code, const char *format, unsigned pid)
         return code;
 }
 
+bool selector_fits(const Tracemallocd__Control__ProcessSelector *selector) {
+        return !selector || tracemallocd__control__process_selector__get_packed_size(selector) <= SELECTOR_BYTES_MAX;
+}
+
 static int check_pids(struct daemon *d, const struct credentials *who,
                       const Tracemallocd__Control__ProcessSelector *selector, struct selection *s) {
         for (size_t i = 0; i < selector->n_pids; i++) {
                 const struct process *p = process_find(d, (pid_t)selector->pids[i]);
                 s->missing_pid = selector->pids[i];
-                if (!p && (selector->pids[i] == 0 || (kill((pid_t)selector->pids[i], 0) < 0 && errno == ESRCH)))
-                        return fail(s, SELECTOR_E_NOT_FOUND, "no process %u; 'tmctl ps' shows the traced ones",
-                                    s->missing_pid);
-                if (!p)
-                        return fail(s, SELECTOR_E_NOT_FOUND,
-                                    "process %u is not traced; 'tmctl ps' shows those that are, 'tmctl run' starts one",
-                                    s->missing_pid);
+                if (!p) {
+                        untraced_pid_message(s->missing_pid, s->message);
+                        selection_deinit(s);
+                        return SELECTOR_E_NOT_FOUND;
+                }
                 if (!credentials_may(who, p->uid))
                         return fail(s, SELECTOR_E_DENIED, "process %u belongs to another user", s->missing_pid);
         }
@@ -96,12 +94,20 @@ static int check_pids(struct daemon *d, const struct credentials *who,
         return 0;
 }
 
-/* And how what was asked for comes to be traced. */
-static const char *nothing_fits(const Tracemallocd__Control__ProcessSelector *selector) {
-        if (selector->n_units > 0 && selector->n_names == 0)
-                return "no process of that unit is traced; 'tmctl unit trace UNIT --restart' does that, 'tmctl ps' "
-                       "shows what is";
-        return "no traced process fits; 'tmctl ps' shows those that there are, 'tmctl run' starts one";
+/* With how what was asked for comes to be traced. */
+static int fail_nothing_fits(const Tracemallocd__Control__ProcessSelector *selector, struct selection *s) {
+        const ProtobufCBinaryData *unit = selector->n_units == 1 && selector->n_names == 0 ? selector->units : NULL;
+        if (unit && unit->len <= UNIT_SHOWN_BYTES)
+                snprintf(s->message, sizeof s->message,
+                         "no process of unit %.*s is traced; 'tmctl unit trace %.*s --restart' does that, 'tmctl ps' "
+                         "shows what is",
+                         (int)unit->len, (const char *)unit->data, (int)unit->len, (const char *)unit->data);
+        else
+                snprintf(s->message, sizeof s->message,
+                         "no traced process fits; 'tmctl ps' shows those that there are, 'tmctl run' and 'tmctl unit "
+                         "trace' start more");
+        selection_deinit(s);
+        return SELECTOR_E_NOT_FOUND;
 }
 
 int selection_make(struct daemon *d, const struct credentials *who,
@@ -110,6 +116,8 @@ int selection_make(struct daemon *d, const struct credentials *who,
         *s = (struct selection){0};
         if (!selector)
                 selector = &none;
+        if (!selector_fits(selector))
+                return fail(s, SELECTOR_E_USAGE, SELECTOR_MESSAGE_TOO_LONG, 0);
         for (struct process *p = d->processes; p; p = p->next)
                 process_notice_end(p);
         int r = check_pids(d, who, selector, s);
@@ -127,7 +135,7 @@ int selection_make(struct daemon *d, const struct credentials *who,
                         s->processes[s->n_processes++] = p;
         }
         if (s->n_processes == 0 && !all)
-                return fail(s, SELECTOR_E_NOT_FOUND, nothing_fits(selector), 0);
+                return fail_nothing_fits(selector, s);
         return 0;
 }
 

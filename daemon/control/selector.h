@@ -7,13 +7,22 @@
 #include <stddef.h>
 
 #include "daemon/base/credentials.h"
+#include "daemon/control/untraced_pid.h"
 #include "proto/control.pb-c.h"
 
 struct daemon;
 struct process;
 
-enum {
-        SELECTOR_E_NOT_FOUND = 3, /* also: the values are those of Error.Code */
+/* Of pids, names and units together, as a message has them. Each process is held against each of them on the main loop:
+ * a whole message of 16 MiB would take minutes. */
+#define SELECTOR_BYTES_MAX (UINT32_C(64) << 10)
+
+#define SELECTOR_MESSAGE_TOO_LONG "too many processes: their pids, names and units have 64 KiB at most; select by name"
+
+/* The values are those of Error.Code. */
+enum selector_outcome {
+        SELECTOR_E_USAGE = 2,
+        SELECTOR_E_NOT_FOUND = 3,
         SELECTOR_E_DENIED = 5,
 };
 
@@ -21,7 +30,7 @@ struct selection {
         struct process **processes; /* oldest first; owned array, borrowed processes */
         size_t n_processes;
         uint32_t missing_pid; /* with SELECTOR_E_NOT_FOUND: the pid that was asked for, 0: none of the names fits */
-        char message[256];    /* with outcomes: one line */
+        char message[UNTRACED_PID_MESSAGE_BYTES]; /* with outcomes: one line */
 };
 
 /** selection_make() - find them
@@ -33,13 +42,14 @@ int selection_make(struct daemon *d, const struct credentials *who,
 
 void selection_deinit(struct selection *s);
 
+/** selector_fits() - whether it is one that a command line can be, SELECTOR_BYTES_MAX; NULL is
+ * selection_make() asks this itself. */
+bool selector_fits(const Tracemallocd__Control__ProcessSelector *selector);
+
 /** selector_matches() - whether it names this process, whatever its state */
 bool selector_matches(const Tracemallocd__Control__ProcessSelector *selector, const struct process *p);
 
 /** selector_texts() - names or units as C strings, a NULL behind the last
- * Return: free with selector_texts_free(); fewer than @n where memory ran out. */
+ * Return: free with selector_texts_free(); NULL: no memory. */
 char **selector_texts(const ProtobufCBinaryData *texts, size_t n);
 void selector_texts_free(char **texts);
-
-/** selector_unit_matches() - "redis" and "redis.service" mean the same unit */
-bool selector_unit_matches(const char *unit, const char *wanted);

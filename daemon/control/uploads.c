@@ -25,8 +25,8 @@ int uploads_new(struct control_server *server, uid_t uid, struct uploads **up) {
         return 0;
 }
 
-void uploads_free(void *uploads) {
-        struct uploads *u = uploads;
+void uploads_free(struct control_attachment *attached) {
+        struct uploads *u = (struct uploads *)attached;
         uploads_end(u);
         for (size_t i = 0; i < u->n_snapshots; i++)
                 snapshot_unref(u->snapshots[i]);

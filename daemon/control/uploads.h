@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/control/control_peer.h"
 #include "daemon/live/snapshot.h"
 #include "daemon/query/pickle_reader.h"
 
@@ -23,7 +24,8 @@
 struct control_server;
 
 struct uploads {
-        struct control_server *server; /* borrowed; charged with these */
+        struct control_attachment attachment; /* to its connection */
+        struct control_server *server;        /* borrowed; charged with these */
         uid_t uid;
         struct pickle_reader *reader; /* NULL: no file is on its way */
         uint64_t bytes;               /* of it so far, and of those that are kept */
@@ -41,8 +43,9 @@ struct uploads {
  * Return: 0; UPLOADS_E_QUOTA (of that user); -ENOMEM. */
 int uploads_new(struct control_server *server, uid_t uid, struct uploads **up);
 
-/** uploads_free() - forget everything; takes void as control_peer_attach() wants it */
-void uploads_free(void *uploads);
+/** uploads_free() - forget everything; the form that control_peer_attach() wants
+ * @attached: struct uploads */
+void uploads_free(struct control_attachment *attached);
 
 /** uploads_begin() - expect a file, forget an unfinished one. Return: 0; UPLOADS_E_TOO_MANY; -ENOMEM. */
 int uploads_begin(struct uploads *u);

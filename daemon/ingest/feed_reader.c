@@ -382,8 +382,8 @@ static void round_of(struct feed *feed, uint64_t now_ns, bool rang, struct feed_
                 feed->due_ns = UINT64_MAX;
         } else if (is_due(feed, now_ns, rang)) {
                 more = round_of_runner(feed, now_ns, &worked);
-                tell_applied(feed);
                 feed_gauges_update(feed);
+                tell_applied(feed); /* who hears of it may ask at once */
         }
         if (feed->reading || feed->finish) {
                 feed_ops_step(feed);

@@ -164,27 +164,15 @@ static inline uint64_t load_word(const struct ring_reader *r, uint64_t position,
         return atomic_load_explicit((_Atomic uint64_t *)&r->data[index], order);
 }
 
-/* Is that the header of a record at that position, written in this lap? */
-static inline bool is_header(const struct ring_reader *r, uint64_t position, uint64_t word) {
-        return word & RECORD_HEADER_BIT && record_lap(word) == (position >> r->log2_size & 255);
+/* What says that a word is the header of a record, written in this lap. */
+#define LAP_BITS (RECORD_HEADER_BIT | UINT64_C(255) << 50)
+
+static inline uint64_t lap_bits(const struct ring_reader *r, uint64_t position) {
+        return record_header(0, position >> r->log2_size, 0, 0);
 }
 
-/* The header at a position, then the three words behind it, needed or not: fewer branches, and they are read next
- * anyway. Written out, so that they never leave the registers. */
-static inline void load_record(const struct ring_reader *r, uint64_t position, uint64_t word[RECORD_WORDS_MAX]) {
-        uint64_t index = (position & (ring_reader_size(r) - 1)) / 8;
-        _Atomic uint64_t *at = (_Atomic uint64_t *)&r->data[index];
-        word[0] = atomic_load_explicit(at, memory_order_acquire);
-        __builtin_prefetch((const char *)at + FETCH_AHEAD); /* behind the end of the ring: no harm */
-        if (__builtin_expect(index + RECORD_WORDS_MAX > ring_reader_size(r) / 8, 0)) {
-                word[1] = load_word(r, position + 8, memory_order_relaxed);
-                word[2] = load_word(r, position + 16, memory_order_relaxed);
-                word[3] = load_word(r, position + 24, memory_order_relaxed);
-                return;
-        }
-        word[1] = atomic_load_explicit(at + 1, memory_order_relaxed);
-        word[2] = atomic_load_explicit(at + 2, memory_order_relaxed);
-        word[3] = atomic_load_explicit(at + 3, memory_order_relaxed);
+static inline bool is_header(const struct ring_reader *r, uint64_t position, uint64_t word) {
+        return (word & LAP_BITS) == lap_bits(r, position);
 }
 
 /* Looks how far the pages reach from a position on, at most to the end of this lap. */
@@ -202,36 +190,98 @@ static uint64_t pass_missing_pages(struct ring_reader *r, uint64_t position) {
         return position;
 }
 
+static uint64_t smaller(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
+}
+
+/* A record: its header, and the three words behind it, needed or not: fewer branches, and they are read next anyway.
+ * @limit: what is written. @n_wordsp: set on 0. Return: as ring_reader_read(). */
+#define HOT __attribute__((always_inline)) static inline
+HOT int decode(struct definitions *definitions, uint64_t position, uint64_t limit, uint64_t lap,
+               const uint64_t word[RECORD_WORDS_MAX], struct event *event, unsigned *n_wordsp) {
+        unsigned n_words = record_words(record_type(word[0]));
+        *n_wordsp = n_words;
+        if (__builtin_expect((word[0] & LAP_BITS) != lap, 0))
+                return RING_READER_HOLE;
+        if (__builtin_expect(n_words == 0 || 8 * n_words > limit - position ||
+                                     !record_decode(definitions, position, word[0], n_words, word + 1, event),
+                             0))
+                return RING_READER_E_MALFORMED;
+        return 0;
+}
+
+/* How far a batch has come. */
+struct reading {
+        struct definitions *definitions;
+        uint64_t position, limit;
+        struct event *events;
+        size_t i, n;
+};
+
+/* Records that begin in the next @bytes, and so far before the end of the ring that it has four words of each. Only a
+ * pointer goes on from record to record: the way from one header to the next is what reading waits for. */
+HOT int read_stretch(const struct ring_reader *r, struct reading *reading, uint64_t bytes) {
+        const uint64_t mask = ring_reader_size(r) - 1, lap = lap_bits(r, reading->position);
+        _Atomic uint64_t *at = (_Atomic uint64_t *)&r->data[(reading->position & mask) / 8];
+        _Atomic uint64_t *const end = at + (bytes + 7) / 8;
+        const uint64_t before = reading->position - (uint64_t)(uintptr_t)at, limit = reading->limit;
+        struct event *event = reading->events + reading->i, *const events_end = reading->events + reading->n;
+        int result = 0;
+        while (at < end && event < events_end) {
+                uint64_t word[RECORD_WORDS_MAX];
+                unsigned n_words;
+                word[0] = atomic_load_explicit(at, memory_order_acquire);
+                __builtin_prefetch((const char *)at + FETCH_AHEAD); /* behind the end of the ring: no harm */
+                /* written out: in a loop they would go through memory */
+                word[1] = atomic_load_explicit(at + 1, memory_order_relaxed);
+                word[2] = atomic_load_explicit(at + 2, memory_order_relaxed);
+                word[3] = atomic_load_explicit(at + 3, memory_order_relaxed);
+                result = decode(reading->definitions, before + (uint64_t)(uintptr_t)at, limit, lap, word, event,
+                                &n_words);
+                if (__builtin_expect(result, 0))
+                        break;
+                at += n_words;
+                event++;
+        }
+        reading->position = before + (uint64_t)(uintptr_t)at;
+        reading->i = (size_t)(event - reading->events);
+        return result;
+}
+
+/* One record so near the end of the ring that its words may go on at the beginning. */
+static __attribute__((noinline)) int read_across(const struct ring_reader *r, struct reading *reading) {
+        uint64_t position = reading->position, word[RECORD_WORDS_MAX];
+        unsigned n_words;
+        word[0] = load_word(r, position, memory_order_acquire);
+        for (unsigned w = 1; w < RECORD_WORDS_MAX; w++)
+                word[w] = load_word(r, position + 8 * w, memory_order_relaxed);
+        int result = decode(reading->definitions, position, reading->limit, lap_bits(r, position), word,
+                            &reading->events[reading->i], &n_words);
+        if (result)
+                return result;
+        reading->position += 8 * n_words;
+        reading->i++;
+        return 0;
+}
+
 /* ring_reader_read() as far as the pages are there. */
 static int read_there(struct ring_reader *r, struct definitions *definitions, uint64_t limit, struct event *events,
                       size_t n, size_t *np) {
-        const struct ring_reader ring = *r; /* so that it stays in registers beside the stores to events */
-        const uint64_t until = limit < ring.there_until ? limit : ring.there_until;
-        uint64_t position = ring.position;
-        size_t i = 0;
+        const uint64_t until = smaller(limit, r->there_until), size = ring_reader_size(r);
+        struct reading reading = {
+                .definitions = definitions, .position = r->position, .limit = limit, .events = events, .n = n};
         int result = 0;
-        while (i < n && position < until) {
-                uint64_t word[RECORD_WORDS_MAX];
-                load_record(&ring, position, word);
-                if (__builtin_expect(!is_header(&ring, position, word[0]), 0)) {
-                        result = RING_READER_HOLE;
-                        break;
-                }
-                unsigned n_words = record_words(record_type(word[0]));
-                if (__builtin_expect(
-                            n_words == 0 || 8 * n_words > limit - position ||
-                                    !record_decode(definitions, position, word[0], n_words, word + 1, &events[i]),
-                            0)) {
-                        result = RING_READER_E_MALFORMED;
-                        break;
-                }
-                position += 8 * n_words;
-                i++;
+        while (result == 0 && reading.i < n && reading.position < until) {
+                uint64_t bytes = until - reading.position, left = size - (reading.position & (size - 1));
+                if (left >= 8 * RECORD_WORDS_MAX)
+                        result = read_stretch(r, &reading, smaller(bytes, left - 8 * (RECORD_WORDS_MAX - 1)));
+                else
+                        result = read_across(r, &reading);
         }
-        if (i > 0)
+        if (reading.i > 0)
                 r->hole_since_ns = 0;
-        r->position = position;
-        *np = i;
+        r->position = reading.position;
+        *np = reading.i;
         return result;
 }
 

@@ -26,12 +26,8 @@ static int set_label(struct snapshot_info *info, const char *label) {
 }
 
 void snapshot_identity_deinit(struct snapshot_info *info) {
-        free(info->name);
-        free(info->exe);
-        free(info->unit);
-        free(info->cgroup);
-        free(info->label);
-        free(info->ended_by);
+        for (size_t i = 0; i < SNAPSHOT_INFO_TEXTS; i++)
+                free(info->texts[i]);
         *info = (struct snapshot_info){};
 }
 

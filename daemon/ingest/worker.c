@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,6 +113,7 @@ static void thread_main(void *data) {
         struct worker *worker = data;
         uint64_t deaf_ns = DEAF_NS_MIN;
         bool rang = false;
+        prctl(PR_SET_NAME, "ingest");
         for (;;) {
                 /* before the queues and rings are looked at: what comes later changes the word, and the wait ends at
                  * once */

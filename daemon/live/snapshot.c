@@ -7,6 +7,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
+const char *snapshot_kind_name(uint32_t kind) {
+        static const char *const names[] = {
+                [SNAPSHOT_REQUEST] = "request", [SNAPSHOT_EXIT] = "exit", [SNAPSHOT_PEAK] = "peak",
+                [SNAPSHOT_IMPORT] = "import",   [SNAPSHOT_LIVE] = "live",
+        };
+        return kind < sizeof names / sizeof names[0] ? names[kind] : "";
+}
+
 struct snapshot *snapshot_ref(struct snapshot *s) {
         atomic_fetch_add_explicit(&((struct snapshot_object *)s)->refs, 1, memory_order_relaxed);
         return s;
@@ -37,11 +45,7 @@ void snapshot_object_free(struct snapshot_object *object) {
         free((void *)s->groups);
         free((void *)s->sizes);
         free((void *)s->domains);
-        free(s->info.name);
-        free(s->info.exe);
-        free(s->info.unit);
-        free(s->info.cgroup);
-        free(s->info.label);
-        free(s->info.ended_by);
+        for (size_t i = 0; i < SNAPSHOT_INFO_TEXTS; i++)
+                free(s->info.texts[i]);
         free(object);
 }

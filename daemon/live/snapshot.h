@@ -31,6 +31,9 @@ enum snapshot_kind {
         SNAPSHOT_LIVE = 4, /* never stored */
 };
 
+/** snapshot_kind_name() - the word that users know it by; "" for a number that is none. Any thread. */
+const char *snapshot_kind_name(uint32_t kind);
+
 /* Bytes, not always UTF-8, not NUL-terminated by contract (the builder adds a
  * NUL behind all the same, for printing). */
 struct snapshot_string {
@@ -89,6 +92,8 @@ struct snapshot_domain {
         uint32_t name; /* string */
 };
 
+#define SNAPSHOT_INFO_TEXTS 6
+
 struct snapshot_info {
         int64_t id;  /* 0: not stored */
         int64_t set; /* 0: none */
@@ -104,9 +109,19 @@ struct snapshot_info {
         bool exact;             /* false: events are missing, or blocks from before tracing */
         bool sizes_known;       /* false: peak */
         bool allocated_known;   /* allocated_* of the groups mean something */
-        /* heap strings owned by the snapshot, never NULL, "" where unknown */
-        char *name, *exe, *unit, *cgroup, *label, *ended_by;
+        /* heap strings owned by the snapshot, never NULL, "" where unknown; by name, or one after the other as the
+         * store's columns are */
+        union {
+                struct {
+                        char *name, *exe, *unit, *cgroup, *label, *ended_by;
+                };
+                char *texts[SNAPSHOT_INFO_TEXTS];
+        };
 };
+
+_Static_assert(offsetof(struct snapshot_info, ended_by) ==
+                       offsetof(struct snapshot_info, texts[SNAPSHOT_INFO_TEXTS - 1]),
+               "each name is one of the texts");
 
 struct snapshot {
         struct snapshot_info info;

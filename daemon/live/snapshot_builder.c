@@ -512,9 +512,10 @@ static void count_totals(const struct snapshot_builder *b, struct snapshot *s) {
 int snapshot_builder_finish(struct snapshot_builder *b, struct snapshot **snapshotp) {
         struct snapshot *s = &b->object->snapshot;
         struct snapshot_info *info = &s->info;
-        if (fill_text(&info->name) || fill_text(&info->exe) || fill_text(&info->unit) || fill_text(&info->cgroup) ||
-            fill_text(&info->label) || fill_text(&info->ended_by))
-                return -ENOMEM;
+        for (size_t i = 0; i < SNAPSHOT_INFO_TEXTS; i++) {
+                if (fill_text(&info->texts[i]))
+                        return -ENOMEM;
+        }
         place_sizes(b, s);
         if (hand_over_sizes(b, s))
                 return -ENOMEM;

@@ -16,7 +16,7 @@ static const struct {
         {DOMAIN_MMAP, "mmap"},
 };
 
-#define N_FIXED_DOMAINS (sizeof(fixed_domains) / sizeof(fixed_domains[0]))
+#define N_FIXED_DOMAINS (sizeof fixed_domains / sizeof fixed_domains[0])
 
 static bool is_fixed(uint32_t number) {
         for (size_t i = 0; i < N_FIXED_DOMAINS; i++)
@@ -31,7 +31,6 @@ struct snapshot_string domain_name(uint32_t number, const struct model_source *s
                         return (struct snapshot_string){fixed_domains[i].name, strlen(fixed_domains[i].name)};
         for (size_t i = 0; i < n_sources; i++) {
                 const struct snapshot *s = sources[i].snapshot;
-
                 for (uint32_t j = 0; j < s->n_domains; j++)
                         if (s->domains[j].number == number)
                                 return s->strings[s->domains[j].name];
@@ -41,7 +40,6 @@ struct snapshot_string domain_name(uint32_t number, const struct model_source *s
 
 static bool parse_number(const char *text, uint32_t *numberp) {
         uint64_t number = 0;
-
         if (!*text)
                 return false;
         for (; *text; text++) {
@@ -57,7 +55,6 @@ static bool parse_number(const char *text, uint32_t *numberp) {
 
 bool domain_parse(const char *text, const struct model_source *sources, size_t n_sources, uint32_t *numberp) {
         size_t length = strlen(text);
-
         if (parse_number(text, numberp))
                 return true;
         for (size_t i = 0; i < N_FIXED_DOMAINS; i++)
@@ -67,10 +64,8 @@ bool domain_parse(const char *text, const struct model_source *sources, size_t n
                 }
         for (size_t i = 0; i < n_sources; i++) {
                 const struct snapshot *s = sources[i].snapshot;
-
                 for (uint32_t j = 0; j < s->n_domains; j++) {
                         const struct snapshot_string *name = &s->strings[s->domains[j].name];
-
                         if (length > 0 && name->length == length && memcmp(name->bytes, text, length) == 0) {
                                 *numberp = s->domains[j].number;
                                 return true;
@@ -90,10 +85,8 @@ static bool contains(const uint32_t *numbers, size_t n, uint32_t number) {
 size_t domain_beside_malloc(const struct model *m, uint32_t numbers[static DOMAIN_BESIDE_MALLOC_MAX]) {
         bool has_malloc = false;
         size_t n = 0;
-
         for (size_t i = 0; i < m->n_traces; i++) {
                 const struct model_trace *trace = &m->traces[i];
-
                 if (trace->size == 0)
                         continue;
                 if (trace->domain == DOMAIN_MALLOC)

@@ -28,7 +28,7 @@ enum memo {
 static int matcher_init(struct matcher *matcher, const struct model *m, struct pattern *const *patterns,
                         size_t n_patterns) {
         *matcher = (struct matcher){.table = &m->table.texts, .patterns = patterns, .n_patterns = n_patterns};
-        matcher->memo = calloc((size_t)m->table.texts.n_texts + 1, sizeof(*matcher->memo));
+        matcher->memo = calloc((size_t)m->table.texts.n_texts + 1, sizeof *matcher->memo);
         return matcher->memo ? 0 : -ENOMEM;
 }
 
@@ -38,7 +38,6 @@ static void matcher_deinit(struct matcher *matcher) {
 
 static bool matches(struct matcher *matcher, uint32_t text) {
         const struct text *t;
-
         if (text == TEXT_NONE)
                 return false;
         if (matcher->memo[text] == MEMO_NONE) {
@@ -55,15 +54,12 @@ static bool matches(struct matcher *matcher, uint32_t text) {
 static int match_nodes(const struct model *m, const struct filter *f, bool *nodes) {
         const struct traceback_table *t = &m->table;
         struct matcher files;
-        int r;
-
-        r = matcher_init(&files, m, &f->pattern, 1);
+        int r = matcher_init(&files, m, &f->pattern, 1);
         if (r < 0)
                 return r;
         nodes[TRACEBACK_ROOT] = false;
         for (uint32_t i = 1; i < t->n_nodes; i++) {
                 const struct traceback_frame *frame = &t->frames[t->nodes[i].frame];
-
                 nodes[i] = (f->all_frames && nodes[t->nodes[i].parent]) ||
                            ((!f->has_lineno || f->lineno == frame->lineno) && matches(&files, frame->filename));
         }
@@ -73,11 +69,10 @@ static int match_nodes(const struct model *m, const struct filter *f, bool *node
 
 /* Python's _match(): true is "keeps it" for both kinds of filter. */
 static bool keeps(const struct filter *f, const struct model_trace *trace, const bool *nodes) {
-        bool same_domain = f->domain == trace->domain, match;
-
+        bool same_domain = f->domain == trace->domain;
         if (!f->pattern)
                 return same_domain == f->inclusive;
-        match = nodes[trace->node] == f->inclusive;
+        bool match = nodes[trace->node] == f->inclusive;
         if (!f->has_domain)
                 return match;
         return f->inclusive ? match && same_domain : match || !same_domain;
@@ -89,10 +84,8 @@ struct verdict {
 
 static int judge(const struct model *m, const struct filter *f, bool *nodes, struct verdict *verdicts) {
         int r = f->pattern ? match_nodes(m, f, nodes) : 0;
-
         for (size_t i = 0; r == 0 && i < m->n_traces; i++) {
                 bool keep = keeps(f, &m->traces[i], nodes);
-
                 if (f->inclusive)
                         verdicts[i].included |= keep;
                 else
@@ -103,7 +96,6 @@ static int judge(const struct model *m, const struct filter *f, bool *nodes, str
 
 static void keep_passed(struct model *m, bool any_inclusive, const struct verdict *verdicts) {
         size_t n = 0;
-
         for (size_t i = 0; i < m->n_traces; i++)
                 if ((!any_inclusive || verdicts[i].included) && !verdicts[i].excluded)
                         m->traces[n++] = m->traces[i];
@@ -111,11 +103,10 @@ static void keep_passed(struct model *m, bool any_inclusive, const struct verdic
 }
 
 int filter_traces(struct model *m, const struct filter *filters, size_t n_filters) {
-        bool *nodes = calloc(m->table.n_nodes, sizeof(*nodes));
-        struct verdict *verdicts = calloc(m->n_traces + 1, sizeof(*verdicts));
+        bool *nodes = calloc(m->table.n_nodes, sizeof *nodes);
+        struct verdict *verdicts = calloc(m->n_traces + 1, sizeof *verdicts);
         bool any_inclusive = false;
         int r = nodes && verdicts ? 0 : -ENOMEM;
-
         for (size_t i = 0; r == 0 && i < n_filters; i++) {
                 any_inclusive |= filters[i].inclusive;
                 r = judge(m, &filters[i], nodes, verdicts);
@@ -131,7 +122,6 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
 static uint32_t target_of(const struct traceback_table *t, const uint8_t *marks, uint32_t i, uint32_t callers_target) {
         uint32_t parent = t->nodes[i].parent, frame = t->nodes[i].frame, caller = t->nodes[parent].frame;
         bool goes = marks[frame] == FILTER_GOES || marks[frame] == FILTER_SUPPOSED;
-
         if (parent == TRACEBACK_ROOT || marks[caller] == FILTER_NO_ANSWER)
                 return i;
         if (marks[frame] == FILTER_FOLLOWS)
@@ -141,8 +131,7 @@ static uint32_t target_of(const struct traceback_table *t, const uint8_t *marks,
 
 int filter_drop_recent(struct model *m, const uint8_t *marks, bool *anyp) {
         const struct traceback_table *t = &m->table;
-        uint32_t *targets = calloc(t->n_nodes, sizeof(*targets)); /* what is left of each traceback */
-
+        uint32_t *targets = calloc(t->n_nodes, sizeof *targets); /* what is left of each traceback */
         if (!targets)
                 return -ENOMEM;
         for (uint32_t i = 1; i < t->n_nodes; i++)
@@ -160,7 +149,6 @@ int filter_mark(const struct model *m, struct pattern *const *files, size_t n_fi
                 size_t n_functions, uint8_t *marks) {
         struct matcher file_matcher = {0}, function_matcher = {0};
         int r = matcher_init(&file_matcher, m, files, n_files);
-
         if (r == 0)
                 r = matcher_init(&function_matcher, m, functions, n_functions);
         for (uint32_t i = 0; r == 0 && i < m->table.n_frames; i++)
@@ -174,10 +162,9 @@ int filter_mark(const struct model *m, struct pattern *const *files, size_t n_fi
 
 int filter_skip(struct model *m, struct pattern *const *files, size_t n_files, struct pattern *const *functions,
                 size_t n_functions) {
-        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
+        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof *marks);
         int r = marks ? filter_mark(m, files, n_files, functions, n_functions, marks) : -ENOMEM;
         bool any;
-
         if (r == 0)
                 r = filter_drop_recent(m, marks, &any);
         free(marks);

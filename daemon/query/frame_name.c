@@ -20,13 +20,12 @@ static void add_text(struct frame_name *name, const struct text *text) {
 
 void frame_name_init(struct frame_name *name, const struct text_table *texts, const struct traceback_frame *frame) {
         int n;
-
         name->n_pieces = 0;
         add_text(name, &texts->texts[frame->filename]);
         if (!frame->native || frame->lineno != 0)
                 return;
         if (frame->function == TEXT_NONE) {
-                n = snprintf(name->offset, sizeof(name->offset), "+%#" PRIx64, frame->offset);
+                n = snprintf(name->offset, sizeof name->offset, "+%#" PRIx64, frame->offset);
                 add(name, name->offset, (size_t)n);
                 return;
         }
@@ -37,7 +36,6 @@ void frame_name_init(struct frame_name *name, const struct text_table *texts, co
 
 size_t frame_name_length(const struct frame_name *name) {
         size_t length = 0;
-
         for (size_t i = 0; i < name->n_pieces; i++)
                 length += name->pieces[i].length;
         return length;
@@ -65,12 +63,10 @@ static bool at_end(struct rest *r) {
 int frame_name_compare(const struct frame_name *a, const struct frame_name *b) {
         struct rest x = {.name = a}, y = {.name = b};
         bool x_ends = at_end(&x), y_ends = at_end(&y);
-
         while (!x_ends && !y_ends) {
                 size_t x_left = a->pieces[x.piece].length - x.at, y_left = b->pieces[y.piece].length - y.at;
                 size_t n = x_left < y_left ? x_left : y_left;
                 int r = memcmp(a->pieces[x.piece].bytes + x.at, b->pieces[y.piece].bytes + y.at, n);
-
                 if (r != 0)
                         return r;
                 x.at += n;

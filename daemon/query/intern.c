@@ -26,7 +26,6 @@ uint32_t intern_find(const struct intern *index, uint32_t hash, intern_equal_fn 
                 return INTERN_NONE;
         for (uint32_t i = hash & index->mask; index->slots[i].next_id; i = (i + 1) & index->mask) {
                 const struct intern_slot *slot = &index->slots[i];
-
                 if (slot->hash == hash && equal(owner, slot->next_id - 1, key))
                         return slot->next_id - 1;
         }
@@ -35,7 +34,6 @@ uint32_t intern_find(const struct intern *index, uint32_t hash, intern_equal_fn 
 
 static void place(struct intern_slot *slots, uint32_t mask, struct intern_slot slot) {
         uint32_t i = slot.hash & mask;
-
         while (slots[i].next_id)
                 i = (i + 1) & mask;
         slots[i] = slot;
@@ -43,10 +41,9 @@ static void place(struct intern_slot *slots, uint32_t mask, struct intern_slot s
 
 static int resize(struct intern *index, uint64_t n_slots) {
         struct intern_slot *slots;
-
         if (n_slots > UINT64_C(1) << 32)
                 return -ENOMEM;
-        slots = calloc(n_slots, sizeof(*slots));
+        slots = calloc(n_slots, sizeof *slots);
         if (!slots)
                 return -ENOMEM;
         if (index->slots)
@@ -61,7 +58,6 @@ static int resize(struct intern *index, uint64_t n_slots) {
 
 int intern_reserve(struct intern *index, uint32_t n) {
         uint64_t n_slots = index->slots ? (uint64_t)index->mask + 1 : 0, wanted = n_slots ? n_slots : SLOTS_MIN;
-
         while ((uint64_t)index->n + n > wanted / 2)
                 wanted *= 2;
         return wanted == n_slots ? 0 : resize(index, wanted);
@@ -83,9 +79,8 @@ static uint64_t mix(uint64_t x) {
 uint32_t intern_hash_bytes(const void *bytes, size_t length) {
         const char *p = bytes;
         uint64_t hash = length, word;
-
-        for (; length >= sizeof(word); p += sizeof(word), length -= sizeof(word)) {
-                memcpy(&word, p, sizeof(word));
+        for (; length >= sizeof word; p += sizeof word, length -= sizeof word) {
+                memcpy(&word, p, sizeof word);
                 hash = mix(hash ^ word);
         }
         word = 0;
@@ -96,7 +91,6 @@ uint32_t intern_hash_bytes(const void *bytes, size_t length) {
 
 uint32_t intern_hash_words(const uint64_t *words, size_t n) {
         uint64_t hash = n;
-
         for (size_t i = 0; i < n; i++)
                 hash = mix(hash ^ words[i]);
         return (uint32_t)hash;

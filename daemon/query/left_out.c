@@ -12,8 +12,7 @@
 
 /* Where the traces ended before something was dropped. */
 static uint32_t *copy_nodes(const struct model *m) {
-        uint32_t *nodes = calloc(m->n_traces + 1, sizeof(*nodes));
-
+        uint32_t *nodes = calloc(m->n_traces + 1, sizeof *nodes);
         for (size_t i = 0; nodes && i < m->n_traces; i++)
                 nodes[i] = m->traces[i].node;
         return nodes;
@@ -24,7 +23,6 @@ static double weight_of(const struct model_trace *trace, const struct statistics
         uint64_t size = options->allocated ? trace->allocated_size : trace->size;
         uint64_t count = options->allocated ? trace->allocated_count : trace->count;
         double weight = (double)(options->by_count ? count : size);
-
         return trace->side == MODEL_OLD ? -weight : weight;
 }
 
@@ -33,10 +31,8 @@ static void weigh(const struct model *m, const uint8_t *marks, const struct stat
                   const uint32_t *nodes, double *weights) {
         for (size_t i = 0; i < m->n_traces; i++) {
                 double weight = weight_of(&m->traces[i], options);
-
                 for (uint32_t node = nodes[i]; node != m->traces[i].node; node = m->table.nodes[node].parent) {
                         uint32_t frame = m->table.nodes[node].frame;
-
                         if (marks[frame] == FILTER_SUPPOSED)
                                 weights[m->table.frames[frame].function] += weight;
                 }
@@ -46,7 +42,6 @@ static void weigh(const struct model *m, const uint8_t *marks, const struct stat
 /* Into its place among the heaviest. */
 static void name(struct left_out *left_out, const double *weights, uint32_t text) {
         size_t i = left_out->n_supposed;
-
         if (i < LEFT_OUT_NAMED_MAX)
                 left_out->n_supposed++;
         else
@@ -61,9 +56,8 @@ static void name(struct left_out *left_out, const double *weights, uint32_t text
 int left_out_compute(struct model *m, const uint8_t *marks, const struct statistics_options *options,
                      struct left_out *left_outp) {
         uint32_t *nodes = copy_nodes(m);
-        double *weights = calloc((size_t)m->table.texts.n_texts + 1, sizeof(*weights));
+        double *weights = calloc((size_t)m->table.texts.n_texts + 1, sizeof *weights);
         int r = nodes && weights ? filter_drop_recent(m, marks, &left_outp->any) : -ENOMEM;
-
         if (r == 0 && left_outp->any) {
                 weigh(m, marks, options, nodes, weights);
                 for (uint32_t text = 0; text < m->table.texts.n_texts; text++)

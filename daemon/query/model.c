@@ -31,12 +31,10 @@ struct mapping {
 int model_init(struct model *m) {
         struct traceback_frame unknown = {.function = TEXT_NONE, .module = MODULE_NONE};
         static const char name[] = "<unknown>"; /* tracemalloc's */
-        int r;
-
         *m = (struct model){0};
-        r = traceback_table_init(&m->table);
+        int r = traceback_table_init(&m->table);
         if (r == 0)
-                r = text_table_intern(&m->table.texts, name, sizeof(name) - 1, &unknown.filename);
+                r = text_table_intern(&m->table.texts, name, sizeof name - 1, &unknown.filename);
         if (r == 0)
                 r = traceback_table_frame(&m->table, &unknown, &m->unknown_frame);
         return r;
@@ -60,13 +58,12 @@ static void mapping_deinit(struct mapping *map) {
 
 static int mapping_init(struct mapping *map, const struct model_source *source) {
         const struct snapshot *s = source->snapshot;
-
         *map = (struct mapping){.snapshot = s, .symbols = source->symbols};
-        map->texts = calloc((size_t)s->n_strings + 1, sizeof(*map->texts));
-        map->modules = calloc((size_t)s->n_modules + 1, sizeof(*map->modules));
-        map->symbol_modules = calloc((size_t)s->n_modules + 1, sizeof(*map->symbol_modules));
-        map->location_frames = calloc((size_t)s->n_locations + 1, sizeof(*map->location_frames));
-        map->nodes = calloc((size_t)s->n_nodes + 1, sizeof(*map->nodes));
+        map->texts = calloc((size_t)s->n_strings + 1, sizeof *map->texts);
+        map->modules = calloc((size_t)s->n_modules + 1, sizeof *map->modules);
+        map->symbol_modules = calloc((size_t)s->n_modules + 1, sizeof *map->symbol_modules);
+        map->location_frames = calloc((size_t)s->n_locations + 1, sizeof *map->location_frames);
+        map->nodes = calloc((size_t)s->n_nodes + 1, sizeof *map->nodes);
         if (!map->texts || !map->modules || !map->symbol_modules || !map->location_frames || !map->nodes) {
                 mapping_deinit(map);
                 return -ENOMEM;
@@ -77,7 +74,6 @@ static int mapping_init(struct mapping *map, const struct model_source *source) 
 static int map_texts(struct model *m, struct mapping *map) {
         const struct snapshot *s = map->snapshot;
         int r = 0;
-
         for (uint32_t i = 0; r == 0 && i < s->n_strings; i++)
                 r = text_table_intern(&m->table.texts, s->strings[i].bytes, s->strings[i].length, &map->texts[i]);
         return r;
@@ -89,7 +85,6 @@ static int note_lines(struct model *m, uint32_t module, enum model_lines lines) 
         if (module >= m->module_lines_size) {
                 uint32_t size = m->table.modules_size;
                 uint8_t *grown = realloc(m->module_lines, size);
-
                 if (!grown)
                         return -ENOMEM;
                 memset(grown + m->module_lines_size, MODEL_LINES_UNKNOWN, size - m->module_lines_size);
@@ -106,26 +101,22 @@ static int map_module(struct model *m, struct mapping *map, uint32_t i) {
         const struct snapshot_string *path = &map->snapshot->strings[module->path];
         enum model_lines lines = MODEL_LINES_UNKNOWN;
         uint32_t symbol_module = SYMBOL_SET_NONE;
-        int r;
-
         if (map->symbols)
                 symbol_module = symbol_set_find_module(map->symbols, path->bytes, path->length, module->build_id,
                                                        module->build_id_length);
         map->symbol_modules[i] = symbol_module;
         if (symbol_module != SYMBOL_SET_NONE) {
                 const struct symbol_module *known = symbol_set_module_at(map->symbols, symbol_module);
-
                 if (known->examined)
                         lines = known->has_lines ? MODEL_LINES_PRESENT : MODEL_LINES_ABSENT;
         }
-        r = traceback_table_module(&m->table, map->texts[module->path], module->build_id, module->build_id_length,
-                                   &map->modules[i]);
+        int r = traceback_table_module(&m->table, map->texts[module->path], module->build_id, module->build_id_length,
+                                       &map->modules[i]);
         return r < 0 ? r : note_lines(m, map->modules[i], lines);
 }
 
 static int map_modules(struct model *m, struct mapping *map) {
         int r = 0;
-
         for (uint32_t i = 0; r == 0 && i < map->snapshot->n_modules; i++)
                 r = map_module(m, map, i);
         return r;
@@ -136,8 +127,7 @@ static int map_modules(struct model *m, struct mapping *map) {
 static int add_frame_id(struct mapping *map, uint32_t frame) {
         if (map->n_frames == map->frames_size) {
                 size_t size = map->frames_size ? map->frames_size * 2 : FRAMES_MIN;
-                uint32_t *frames = reallocarray(map->frames, size, sizeof(*frames));
-
+                uint32_t *frames = reallocarray(map->frames, size, sizeof *frames);
                 if (!frames)
                         return -ENOMEM;
                 map->frames = frames;
@@ -150,13 +140,11 @@ static int add_frame_id(struct mapping *map, uint32_t frame) {
 static int add_frame(struct model *m, struct mapping *map, const struct traceback_frame *frame) {
         uint32_t id;
         int r = traceback_table_frame(&m->table, frame, &id);
-
         return r < 0 ? r : add_frame_id(map, id);
 }
 
 static int add_source_frame(struct model *m, struct mapping *map, const struct snapshot_location *location) {
         struct traceback_frame frame = {.lineno = location->lineno, .function = TEXT_NONE, .module = MODULE_NONE};
-
         frame.filename = location->filename != SNAPSHOT_NONE ? map->texts[location->filename]
                                                              : m->table.frames[m->unknown_frame].filename;
         if (location->function != SNAPSHOT_NONE)
@@ -170,7 +158,6 @@ static int add_native_frame(struct model *m, struct mapping *map, const struct s
         struct text_table *texts = &m->table.texts;
         struct traceback_frame frame = {.function = TEXT_NONE, .native = true};
         int r = 0;
-
         frame.module = map->modules[location->module];
         frame.filename = m->table.modules[frame.module].path;
         if (symbol && symbol->filename.length > 0) {
@@ -191,7 +178,6 @@ static int add_native_frames(struct model *m, struct mapping *map, const struct 
         const struct symbol_frame *symbols = NULL;
         uint32_t n = 0;
         int r = 0;
-
         if (location->module == SNAPSHOT_NONE)
                 return add_frame_id(map, m->unknown_frame);
         if (map->symbol_modules[location->module] != SYMBOL_SET_NONE)
@@ -206,7 +192,6 @@ static int add_native_frames(struct model *m, struct mapping *map, const struct 
 static int map_locations(struct model *m, struct mapping *map) {
         const struct snapshot *s = map->snapshot;
         int r = 0;
-
         for (uint32_t i = 0; r == 0 && i < s->n_locations; i++) {
                 r = s->locations[i].kind == LOCATION_SOURCE ? add_source_frame(m, map, &s->locations[i])
                                                             : add_native_frames(m, map, &s->locations[i]);
@@ -219,12 +204,10 @@ static int map_locations(struct model *m, struct mapping *map) {
 
 static int map_nodes(struct model *m, struct mapping *map) {
         const struct snapshot *s = map->snapshot;
-
         map->nodes[0] = TRACEBACK_ROOT;
         for (uint32_t i = 1; i < s->n_nodes; i++) {
                 uint32_t location = s->nodes[i].location, node = map->nodes[s->nodes[i].parent];
                 int r = 0;
-
                 for (size_t j = map->location_frames[location]; r == 0 && j < map->location_frames[location + 1]; j++)
                         r = traceback_table_node(&m->table, node, map->frames[j], &node);
                 if (r < 0)
@@ -237,10 +220,9 @@ static int map_nodes(struct model *m, struct mapping *map) {
 static int reserve_traces(struct model *m, size_t n) {
         struct model_trace *traces;
         size_t size = m->traces_size ? m->traces_size : TRACES_MIN;
-
         while (size < m->n_traces + n)
                 size *= 2;
-        traces = reallocarray(m->traces, size, sizeof(*traces));
+        traces = reallocarray(m->traces, size, sizeof *traces);
         if (!traces)
                 return -ENOMEM;
         m->traces = traces;
@@ -251,9 +233,7 @@ static int reserve_traces(struct model *m, size_t n) {
 static int add_traces(struct model *m, enum model_side side, const struct mapping *map) {
         const struct snapshot *s = map->snapshot;
         uint32_t unknown;
-        int r;
-
-        r = traceback_table_node(&m->table, TRACEBACK_ROOT, m->unknown_frame, &unknown);
+        int r = traceback_table_node(&m->table, TRACEBACK_ROOT, m->unknown_frame, &unknown);
         if (r == 0)
                 r = reserve_traces(m, s->n_groups);
         if (r < 0)
@@ -261,7 +241,6 @@ static int add_traces(struct model *m, enum model_side side, const struct mappin
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 const struct snapshot_group *group = &s->groups[i];
                 uint32_t node = map->nodes[group->node];
-
                 m->traces[m->n_traces++] = (struct model_trace){
                         .domain = group->domain,
                         .node = node != TRACEBACK_ROOT ? node : unknown,
@@ -280,9 +259,7 @@ static int add_traces(struct model *m, enum model_side side, const struct mappin
 
 int model_add(struct model *m, enum model_side side, const struct model_source *source) {
         struct mapping map;
-        int r;
-
-        r = mapping_init(&map, source);
+        int r = mapping_init(&map, source);
         if (r < 0)
                 return r;
         r = traceback_table_reserve(&m->table, source->snapshot->n_locations, source->snapshot->n_nodes);

@@ -8,7 +8,6 @@
 /** number_add() - the sum; UINT64_MAX where it does not fit */
 static inline uint64_t number_add(uint64_t a, uint64_t b) {
         uint64_t sum;
-
         return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 

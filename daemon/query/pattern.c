@@ -63,7 +63,6 @@ static size_t set_end(const uint32_t *text, size_t i, size_t n) {
  * not begin with that. */
 static void set_mark_ranges(uint32_t *text, size_t n) {
         size_t i = n > 0 && text[0] == '!' ? 2 : 1;
-
         while (i + 1 < n) {
                 if (text[i] == '-') {
                         text[i] = RANGE_HYPHEN;
@@ -77,7 +76,6 @@ static void set_mark_ranges(uint32_t *text, size_t n) {
 /* Drop ranges whose ends are in the wrong order, ends and all. No two ranges share an end. Return: the new length. */
 static size_t set_drop_empty_ranges(uint32_t *text, size_t n) {
         size_t kept = 0;
-
         for (size_t i = 0; i < n;) {
                 if (i + 1 < n && text[i + 1] == RANGE_HYPHEN && text[i] > text[i + 2])
                         i += 3;
@@ -89,15 +87,13 @@ static size_t set_drop_empty_ranges(uint32_t *text, size_t n) {
 
 static int compare_ranges(const void *x, const void *y) {
         const struct pattern_range *a = x, *b = y;
-
         return (a->low > b->low) - (a->low < b->low);
 }
 
 /* Ascending and apart, as set_match() wants them. Return: how many are left. */
 static uint32_t set_sort(struct pattern_range *ranges, uint32_t n) {
         uint32_t kept = 0;
-
-        qsort(ranges, n, sizeof(*ranges), compare_ranges);
+        qsort(ranges, n, sizeof *ranges, compare_ranges);
         for (uint32_t i = 0; i < n; i++) {
                 if (kept == 0 || ranges[i].low > ranges[kept - 1].high)
                         ranges[kept++] = ranges[i];
@@ -110,7 +106,6 @@ static uint32_t set_sort(struct pattern_range *ranges, uint32_t n) {
 /* What is between the brackets, now as a regular expression has it. */
 static void set_parse(struct pattern *p, struct pattern_item *item, uint32_t *text, size_t n) {
         size_t i = 0;
-
         set_mark_ranges(text, n);
         n = set_drop_empty_ranges(text, n);
         *item = (struct pattern_item){.kind = ITEM_SET, .first = p->n_ranges};
@@ -120,7 +115,6 @@ static void set_parse(struct pattern *p, struct pattern_item *item, uint32_t *te
         }
         while (i < n) {
                 struct pattern_range *range = &p->ranges[p->n_ranges++];
-
                 range->low = range->high = text[i] == RANGE_HYPHEN ? '-' : text[i];
                 i++;
                 if (i + 1 < n && text[i] == RANGE_HYPHEN) {
@@ -135,11 +129,9 @@ static void set_parse(struct pattern *p, struct pattern_item *item, uint32_t *te
 /* Where one '[' is closed by nothing no later one is: each is looked for once. */
 static void compile(struct pattern *p, uint32_t *text, size_t n) {
         bool closes = true;
-
         for (size_t i = 0; i < n; i++) {
                 struct pattern_item *item = &p->items[p->n_items];
                 size_t end = n;
-
                 if (text[i] == '[' && closes) {
                         end = set_end(text, i + 1, n);
                         closes = end < n;
@@ -164,12 +156,11 @@ int pattern_new(enum pattern_kind kind, const char *bytes, size_t length, struct
         struct pattern *p;
         uint32_t *text;
         size_t n = 0;
-
         if (kind == PATTERN_FILENAME)
                 length = strip_pyc(bytes, length);
         /* never more items, or ranges, than bytes */
-        p = length < UINT32_MAX ? calloc(1, sizeof(*p) + length * (sizeof(*p->items) + sizeof(*p->ranges))) : NULL;
-        text = p ? calloc(length + 1, sizeof(*text)) : NULL;
+        p = length < UINT32_MAX ? calloc(1, sizeof *p + length * (sizeof *p->items + sizeof *p->ranges)) : NULL;
+        text = p ? calloc(length + 1, sizeof *text) : NULL;
         if (!text) {
                 free(p);
                 return -ENOMEM;
@@ -192,13 +183,11 @@ struct pattern *pattern_free(struct pattern *p) {
 static int compare_to_range(const void *key, const void *member) {
         const uint32_t *code_point = key;
         const struct pattern_range *range = member;
-
         return (*code_point > range->high) - (*code_point < range->low);
 }
 
 static bool set_match(const struct pattern *p, const struct pattern_item *item, uint32_t code_point) {
-        bool found = bsearch(&code_point, p->ranges + item->first, item->n, sizeof(*p->ranges), compare_to_range);
-
+        bool found = bsearch(&code_point, p->ranges + item->first, item->n, sizeof *p->ranges, compare_to_range);
         return found != item->negated;
 }
 
@@ -212,7 +201,6 @@ static bool item_match(const struct pattern *p, const struct pattern_item *item,
 bool pattern_match(const struct pattern *p, const char *bytes, size_t length) {
         size_t i = 0, retry = 0, taken;
         uint32_t item = 0, after_star = UINT32_MAX, code_point;
-
         if (p->kind == PATTERN_FILENAME)
                 length = strip_pyc(bytes, length);
         for (;;) {

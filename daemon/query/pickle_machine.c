@@ -26,11 +26,10 @@ void pickle_machine_deinit(struct pickle_machine *m) {
 }
 
 int pickle_machine_refuse(struct pickle_machine *m, uint64_t at, const char *format, ...) {
-        int n = snprintf(m->message, sizeof(m->message), "byte %" PRIu64 ": ", at);
+        int n = snprintf(m->message, sizeof m->message, "byte %" PRIu64 ": ", at);
         va_list ap;
-
         va_start(ap, format);
-        vsnprintf(m->message + n, sizeof(m->message) - (size_t)n, format, ap);
+        vsnprintf(m->message + n, sizeof m->message - (size_t)n, format, ap);
         va_end(ap);
         return PICKLE_E_REFUSED;
 }
@@ -38,7 +37,6 @@ int pickle_machine_refuse(struct pickle_machine *m, uint64_t at, const char *for
 const char *pickle_machine_shown(const struct pickle_machine *m, uint32_t text_id, char buffer[PICKLE_SHOWN_BYTES]) {
         const struct pickle_text *text = &m->tables.texts[text_id];
         size_t n = text->length < PICKLE_SHOWN_MAX ? text->length : PICKLE_SHOWN_MAX;
-
         for (size_t i = 0; i < n; i++)
                 buffer[i] = text->bytes[i] >= ' ' && text->bytes[i] <= '~' ? text->bytes[i] : '?';
         strcpy(buffer + n, n < text->length ? "..." : "");
@@ -49,7 +47,6 @@ const char *pickle_machine_shown(const struct pickle_machine *m, uint32_t text_i
 
 static uint64_t little_endian(const uint8_t *bytes, size_t n) {
         uint64_t number = 0;
-
         for (size_t i = n; i-- > 0;)
                 number = number << 8 | bytes[i];
         return number;
@@ -78,11 +75,9 @@ static int push_signed(struct pickle_machine *m, const uint8_t *bytes, size_t n)
 
 static int push_text(struct pickle_machine *m, const uint8_t *bytes, size_t length) {
         uint32_t text;
-        int result;
-
         if (!python_text_valid((const char *)bytes, length))
                 return pickle_machine_refuse(m, m->offset, "text that is not UTF-8");
-        result = pickle_tables_text(&m->tables, bytes, length, &text);
+        int result = pickle_tables_text(&m->tables, bytes, length, &text);
         return result != 0 ? result : push(m, PICKLE_KIND_TEXT, text);
 }
 
@@ -102,7 +97,6 @@ static int need(struct pickle_machine *m, uint32_t n) {
 static int find_class(struct pickle_machine *m) {
         const struct pickle_value *module = pickle_stack_top(&m->stack, 1), *name = pickle_stack_top(&m->stack, 0);
         char shown_module[PICKLE_SHOWN_BYTES], shown_name[PICKLE_SHOWN_BYTES];
-
         if (module->kind != PICKLE_KIND_TEXT || name->kind != PICKLE_KIND_TEXT)
                 return pickle_machine_refuse(m, m->offset, "a class without a name");
         m->stack.n_values -= 2;
@@ -119,7 +113,6 @@ static int find_class(struct pickle_machine *m) {
 
 static int memoize(struct pickle_machine *m) {
         const struct pickle_value *top = pickle_stack_top(&m->stack, 0);
-
         if (top->kind == PICKLE_KIND_NUMBER || top->kind == PICKLE_KIND_NONE)
                 return pickle_machine_refuse(m, m->offset, "a number in the memo, where Python puts none");
         return pickle_stack_memoize(&m->stack);
@@ -127,7 +120,6 @@ static int memoize(struct pickle_machine *m) {
 
 static int recall(struct pickle_machine *m, uint32_t number) {
         struct pickle_value value;
-
         if (!pickle_stack_recall(&m->stack, number, m->offset, &value))
                 return pickle_machine_refuse(m, m->offset, "entry %" PRIu32 " of a memo that has %" PRIu32, number,
                                              m->stack.n_memo);
@@ -138,11 +130,9 @@ static int recall(struct pickle_machine *m, uint32_t number) {
 
 static int close_tuple(struct pickle_machine *m, uint32_t n) {
         struct pickle_value tuple;
-        int result;
-
         if (n == 0) /* also where there is no stack yet */
                 return push(m, PICKLE_KIND_EMPTY_TUPLE, 0);
-        result = pickle_tables_tuple(&m->tables, m->stack.values + m->stack.n_values - n, n, m->offset, &tuple);
+        int result = pickle_tables_tuple(&m->tables, m->stack.values + m->stack.n_values - n, n, m->offset, &tuple);
         if (result != 0)
                 return result;
         m->stack.n_values -= n;
@@ -152,21 +142,18 @@ static int close_tuple(struct pickle_machine *m, uint32_t n) {
 static int push_list(struct pickle_machine *m) {
         uint32_t list;
         int result = pickle_tables_list(&m->tables, &list);
-
         return result != 0 ? result : push(m, PICKLE_KIND_LIST, list);
 }
 
 static int push_dict(struct pickle_machine *m) {
         uint32_t dict;
         int result = pickle_tables_dict(&m->tables, &dict);
-
         return result != 0 ? result : push(m, PICKLE_KIND_DICT, dict);
 }
 
 /* Takes the last mark away. Return: how many values were above it; -1: refused. */
 static int64_t pop_mark(struct pickle_machine *m) {
         uint32_t n = pickle_stack_available(&m->stack);
-
         if (m->stack.n_marks == 0) {
                 pickle_machine_refuse(m, m->offset,
                                       "an opcode that takes values from a mark on, where there is no mark");
@@ -178,12 +165,10 @@ static int64_t pop_mark(struct pickle_machine *m) {
 
 /* The container is below the @n values. */
 static int append(struct pickle_machine *m, uint32_t n) {
-        const struct pickle_value *container;
         int result = need(m, n + 1);
-
         if (result != 0)
                 return result;
-        container = pickle_stack_top(&m->stack, n);
+        const struct pickle_value *container = pickle_stack_top(&m->stack, n);
         if (container->kind != PICKLE_KIND_LIST)
                 return pickle_machine_refuse(m, m->offset, "items for a list, where there is no list");
         result = pickle_tables_append(&m->tables, container->id, container + 1, n, m->offset);
@@ -192,12 +177,10 @@ static int append(struct pickle_machine *m, uint32_t n) {
 }
 
 static int set_items(struct pickle_machine *m, uint32_t n) {
-        const struct pickle_value *container;
         int result = need(m, n + 1);
-
         if (result != 0)
                 return result;
-        container = pickle_stack_top(&m->stack, n);
+        const struct pickle_value *container = pickle_stack_top(&m->stack, n);
         if (container->kind != PICKLE_KIND_DICT || n % 2 != 0)
                 return pickle_machine_refuse(m, m->offset, "items for a dictionary, where there is none");
         for (uint32_t i = 1; i < n; i += 2)
@@ -209,7 +192,6 @@ static int set_items(struct pickle_machine *m, uint32_t n) {
 /* Sets are of no interest. */
 static int add_items(struct pickle_machine *m, uint32_t n) {
         int result = need(m, n + 1);
-
         if (result != 0)
                 return result;
         if (pickle_stack_top(&m->stack, n)->kind != PICKLE_KIND_OTHER)
@@ -228,11 +210,9 @@ static int freeze_set(struct pickle_machine *m, uint32_t n) {
 static int new_object(struct pickle_machine *m) {
         const struct pickle_value *class = pickle_stack_top(&m->stack, 1), *arguments = pickle_stack_top(&m->stack, 0);
         uint32_t object;
-        int result;
-
         if (class->kind != PICKLE_KIND_CLASS || arguments->kind != PICKLE_KIND_EMPTY_TUPLE)
                 return pickle_machine_refuse(m, m->offset, "an object that is not made as tracemalloc's are");
-        result = pickle_tables_object(&m->tables, (enum pickle_class) class->id, &object);
+        int result = pickle_tables_object(&m->tables, (enum pickle_class) class->id, &object);
         if (result != 0)
                 return result;
         m->stack.n_values -= 2;
@@ -241,12 +221,10 @@ static int new_object(struct pickle_machine *m) {
 
 static int build(struct pickle_machine *m) {
         const struct pickle_value *value = pickle_stack_top(&m->stack, 1), *state = pickle_stack_top(&m->stack, 0);
-        struct pickle_object *object;
-
         if (value->kind != PICKLE_KIND_OBJECT || state->kind != PICKLE_KIND_DICT || m->tables.objects[value->id].built)
                 return pickle_machine_refuse(m, m->offset,
                                              "attributes that are not set as those of tracemalloc's objects are");
-        object = &m->tables.objects[value->id];
+        struct pickle_object *object = &m->tables.objects[value->id];
         object->dict = state->id;
         object->built = true;
         m->stack.n_values--;
@@ -341,7 +319,6 @@ static int do_constant(struct pickle_machine *m, uint8_t opcode, const uint8_t *
 
 static int do_from_mark(struct pickle_machine *m, uint8_t opcode) {
         int64_t n = pop_mark(m);
-
         if (n < 0)
                 return PICKLE_E_REFUSED;
         switch (opcode) {
@@ -383,7 +360,6 @@ static int stop(struct pickle_machine *m) {
 
 int pickle_machine_do(struct pickle_machine *m, uint8_t opcode, const uint8_t *operand) {
         int result = need(m, values_taken(opcode));
-
         if (result != 0)
                 return result;
         switch (opcode) {
@@ -436,8 +412,6 @@ int pickle_machine_do(struct pickle_machine *m, uint8_t opcode, const uint8_t *o
 
 int pickle_machine_length(struct pickle_machine *m, const uint8_t *bytes, size_t n, size_t *lengthp) {
         const struct operand *operand = &operands[bytes[0]];
-        uint64_t text;
-
         if (m->offset == 0 && bytes[0] != PICKLE_PROTO)
                 return pickle_machine_refuse(m, 0, "no pickle of tracemalloc: it does not begin with a protocol");
         if (!operand->known)
@@ -445,7 +419,7 @@ int pickle_machine_length(struct pickle_machine *m, const uint8_t *bytes, size_t
         *lengthp = 1u + operand->bytes;
         if (!operand->counted || n < *lengthp)
                 return 0;
-        text = little_endian(bytes + 1, operand->bytes);
+        uint64_t text = little_endian(bytes + 1, operand->bytes);
         if (text > PICKLE_TEXT_MAX)
                 return pickle_machine_refuse(m, m->offset, "a text of %" PRIu64 " bytes; %u is the bound", text,
                                              PICKLE_TEXT_MAX);

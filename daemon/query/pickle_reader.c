@@ -31,7 +31,6 @@ struct pickle_reader {
 static int do_whole(struct pickle_machine *m, const uint8_t *bytes, size_t n, size_t *donep) {
         size_t done = 0, length;
         int r = 0;
-
         while (done < n && !m->stopped && m->skip == 0) {
                 r = pickle_machine_length(m, bytes + done, n - done, &length);
                 if (r != 0 || length > n - done)
@@ -49,7 +48,6 @@ static int do_whole(struct pickle_machine *m, const uint8_t *bytes, size_t n, si
 static int keep_rest(struct pickle_reader *r, const uint8_t *bytes, size_t n) {
         size_t size = r->rest_size ? r->rest_size : REST_MIN;
         uint8_t *rest;
-
         while (size < r->n_rest + n)
                 size *= 2;
         if (size > r->rest_size) {
@@ -66,13 +64,11 @@ static int keep_rest(struct pickle_reader *r, const uint8_t *bytes, size_t n) {
 
 /* Adds what the waiting opcode still lacks, and does it if that is all there. @takenp: bytes that this took */
 static int complete_rest(struct pickle_reader *r, const uint8_t *bytes, size_t n, size_t *takenp) {
-        size_t length, missing, done;
-        int result;
-
-        result = pickle_machine_length(&r->machine, r->rest, r->n_rest, &length);
+        size_t length, done;
+        int result = pickle_machine_length(&r->machine, r->rest, r->n_rest, &length);
         if (result != 0)
                 return result;
-        missing = length - r->n_rest < n ? length - r->n_rest : n;
+        size_t missing = length - r->n_rest < n ? length - r->n_rest : n;
         result = keep_rest(r, bytes, missing);
         if (result != 0)
                 return result;
@@ -85,7 +81,6 @@ static int complete_rest(struct pickle_reader *r, const uint8_t *bytes, size_t n
 
 static size_t pass_over(struct pickle_machine *m, size_t n) {
         size_t taken = m->skip < n ? (size_t)m->skip : n;
-
         m->skip -= taken;
         m->offset += taken;
         return taken;
@@ -94,10 +89,8 @@ static size_t pass_over(struct pickle_machine *m, size_t n) {
 static int feed(struct pickle_reader *r, const uint8_t *bytes, size_t n) {
         struct pickle_machine *m = &r->machine;
         int result = 0;
-
         while (n > 0 && result == 0) {
                 size_t taken = 0;
-
                 if (m->skip > 0) {
                         taken = pass_over(m, n);
                 } else if (m->stopped) {
@@ -120,7 +113,6 @@ static int feed(struct pickle_reader *r, const uint8_t *bytes, size_t n) {
 /* The tables refuse without a word: they know one reason only. */
 static int note(struct pickle_reader *r, int result) {
         struct pickle_machine *m = &r->machine;
-
         if (result == PICKLE_E_REFUSED && !*m->message)
                 pickle_machine_refuse(m, m->offset, "it takes more than the %" PRIu64 " MiB of memory that it may have",
                                       m->tables.memory.max >> 20);
@@ -135,7 +127,6 @@ int pickle_reader_feed(struct pickle_reader *r, const void *bytes, size_t length
 int pickle_reader_finish(struct pickle_reader *r, struct snapshot **snapshotp) {
         struct pickle_machine *m = &r->machine;
         int result;
-
         if (r->failed)
                 return r->failed;
         if (m->stopped && m->skip == 0) {
@@ -151,8 +142,7 @@ int pickle_reader_finish(struct pickle_reader *r, struct snapshot **snapshotp) {
 /* ---- life ---- */
 
 int pickle_reader_new(uint64_t memory_max, struct pickle_reader **readerp) {
-        struct pickle_reader *r = calloc(1, sizeof(*r));
-
+        struct pickle_reader *r = calloc(1, sizeof *r);
         assert(memory_max <= PICKLE_MEMORY_MAX);
         if (!r)
                 return -ENOMEM;

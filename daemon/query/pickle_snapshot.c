@@ -26,16 +26,13 @@ struct filling {
 
 static int map_string(struct filling *f, uint32_t text_id, uint32_t *stringp) {
         struct pickle_text *text = &f->tables->texts[text_id];
-        char *name;
-        int r;
-
         *stringp = text->string;
         if (text->string != SNAPSHOT_NONE)
                 return 0;
-        r = pickle_memory_take(&f->tables->memory, STRING_BYTES + text->length);
+        int r = pickle_memory_take(&f->tables->memory, STRING_BYTES + text->length);
         if (r != 0)
                 return r;
-        name = malloc((size_t)text->length + 1);
+        char *name = malloc((size_t)text->length + 1);
         if (!name)
                 return -ENOMEM;
         r = snapshot_builder_string(f->builder, name, python_text_name(text->bytes, text->length, name), stringp);
@@ -49,12 +46,10 @@ static int map_location(struct filling *f, uint32_t frame_id, uint32_t *location
         struct pickle_frame *frame = &f->tables->frames[frame_id];
         struct snapshot_location location = {
                 .kind = LOCATION_SOURCE, .module = SNAPSHOT_NONE, .function = SNAPSHOT_NONE, .lineno = frame->lineno};
-        int r;
-
         *locationp = frame->location;
         if (frame->location != SNAPSHOT_NONE)
                 return 0;
-        r = pickle_memory_take(&f->tables->memory, LOCATION_BYTES);
+        int r = pickle_memory_take(&f->tables->memory, LOCATION_BYTES);
         if (r == 0)
                 r = map_string(f, frame->text, &location.filename);
         if (r == 0)
@@ -68,7 +63,6 @@ static int map_node(struct filling *f, uint32_t traceback_id, uint32_t *nodep) {
         struct pickle_traceback *traceback = &f->tables->tracebacks[traceback_id];
         uint32_t node = 0, location;
         int r = 0;
-
         *nodep = traceback->node;
         if (traceback->node != SNAPSHOT_NONE)
                 return 0;
@@ -88,9 +82,7 @@ static int map_node(struct filling *f, uint32_t traceback_id, uint32_t *nodep) {
 
 static int add_trace(struct filling *f, const struct pickle_trace *trace) {
         uint32_t node;
-        int r;
-
-        r = pickle_memory_take(&f->tables->memory, TRACE_BYTES);
+        int r = pickle_memory_take(&f->tables->memory, TRACE_BYTES);
         if (r == 0)
                 r = map_node(f, trace->traceback, &node);
         if (r == 0)
@@ -102,7 +94,6 @@ static int add_trace(struct filling *f, const struct pickle_trace *trace) {
 static int fill(struct pickle_tables *t, const struct pickle_list *list, struct snapshot_builder *builder) {
         struct filling f = {.tables = t, .builder = builder};
         int r = 0;
-
         for (uint32_t i = 0; i < list->n_traces; i++)
                 t->traces[list->traces[i]].count++;
         for (uint32_t i = 0; r == 0 && i < t->n_traces; i++)
@@ -138,7 +129,6 @@ static int refuse_flaw(struct pickle_machine *m, const struct pickle_value *valu
 static int check_object(struct pickle_machine *m, const struct pickle_value *value, enum pickle_class class,
                         const struct pickle_dict **dictp) {
         const struct pickle_object *object = NULL;
-
         if (value->kind == PICKLE_KIND_OBJECT)
                 object = &m->tables.objects[value->id];
         if (!object || object->class != class)
@@ -160,7 +150,6 @@ static int check_limit(struct pickle_machine *m, const struct pickle_value *limi
 
 static int check_sizes(struct pickle_machine *m, const struct pickle_list *list) {
         uint64_t sum = 0;
-
         for (uint32_t i = 0; i < list->n_traces; i++) {
                 sum += m->tables.traces[list->traces[i]].size; /* two of 63 bits fit 64 */
                 if (sum > INT64_MAX)
@@ -173,7 +162,6 @@ static int check_sizes(struct pickle_machine *m, const struct pickle_list *list)
 static int check_list(struct pickle_machine *m, const struct pickle_value *traces, const struct pickle_dict *dict,
                       const struct pickle_list **listp) {
         const struct pickle_value *list = &dict->values[PICKLE_KEY_LIST];
-
         if (!dict->has[PICKLE_KEY_LIST] || list->kind != PICKLE_KIND_LIST)
                 return pickle_machine_refuse(m, traces->number, "a _Traces without a list of traces");
         *listp = &m->tables.lists[list->id];
@@ -185,9 +173,7 @@ static int check_list(struct pickle_machine *m, const struct pickle_value *trace
 /* @dicts: [2], set to the attributes of the Snapshot and of its _Traces */
 static int check(struct pickle_machine *m, const struct pickle_dict **dicts, const struct pickle_list **listp) {
         const struct pickle_value *snapshot = &m->stack.values[0], *traces;
-        int r;
-
-        r = check_object(m, snapshot, PICKLE_CLASS_SNAPSHOT, &dicts[0]);
+        int r = check_object(m, snapshot, PICKLE_CLASS_SNAPSHOT, &dicts[0]);
         if (r != 0)
                 return r;
         if (!dicts[0]->has[PICKLE_KEY_TRACES] || !dicts[0]->has[PICKLE_KEY_TRACEBACK_LIMIT])
@@ -202,14 +188,12 @@ static int check(struct pickle_machine *m, const struct pickle_dict **dicts, con
 
 static void append_text(char *text, const char *more) {
         size_t length = strlen(text);
-
         snprintf(text + length, PICKLE_MESSAGE_BYTES - length, "%s", more);
 }
 
 static void name_foreign(const struct pickle_machine *m, const struct pickle_dict *const *dicts, char *foreign) {
         uint32_t n_foreign = dicts[0]->n_foreign + dicts[1]->n_foreign, n_named = 0;
         char buffer[PICKLE_SHOWN_BYTES];
-
         *foreign = '\0';
         for (int i = 0; i < 2; i++)
                 for (uint32_t j = 0; j < dicts[i]->n_foreign_names && n_named < PICKLE_FOREIGN_NAMES; j++) {
@@ -218,7 +202,7 @@ static void name_foreign(const struct pickle_machine *m, const struct pickle_dic
                         append_text(foreign, pickle_machine_shown(m, dicts[i]->foreign_names[j], buffer));
                 }
         if (n_foreign > n_named) {
-                snprintf(buffer, sizeof(buffer), "%s%" PRIu32 " more", n_named ? " and " : "", n_foreign - n_named);
+                snprintf(buffer, sizeof buffer, "%s%" PRIu32 " more", n_named ? " and " : "", n_foreign - n_named);
                 append_text(foreign, buffer);
         }
 }
@@ -228,9 +212,7 @@ int pickle_snapshot_make(struct pickle_machine *m, struct snapshot_builder *buil
         struct snapshot_info *info = snapshot_builder_info(builder);
         const struct pickle_dict *dicts[2];
         const struct pickle_list *list = NULL;
-        int r;
-
-        r = check(m, dicts, &list);
+        int r = check(m, dicts, &list);
         if (r == 0)
                 r = fill(&m->tables, list, builder);
         if (r != 0)

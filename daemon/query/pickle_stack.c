@@ -24,14 +24,12 @@ void pickle_stack_deinit(struct pickle_stack *s) {
 int pickle_stack_grow(struct pickle_stack *s) {
         if (s->n_values >= PICKLE_VALUES_MAX)
                 return PICKLE_E_REFUSED;
-        return pickle_memory_grow(s->memory, (void **)&s->values, &s->values_size, s->n_values, sizeof(*s->values));
+        return pickle_memory_grow(s->memory, (void **)&s->values, &s->values_size, s->n_values, sizeof *s->values);
 }
 
 int pickle_stack_memoize(struct pickle_stack *s) {
         const struct pickle_value *top = pickle_stack_top(s, 0);
-        int r;
-
-        r = pickle_memory_grow(s->memory, (void **)&s->memo, &s->memo_size, s->n_memo, sizeof(*s->memo));
+        int r = pickle_memory_grow(s->memory, (void **)&s->memo, &s->memo_size, s->n_memo, sizeof *s->memo);
         if (r != 0)
                 return r;
         s->memo[s->n_memo++] = top->kind << MEMO_KIND_SHIFT | top->id;

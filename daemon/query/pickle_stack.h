@@ -44,7 +44,6 @@ bool pickle_stack_recall(const struct pickle_stack *s, uint32_t number, uint64_t
 static inline int pickle_stack_push(struct pickle_stack *s, struct pickle_value value) {
         if (s->n_values == s->values_size) {
                 int r = pickle_stack_grow(s);
-
                 if (r != 0)
                         return r;
         }

@@ -29,17 +29,14 @@ int pickle_memory_take(struct pickle_memory *m, uint64_t bytes) {
 
 int pickle_memory_grow(struct pickle_memory *m, void **arrayp, uint32_t *sizep, uint32_t n, size_t element_bytes) {
         uint32_t size = *sizep ? *sizep * 2 : element_bytes > sizeof(uint32_t) ? ARRAY_MIN : LIST_MIN;
-        void *array;
-        int r;
-
         if (n < *sizep)
                 return 0;
         if (n >= PICKLE_IDS_MAX)
                 return PICKLE_E_REFUSED;
-        r = pickle_memory_take(m, (uint64_t)(size - *sizep) * element_bytes);
+        int r = pickle_memory_take(m, (uint64_t)(size - *sizep) * element_bytes);
         if (r != 0)
                 return r;
-        array = reallocarray(*arrayp, size, element_bytes);
+        void *array = reallocarray(*arrayp, size, element_bytes);
         if (!array) {
                 m->used -= (uint64_t)(size - *sizep) * element_bytes;
                 return -ENOMEM;
@@ -61,7 +58,6 @@ void pickle_tables_init(struct pickle_tables *t, uint64_t memory_max) {
 void pickle_tables_deinit(struct pickle_tables *t) {
         while (t->chunks) {
                 struct pickle_text_chunk *chunk = t->chunks;
-
                 t->chunks = chunk->next;
                 free(chunk);
         }
@@ -85,14 +81,12 @@ void pickle_tables_deinit(struct pickle_tables *t) {
 static int new_chunk(struct pickle_tables *t, size_t length) {
         size_t size = length > CHUNK_BYTES ? length : CHUNK_BYTES;
         struct pickle_text_chunk *chunk;
-        int r;
-
-        r = pickle_memory_take(&t->memory, sizeof(*chunk) + size);
+        int r = pickle_memory_take(&t->memory, sizeof *chunk + size);
         if (r != 0)
                 return r;
-        chunk = malloc(sizeof(*chunk) + size);
+        chunk = malloc(sizeof *chunk + size);
         if (!chunk) {
-                t->memory.used -= sizeof(*chunk) + size;
+                t->memory.used -= sizeof *chunk + size;
                 return -ENOMEM;
         }
         *chunk = (struct pickle_text_chunk){.next = t->chunks, .size = size};
@@ -101,15 +95,12 @@ static int new_chunk(struct pickle_tables *t, size_t length) {
 }
 
 int pickle_tables_text(struct pickle_tables *t, const void *bytes, size_t length, uint32_t *idp) {
-        struct pickle_text *text;
-        int r;
-
-        r = GROW(t, texts);
+        int r = GROW(t, texts);
         if (r == 0 && (!t->chunks || t->chunks->size - t->chunks->used < length))
                 r = new_chunk(t, length);
         if (r != 0)
                 return r;
-        text = &t->texts[t->n_texts];
+        struct pickle_text *text = &t->texts[t->n_texts];
         text->bytes = t->chunks->bytes + t->chunks->used;
         text->length = (uint32_t)length;
         text->string = SNAPSHOT_NONE;
@@ -122,7 +113,6 @@ int pickle_tables_text(struct pickle_tables *t, const void *bytes, size_t length
 
 bool pickle_tables_text_is(const struct pickle_tables *t, uint32_t text, const char *word) {
         size_t length = strlen(word);
-
         return t->texts[text].length == length && memcmp(t->texts[text].bytes, word, length) == 0;
 }
 
@@ -142,7 +132,6 @@ static struct pickle_value flawed_tuple(const struct pickle_value *values, uint3
 
 static bool frame_equal(const void *owner, uint32_t id, const void *key) {
         const struct pickle_frame *a = &((const struct pickle_tables *)owner)->frames[id], *b = key;
-
         return a->text == b->text && a->lineno == b->lineno;
 }
 
@@ -151,8 +140,6 @@ static int add_frame(struct pickle_tables *t, const struct pickle_value *values,
         struct pickle_frame frame = {
                 .text = values[0].id, .lineno = (uint32_t)values[1].number, .location = SNAPSHOT_NONE};
         uint32_t hash = intern_hash_words((uint64_t[]){(uint64_t)frame.text << 32 | frame.lineno}, 1);
-        int r;
-
         if (values[1].number > UINT32_MAX) {
                 *tuplep = flawed(PICKLE_FLAW_LINENO, at);
                 return 0;
@@ -161,7 +148,7 @@ static int add_frame(struct pickle_tables *t, const struct pickle_value *values,
         tuplep->id = intern_find(&t->frame_index, hash, frame_equal, t, &frame);
         if (tuplep->id != INTERN_NONE)
                 return 0;
-        r = GROW(t, frames);
+        int r = GROW(t, frames);
         if (r == 0)
                 r = pickle_memory_take(&t->memory, INDEXED_BYTES);
         if (r == 0)
@@ -177,9 +164,7 @@ static int add_frame(struct pickle_tables *t, const struct pickle_value *values,
 static int add_traceback(struct pickle_tables *t, const struct pickle_value *values, uint32_t n, uint64_t at,
                          struct pickle_value *tuplep) {
         uint32_t first = t->n_frame_ids;
-        int r;
-
-        r = GROW(t, tracebacks);
+        int r = GROW(t, tracebacks);
         for (uint32_t i = 0; r == 0 && i < n; i++) {
                 r = GROW(t, frame_ids);
                 if (r == 0)
@@ -197,7 +182,6 @@ static int add_traceback(struct pickle_tables *t, const struct pickle_value *val
 
 static bool trace_equal(const void *owner, uint32_t id, const void *key) {
         const struct pickle_trace *a = &((const struct pickle_tables *)owner)->traces[id], *b = key;
-
         return a->size == b->size && a->domain == b->domain && a->traceback == b->traceback &&
                a->total_nframe == b->total_nframe;
 }
@@ -206,12 +190,10 @@ static int intern_trace(struct pickle_tables *t, const struct pickle_trace *trac
         uint32_t hash = intern_hash_words((uint64_t[]){trace->size ^ (uint64_t)trace->domain << 32,
                                                        (uint64_t)trace->traceback << 32 | trace->total_nframe},
                                           2);
-        int r;
-
         *idp = intern_find(&t->trace_index, hash, trace_equal, t, trace);
         if (*idp != INTERN_NONE)
                 return 0;
-        r = GROW(t, traces);
+        int r = GROW(t, traces);
         if (r == 0)
                 r = pickle_memory_take(&t->memory, INDEXED_BYTES);
         if (r == 0)
@@ -231,7 +213,6 @@ static int add_trace(struct pickle_tables *t, const struct pickle_value *values,
                                      .size = values[1].number,
                                      .traceback = values[2].id,
                                      .total_nframe = SNAPSHOT_TOTAL_NFRAME_UNKNOWN};
-
         *tuplep = (struct pickle_value){.kind = PICKLE_KIND_TRACE, .number = at};
         if (values[0].number > UINT32_MAX)
                 *tuplep = flawed(PICKLE_FLAW_DOMAIN, at);
@@ -264,7 +245,6 @@ static bool are_frames(const struct pickle_value *values, uint32_t n) {
 int pickle_tables_tuple(struct pickle_tables *t, const struct pickle_value *values, uint32_t n, uint64_t at,
                         struct pickle_value *tuplep) {
         bool four = n == 4 && (values[3].kind == PICKLE_KIND_NUMBER || values[3].kind == PICKLE_KIND_NONE);
-
         if ((n == 3 || four) && are_numbers(values, 2)) {
                 if (values[2].kind == PICKLE_KIND_TRACEBACK)
                         return add_trace(t, values, four ? &values[3] : NULL, at, tuplep);
@@ -285,7 +265,6 @@ int pickle_tables_tuple(struct pickle_tables *t, const struct pickle_value *valu
 
 int pickle_tables_list(struct pickle_tables *t, uint32_t *idp) {
         int r = GROW(t, lists);
-
         if (r != 0)
                 return r;
         t->lists[t->n_lists] = (struct pickle_list){0};
@@ -303,16 +282,13 @@ static void note_flaw(struct pickle_list *list, const struct pickle_value *value
 int pickle_tables_append(struct pickle_tables *t, uint32_t list_id, const struct pickle_value *values, uint32_t n,
                          uint64_t at) {
         struct pickle_list *list = &t->lists[list_id];
-
         for (uint32_t i = 0; i < n; i++) {
-                int r;
-
                 if (values[i].kind != PICKLE_KIND_TRACE) {
                         note_flaw(list, &values[i], values[i].kind == PICKLE_KIND_NUMBER ? at : values[i].number);
                         continue;
                 }
-                r = pickle_memory_grow(&t->memory, (void **)&list->traces, &list->size, list->n_traces,
-                                       sizeof(*list->traces));
+                int r = pickle_memory_grow(&t->memory, (void **)&list->traces, &list->size, list->n_traces,
+                                           sizeof *list->traces);
                 if (r != 0)
                         return r;
                 list->traces[list->n_traces++] = values[i].id;
@@ -322,7 +298,6 @@ int pickle_tables_append(struct pickle_tables *t, uint32_t list_id, const struct
 
 int pickle_tables_dict(struct pickle_tables *t, uint32_t *idp) {
         int r = GROW(t, dicts);
-
         if (r != 0)
                 return r;
         t->dicts[t->n_dicts] = (struct pickle_dict){0};
@@ -334,7 +309,6 @@ void pickle_tables_set(struct pickle_tables *t, uint32_t dict_id, const struct p
                        const struct pickle_value *value) {
         static const char *const keys[PICKLE_KEYS] = {"traces", "traceback_limit", "_traces"};
         struct pickle_dict *dict = &t->dicts[dict_id];
-
         for (int i = 0; key->kind == PICKLE_KIND_TEXT && i < PICKLE_KEYS; i++)
                 if (pickle_tables_text_is(t, key->id, keys[i])) {
                         dict->values[i] = *value;
@@ -348,7 +322,6 @@ void pickle_tables_set(struct pickle_tables *t, uint32_t dict_id, const struct p
 
 int pickle_tables_object(struct pickle_tables *t, enum pickle_class class, uint32_t *idp) {
         int r = GROW(t, objects);
-
         if (r != 0)
                 return r;
         t->objects[t->n_objects] = (struct pickle_object){.class = class};

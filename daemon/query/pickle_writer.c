@@ -40,10 +40,8 @@ static void flush(struct pickle_writer *w) {
 
 static void put(struct pickle_writer *w, const void *bytes, size_t n) {
         const uint8_t *from = bytes;
-
         while (n > 0) {
                 size_t room = PICKLE_CHUNK_BYTES - w->n_bytes, taken = n < room ? n : room;
-
                 memcpy(w->bytes + w->n_bytes, from, taken);
                 w->n_bytes += taken;
                 from += taken;
@@ -59,8 +57,7 @@ static void put_opcode(struct pickle_writer *w, uint8_t opcode) {
 
 /* @n: bytes of @number, little-endian */
 static void put_operand(struct pickle_writer *w, uint8_t opcode, uint64_t number, unsigned n) {
-        uint8_t bytes[1 + sizeof(number)] = {opcode};
-
+        uint8_t bytes[1 + sizeof number] = {opcode};
         for (unsigned i = 0; i < n; i++)
                 bytes[1 + i] = (uint8_t)(number >> 8 * i);
         put(w, bytes, 1 + n);
@@ -68,7 +65,6 @@ static void put_operand(struct pickle_writer *w, uint8_t opcode, uint64_t number
 
 static void put_number(struct pickle_writer *w, uint64_t number) {
         uint8_t n = 0;
-
         if (number <= UINT8_MAX) {
                 put_operand(w, PICKLE_BININT1, number, 1);
         } else if (number <= UINT16_MAX) {
@@ -76,12 +72,12 @@ static void put_number(struct pickle_writer *w, uint64_t number) {
         } else if (number <= INT32_MAX) {
                 put_operand(w, PICKLE_BININT, number, 4);
         } else {
-                while (n < sizeof(number) && number >> 8 * n)
+                while (n < sizeof number && number >> 8 * n)
                         n++;
                 n += number >> (8 * n - 1) & 1; /* the top bit is the sign */
                 put_operand(w, PICKLE_LONG1, n, 1);
                 for (unsigned i = 0; i < n; i++)
-                        put_opcode(w, i < sizeof(number) ? (uint8_t)(number >> 8 * i) : 0);
+                        put_opcode(w, i < sizeof number ? (uint8_t)(number >> 8 * i) : 0);
         }
 }
 
@@ -118,7 +114,6 @@ static bool recall(struct pickle_writer *w, uint32_t memo) {
 
 static void put_filename(struct pickle_writer *w, uint32_t text_id) {
         const struct text *text = &w->model->table.texts.texts[text_id];
-
         if (recall(w, w->texts[text_id]))
                 return;
         put_text_head(w, text->key_length);
@@ -128,7 +123,6 @@ static void put_filename(struct pickle_writer *w, uint32_t text_id) {
 
 static void put_frame(struct pickle_writer *w, uint32_t frame_id) {
         const struct traceback_frame *frame = &w->model->table.frames[frame_id];
-
         if (recall(w, w->frames[frame_id]))
                 return;
         put_filename(w, frame->filename);
@@ -141,7 +135,6 @@ static void put_frame(struct pickle_writer *w, uint32_t frame_id) {
 static void put_traceback(struct pickle_writer *w, uint32_t node) {
         const struct traceback_node *nodes = w->model->table.nodes;
         uint32_t depth = nodes[node].depth;
-
         if (recall(w, w->nodes[node]))
                 return;
         if (depth > 3)
@@ -179,7 +172,6 @@ static void end_batch(struct pickle_writer *w) {
 
 static void put_row(struct pickle_writer *w, const struct trace_row *row) {
         bool again = false;
-
         for (uint64_t i = 0; i < row->count && !w->error; i++) {
                 if (w->n_batch == 0) {
                         put_opcode(w, PICKLE_MARK);
@@ -198,16 +190,15 @@ static void put_row(struct pickle_writer *w, const struct trace_row *row) {
 
 static void put_snapshot(struct pickle_writer *w, const struct trace_list *list, uint32_t traceback_limit) {
         static const uint8_t new_object[] = {PICKLE_STACK_GLOBAL, PICKLE_EMPTY_TUPLE, PICKLE_NEWOBJ, PICKLE_EMPTY_DICT};
-
         put_operand(w, PICKLE_PROTO, 4, 1);
         put_word(w, "tracemalloc");
         put_word(w, "Snapshot");
-        put(w, new_object, sizeof(new_object));
+        put(w, new_object, sizeof new_object);
         put_opcode(w, PICKLE_MARK);
         put_word(w, "traces");
         put_word(w, "tracemalloc");
         put_word(w, "_Traces");
-        put(w, new_object, sizeof(new_object));
+        put(w, new_object, sizeof new_object);
         put_word(w, "_traces");
         put_opcode(w, PICKLE_EMPTY_LIST);
         for (size_t i = 0; i < list->n_rows && !w->error; i++)
@@ -225,14 +216,13 @@ static void put_snapshot(struct pickle_writer *w, const struct trace_list *list,
 
 static int writer_init(struct pickle_writer *w, const struct model *m) {
         const struct traceback_table *t = &m->table;
-
         if ((uint64_t)t->texts.n_texts + t->n_frames + t->n_nodes >= UINT32_MAX)
                 return -EOVERFLOW;
         w->model = m;
         w->bytes = malloc(PICKLE_CHUNK_BYTES);
-        w->texts = calloc((size_t)t->texts.n_texts + 1, sizeof(*w->texts));
-        w->frames = calloc((size_t)t->n_frames + 1, sizeof(*w->frames));
-        w->nodes = calloc((size_t)t->n_nodes + 1, sizeof(*w->nodes));
+        w->texts = calloc((size_t)t->texts.n_texts + 1, sizeof *w->texts);
+        w->frames = calloc((size_t)t->n_frames + 1, sizeof *w->frames);
+        w->nodes = calloc((size_t)t->n_nodes + 1, sizeof *w->nodes);
         return w->bytes && w->texts && w->frames && w->nodes ? 0 : -ENOMEM;
 }
 
@@ -253,9 +243,7 @@ static bool has_all_sizes(const struct trace_list *list) {
 /* @m: reduced to what Python has */
 static int write_traces(struct pickle_writer *w, const struct model *m, uint32_t traceback_limit) {
         struct trace_list *list;
-        int r;
-
-        r = trace_list_compute(m, false, &list);
+        int r = trace_list_compute(m, false, &list);
         if (r != 0)
                 return r;
         r = has_all_sizes(list) ? writer_init(w, m) : PICKLE_E_NO_SIZES;
@@ -272,9 +260,7 @@ int pickle_write(struct model *m, enum pickle_shape shape, uint32_t traceback_li
                  struct pickle_summary *summaryp) {
         struct pickle_writer w = {.shape = shape, .sink = sink};
         struct python_traces traces;
-        int r;
-
-        r = python_traces_reduce(m, shape != PICKLE_SHAPE_3_8, &traces);
+        int r = python_traces_reduce(m, shape != PICKLE_SHAPE_3_8, &traces);
         if (r == 0)
                 r = write_traces(&w, m, traceback_limit);
         if (r == 0) {

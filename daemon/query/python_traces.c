@@ -25,18 +25,14 @@ static int name_native(struct reduction *r, uint32_t frame, uint32_t *framep) {
         struct traceback_table *t = &r->m->table;
         struct traceback_frame named = {.function = TEXT_NONE, .module = MODULE_NONE};
         struct frame_name name;
-        size_t length;
-        char *bytes;
-        int result;
-
         frame_name_init(&name, &t->texts, &t->frames[frame]);
-        length = frame_name_length(&name);
-        bytes = malloc(length + 1);
+        size_t length = frame_name_length(&name);
+        char *bytes = malloc(length + 1);
         if (!bytes)
                 return -ENOMEM;
         frame_name_copy(&name, bytes);
         r->p->names[r->p->n_names++] = bytes;
-        result = text_table_intern(&t->texts, bytes, length, &named.filename);
+        int result = text_table_intern(&t->texts, bytes, length, &named.filename);
         return result < 0 ? result : traceback_table_frame(t, &named, framep);
 }
 
@@ -44,7 +40,6 @@ static int map_frame(struct reduction *r, uint32_t frame, uint32_t *framep) {
         struct traceback_table *t = &r->m->table;
         uint32_t identity = t->frame_identities[frame];
         int result = 0;
-
         if (r->frames[identity] == UNMAPPED) {
                 if (t->frames[identity].native) /* an identity of which that matters: one without a line */
                         result = name_native(r, identity, &r->frames[identity]);
@@ -59,11 +54,9 @@ static int map_frame(struct reduction *r, uint32_t frame, uint32_t *framep) {
 static int map_nodes(struct reduction *r) {
         struct traceback_table *t = &r->m->table;
         int result = 0;
-
         r->nodes[TRACEBACK_ROOT] = TRACEBACK_ROOT;
         for (uint32_t i = 1; result == 0 && i < r->n_nodes; i++) {
                 uint32_t parent = r->nodes[t->nodes[i].parent], frame;
-
                 result = map_frame(r, t->nodes[i].frame, &frame);
                 if (result == 0)
                         result = traceback_table_node(t, parent, frame, &r->nodes[i]);
@@ -73,10 +66,8 @@ static int map_nodes(struct reduction *r) {
 
 static void note_left_out(struct reduction *r, const struct model_trace *trace) {
         const struct traceback_table *t = &r->m->table;
-
         for (uint32_t node = trace->node; node != TRACEBACK_ROOT && !r->seen[node]; node = t->nodes[node].parent) {
                 uint32_t frame = t->nodes[node].frame;
-
                 r->seen[node] = true;
                 if (t->frames[frame].function != t->frames[t->frame_identities[frame]].function)
                         r->p->functions_left_out = true;
@@ -100,22 +91,20 @@ static void reduce_trace(struct reduction *r, struct model_trace *trace, bool to
 static int reduction_init(struct reduction *r) {
         r->n_frames = r->m->table.n_frames;
         r->n_nodes = r->m->table.n_nodes;
-        r->frames = calloc((size_t)r->n_frames + 1, sizeof(*r->frames));
-        r->nodes = calloc((size_t)r->n_nodes + 1, sizeof(*r->nodes));
-        r->seen = calloc((size_t)r->n_nodes + 1, sizeof(*r->seen));
-        r->p->names = calloc((size_t)r->n_frames + 1, sizeof(*r->p->names));
+        r->frames = calloc((size_t)r->n_frames + 1, sizeof *r->frames);
+        r->nodes = calloc((size_t)r->n_nodes + 1, sizeof *r->nodes);
+        r->seen = calloc((size_t)r->n_nodes + 1, sizeof *r->seen);
+        r->p->names = calloc((size_t)r->n_frames + 1, sizeof *r->p->names);
         if (!r->frames || !r->nodes || !r->seen || !r->p->names)
                 return -ENOMEM;
-        memset(r->frames, 0xff, r->n_frames * sizeof(*r->frames)); /* UNMAPPED */
+        memset(r->frames, 0xff, r->n_frames * sizeof *r->frames); /* UNMAPPED */
         return 0;
 }
 
 int python_traces_reduce(struct model *m, bool total_nframe, struct python_traces *p) {
         struct reduction r = {.m = m, .p = p};
-        int result;
-
         *p = (struct python_traces){0};
-        result = reduction_init(&r);
+        int result = reduction_init(&r);
         if (result == 0)
                 result = map_nodes(&r);
         for (size_t i = 0; result == 0 && i < m->n_traces; i++)

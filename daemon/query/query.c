@@ -30,9 +30,8 @@ static void query_deinit(struct query *q) {
 /* What has no id, and does not know, is a file. */
 static int allocated_unknown(const struct snapshot_info *info, char **messagep) {
         char snapshot[32] = "the file";
-
         if (info->id != 0)
-                snprintf(snapshot, sizeof(snapshot), "snapshot %" PRId64, info->id);
+                snprintf(snapshot, sizeof snapshot, "snapshot %" PRId64, info->id);
         return asprintf(messagep,
                         "%s does not know what was allocated since the start: only live tables, requested and exit "
                         "snapshots do",
@@ -61,15 +60,13 @@ static bool has_file(const struct query *q) {
 
 static int query_init(struct query *q, const struct model_source *news, size_t n_new, const struct model_source *olds,
                       size_t n_old, const Tracemallocd__Control__View *view, char **messagep) {
-        int r;
-
         *q = (struct query){.n_new = n_new, .n_old = n_old};
-        q->sources = calloc(n_new + n_old, sizeof(*q->sources));
+        q->sources = calloc(n_new + n_old, sizeof *q->sources);
         if (!q->sources)
                 return -ENOMEM;
         for (size_t i = 0; i < n_new + n_old; i++)
                 q->sources[i] = i < n_new ? news[i] : olds[i - n_new];
-        r = view_new(view, q->sources, n_new + n_old, &q->view, messagep);
+        int r = view_new(view, q->sources, n_new + n_old, &q->view, messagep);
         if (r == 0 && has_file(q))
                 q->view->skip_wrappers = false;
         if (r == 0)
@@ -86,8 +83,7 @@ static int query_init(struct query *q, const struct model_source *news, size_t n
 }
 
 static int describe(const struct model_source *sources, size_t n, Tracemallocd__Control__SnapshotInfo *message) {
-        const struct snapshot_info **infos = calloc(n, sizeof(*infos));
-
+        const struct snapshot_info **infos = calloc(n, sizeof *infos);
         if (!infos)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++)
@@ -104,11 +100,9 @@ struct beside_malloc {
 
 static void name_beside_malloc(const struct query *q, struct beside_malloc *beside) {
         uint32_t numbers[DOMAIN_BESIDE_MALLOC_MAX];
-
         beside->n = domain_beside_malloc(&q->model, numbers);
         for (size_t i = 0; i < beside->n; i++) {
                 struct snapshot_string name = domain_name(numbers[i], q->sources, q->n_new + q->n_old);
-
                 tracemallocd__control__domain__init(&beside->domains[i]);
                 beside->domains[i].number = numbers[i];
                 beside->domains[i].name = (ProtobufCBinaryData){name.length, (uint8_t *)(uintptr_t)name.bytes};
@@ -122,9 +116,7 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         struct statistics_options options = q->view->options;
         struct statistics *statistics;
         struct beside_malloc beside;
-        int r;
-
-        r = describe(q->sources, q->n_new, &new);
+        int r = describe(q->sources, q->n_new, &new);
         if (r == 0 && q->n_old > 0)
                 r = describe(q->sources + q->n_new, q->n_old, &old);
         if (r < 0)
@@ -148,9 +140,7 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
 int query_compare(const struct model_source *olds, size_t n_olds, const struct model_source *sources, size_t n_sources,
                   const Tracemallocd__Control__View *view, const struct reply_sink *sink, char **messagep) {
         struct query q;
-        int r;
-
-        r = query_init(&q, sources, n_sources, olds, n_olds, view, messagep);
+        int r = query_init(&q, sources, n_sources, olds, n_olds, view, messagep);
         if (r != 0)
                 return r;
         r = answer_statistics(&q, sink);
@@ -167,9 +157,7 @@ int query_traces(const struct model_source *sources, size_t n_sources, const Tra
                  const struct reply_sink *sink, char **messagep) {
         struct trace_list *list;
         struct query q;
-        int r;
-
-        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
+        int r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
         if (r != 0)
                 return r;
         r = trace_list_compute(&q.model, q.view->options.allocated, &list);
@@ -188,7 +176,6 @@ static int answer_message(int outcome, const char *text, char **messagep) {
 
 static uint32_t largest_traceback_limit(const struct query *q) {
         uint32_t limit = 0;
-
         for (size_t i = 0; i < q->n_new; i++)
                 if (q->sources[i].snapshot->info.traceback_limit > limit)
                         limit = q->sources[i].snapshot->info.traceback_limit;
@@ -200,7 +187,6 @@ static bool has_named_domain(const struct query *q) {
         for (size_t i = 0; i < q->model.n_traces; i++) {
                 for (size_t k = 0; k < q->n_new; k++) {
                         const struct snapshot *s = q->sources[k].snapshot;
-
                         for (uint32_t d = 0; d < s->n_domains; d++)
                                 if (s->domains[d].number == q->model.traces[i].domain)
                                         return true;
@@ -213,15 +199,13 @@ int query_export(const struct model_source *sources, size_t n_sources, const Tra
                  enum pickle_shape shape, const struct pickle_sink *sink, struct pickle_summary *summaryp,
                  char **messagep) {
         struct query q;
-        int r;
-
         if (view && view->allocated)
                 return answer_message(
                         QUERY_E_USAGE,
                         "a tracemalloc file holds the size of each block, and only sums are known of what "
                         "was allocated since the start; leave --allocated out, or use --format json",
                         messagep);
-        r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
+        int r = query_init(&q, sources, n_sources, NULL, 0, view, messagep);
         if (r != 0)
                 return r;
         r = pickle_write(&q.model, shape, largest_traceback_limit(&q), sink, summaryp);
@@ -230,7 +214,7 @@ int query_export(const struct model_source *sources, size_t n_sources, const Tra
         if (r == PICKLE_E_NO_SIZES)
                 r = answer_message(QUERY_E_FAILED,
                                    "a tracemalloc file holds the size of each block, and a peak snapshot knows only "
-                                   "their sums; use --format json",
+                                   "their sums; use --format json or collapsed",
                                    messagep);
         query_deinit(&q);
         return r;

@@ -19,7 +19,6 @@ struct cursor {
 
 static bool take(struct cursor *c, const char *word) {
         size_t length = strlen(word);
-
         if ((size_t)(c->end - c->at) < length || memcmp(c->at, word, length) != 0)
                 return false;
         c->at += length;
@@ -29,10 +28,8 @@ static bool take(struct cursor *c, const char *word) {
 static bool take_number(struct cursor *c, int64_t max, int64_t *numberp) {
         int64_t number = 0;
         const char *start = c->at;
-
         for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
                 int digit = *c->at - '0';
-
                 if (number > (max - digit) / 10)
                         return false;
                 number = number * 10 + digit;
@@ -41,29 +38,25 @@ static bool take_number(struct cursor *c, int64_t max, int64_t *numberp) {
         return c->at > start;
 }
 
-static bool parse_last(struct cursor *c, struct reference_item *item) {
-        static const struct {
-                const char *word;
-                int kind;
-        } kinds[] = {
-                {":request", SNAPSHOT_REQUEST},
-                {":exit", SNAPSHOT_EXIT},
-                {":peak", SNAPSHOT_PEAK},
-                {":import", SNAPSHOT_IMPORT},
-        };
-
-        item->kind = REFERENCE_LAST;
-        for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-                if (take(c, kinds[i].word)) {
-                        item->snapshot_kind = kinds[i].kind;
-                        break;
+static bool take_kind(struct cursor *c, int *kindp) {
+        for (int kind = 0; kind < SNAPSHOT_LIVE; kind++) {
+                if (take(c, snapshot_kind_name((uint32_t)kind))) {
+                        *kindp = kind;
+                        return true;
                 }
+        }
+        return false;
+}
+
+static bool parse_last(struct cursor *c, struct reference_item *item) {
+        item->kind = REFERENCE_LAST;
+        if (take(c, ":") && !take_kind(c, &item->snapshot_kind))
+                return false;
         return !take(c, "~") || take_number(c, INT64_MAX, &item->number);
 }
 
 static bool parse_item(struct cursor c, struct reference_item *item) {
         int64_t max = INT64_MAX;
-
         *item = (struct reference_item){.snapshot_kind = REFERENCE_ANY_KIND};
         if (take(&c, "last"))
                 return parse_last(&c, item) && c.at == c.end;
@@ -92,7 +85,6 @@ static int usage(const char *text, char **messagep) {
 int reference_parse(const char *text, struct reference **referencep, char **messagep) {
         struct reference *reference;
         size_t n = 1;
-
         for (const char *p = text; *p; p++)
                 n += *p == ',';
         if (n > REFERENCE_ITEMS_MAX)
@@ -100,12 +92,11 @@ int reference_parse(const char *text, struct reference **referencep, char **mess
                                 REFERENCE_ITEMS_MAX, n) < 0
                                ? -ENOMEM
                                : QUERY_E_USAGE;
-        reference = calloc(1, sizeof(*reference) + n * sizeof(reference->items[0]));
+        reference = calloc(1, sizeof *reference + n * sizeof reference->items[0]);
         if (!reference)
                 return -ENOMEM;
         for (const char *p = text; reference->n_items < n; reference->n_items++) {
                 const char *end = strchrnul(p, ',');
-
                 if (!parse_item((struct cursor){p, end}, &reference->items[reference->n_items])) {
                         free(reference);
                         return usage(text, messagep);

@@ -26,7 +26,7 @@ enum reference_kind {
         REFERENCE_ID,   /* number: of the snapshot, >= 1 */
         REFERENCE_SET,  /* number: of the set, >= 1 */
         REFERENCE_LAST, /* number: 0 is the newest; snapshot_kind: of these, or REFERENCE_ANY_KIND */
-        REFERENCE_LIVE, /* number: pid, >= 1 */
+        REFERENCE_LIVE, /* number: pid, 1..INT32_MAX */
         REFERENCE_FILE, /* number: which of the connection's, >= 1 */
 };
 

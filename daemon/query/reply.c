@@ -48,22 +48,12 @@ static ProtobufCBinaryData text_binary(const struct model *m, uint32_t text) {
 
 /* ---- snapshots ---- */
 
-static const char *kind_name(uint32_t kind) {
-        static const char *const names[] = {
-                [SNAPSHOT_REQUEST] = "request", [SNAPSHOT_EXIT] = "exit", [SNAPSHOT_PEAK] = "peak",
-                [SNAPSHOT_IMPORT] = "import",   [SNAPSHOT_LIVE] = "live",
-        };
-
-        return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "";
-}
-
 static ProtobufCBinaryData string_binary(const char *string) {
         return binary(string ? string : "", string ? strlen(string) : 0);
 }
 
 static void clear_unless_equal(ProtobufCBinaryData *text, const char *other) {
         ProtobufCBinaryData same = string_binary(other);
-
         if (text->len != same.len || (same.len > 0 && memcmp(text->data, same.data, same.len) != 0))
                 text->len = 0;
 }
@@ -75,7 +65,7 @@ static void add_info(const struct snapshot_info *info, Tracemallocd__Control__Sn
         message->pid = message->pid == info->pid ? message->pid : 0;
         message->uid = message->uid == info->uid ? message->uid : 0;
         message->image = message->image == info->image ? message->image : 0;
-        if (strcmp(message->kind, kind_name(info->kind)) != 0)
+        if (strcmp(message->kind, snapshot_kind_name(info->kind)) != 0)
                 message->kind = (char *)"";
         if (message->taken_at_unix_ns < info->taken_at_ns)
                 message->taken_at_unix_ns = info->taken_at_ns;
@@ -100,7 +90,6 @@ static void add_info(const struct snapshot_info *info, Tracemallocd__Control__Sn
 void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
                          Tracemallocd__Control__SnapshotInfo *message) {
         const struct snapshot_info *first = infos[0];
-
         tracemallocd__control__snapshot_info__init(message);
         message->id = first->id;
         message->set = first->set;
@@ -109,7 +98,7 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
         message->name = string_binary(first->name);
         message->unit = string_binary(first->unit);
         message->label = string_binary(first->label);
-        message->kind = (char *)kind_name(first->kind);
+        message->kind = (char *)snapshot_kind_name(first->kind);
         message->taken_at_unix_ns = first->taken_at_ns;
         message->ended_by = string_binary(first->ended_by);
         message->image = first->image;
@@ -130,11 +119,9 @@ void reply_snapshot_info(const struct snapshot_info *const *infos, size_t n,
 
 int64_t reply_sources_until_ns(const struct model_source *sources, size_t n_sources) {
         int64_t until = 0;
-
         for (size_t i = 0; i < n_sources; i++) {
                 const struct snapshot_info *info = &sources[i].snapshot->info;
                 int64_t ns = info->started_at_ns ? info->started_at_ns : info->taken_at_ns;
-
                 if (ns != 0 && (until == 0 || ns < until))
                         until = ns;
         }
@@ -160,8 +147,7 @@ static void fill_frame(const struct model *m, const struct traceback_frame *fram
 
 /* Room for a row with its frames behind it, so that one free() is for all. Return: NULL without memory. */
 static void *row_new(size_t row_bytes, size_t n_frames, frame_message ***framesp) {
-        char *row = malloc(row_bytes + n_frames * (sizeof(**framesp) + sizeof(***framesp)));
-
+        char *row = malloc(row_bytes + n_frames * (sizeof **framesp + sizeof ***framesp));
         if (!row)
                 return NULL;
         *framesp = (frame_message **)(void *)(row + row_bytes);
@@ -188,7 +174,6 @@ static size_t text_bytes_max(size_t length) {
 /* Packed size at most. To ask protobuf-c costs nearly as much as packing, and it asks itself again when it packs. */
 static size_t frames_bytes_max(frame_message *const *frames, size_t n) {
         size_t bytes = n * FRAME_FIELDS;
-
         for (size_t i = 0; i < n; i++)
                 bytes += text_bytes_max(frames[i]->filename.len) + text_bytes_max(frames[i]->function.len) +
                          text_bytes_max(frames[i]->module.len) + number_bytes(frames[i]->lineno) +
@@ -201,10 +186,9 @@ static size_t frames_bytes_max(frame_message *const *frames, size_t n) {
 static int chunk_reserve(struct chunk *c) {
         size_t size = c->size ? c->size * 2 : ROWS_MIN;
         void **rows;
-
         if (c->n_rows < c->size)
                 return 0;
-        rows = reallocarray(c->rows, size, sizeof(*rows));
+        rows = reallocarray(c->rows, size, sizeof *rows);
         if (!rows)
                 return -ENOMEM;
         c->rows = rows;
@@ -226,7 +210,6 @@ static void chunk_deinit(struct chunk *c) {
 
 static int chunk_send(struct chunk *c) {
         int r = c->n_rows > 0 ? c->send_rows(c) : 0;
-
         chunk_clear(c);
         return r;
 }
@@ -234,7 +217,6 @@ static int chunk_send(struct chunk *c) {
 /* @row: taken, also on failure; @bytes: packed it has at most so many */
 static int chunk_add(struct chunk *c, void *row, size_t bytes) {
         int r = 0;
-
         bytes += ROW_WRAP;
         if (bytes > ROW_BYTES_MAX)
                 bytes = protobuf_c_message_get_packed_size(row) + ROW_WRAP;
@@ -262,7 +244,6 @@ static uint64_t rows_to_send(size_t n_rows, uint64_t limit) {
 static int send_statistic_rows(const struct chunk *c) {
         Tracemallocd__Control__StatisticRows rows = TRACEMALLOCD__CONTROL__STATISTIC_ROWS__INIT;
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
-
         rows.rows = (Tracemallocd__Control__StatisticRow **)c->rows;
         rows.n_rows = c->n_rows;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_ROWS;
@@ -274,8 +255,7 @@ static int add_statistic(struct chunk *c, const struct model *m, const struct st
         size_t n_frames = s->node != TRACEBACK_ROOT ? m->table.nodes[s->node].depth : 1;
         Tracemallocd__Control__StatisticRow *row;
         frame_message **frames;
-
-        row = row_new(sizeof(*row), n_frames, &frames);
+        row = row_new(sizeof *row, n_frames, &frames);
         if (!row)
                 return -ENOMEM;
         if (s->node != TRACEBACK_ROOT)
@@ -298,12 +278,10 @@ static int send_header(const struct model *m, const struct statistics *s, const 
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
         ProtobufCBinaryData *paths, supposed[LEFT_OUT_NAMED_MAX];
         uint32_t *texts;
-        int r;
-
-        r = without_lines_compute(m, &texts, &header.n_without_lines);
+        int r = without_lines_compute(m, &texts, &header.n_without_lines);
         if (r < 0)
                 return r;
-        paths = calloc(header.n_without_lines + 1, sizeof(*paths));
+        paths = calloc(header.n_without_lines + 1, sizeof *paths);
         for (size_t i = 0; paths && i < header.n_without_lines; i++)
                 paths[i] = text_binary(m, texts[i]);
         free(texts);
@@ -332,9 +310,7 @@ int reply_statistics(const struct model *m, const struct statistics *s, const st
                      const Tracemallocd__Control__StatisticsHeader *header, const struct reply_sink *sink) {
         uint64_t n_rows = rows_to_send(s->n_rows, limit);
         struct chunk chunk = {.sink = sink, .send_rows = send_statistic_rows};
-        int r;
-
-        r = send_header(m, s, left_out, header, sink);
+        int r = send_header(m, s, left_out, header, sink);
         for (uint64_t i = 0; r == 0 && i < n_rows; i++)
                 r = add_statistic(&chunk, m, &s->rows[i]);
         if (r == 0)
@@ -348,7 +324,6 @@ int reply_statistics(const struct model *m, const struct statistics *s, const st
 static int send_trace_rows(const struct chunk *c) {
         Tracemallocd__Control__TraceRows rows = TRACEMALLOCD__CONTROL__TRACE_ROWS__INIT;
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
-
         rows.rows = (Tracemallocd__Control__TraceRow **)c->rows;
         rows.n_rows = c->n_rows;
         rows.sources_until_unix_ns = c->sources_until_ns;
@@ -363,8 +338,7 @@ static int add_trace(struct chunk *c, const struct model *m, const struct trace_
         size_t n_frames = m->table.nodes[trace->node].depth;
         Tracemallocd__Control__TraceRow *row;
         frame_message **frames;
-
-        row = row_new(sizeof(*row), n_frames, &frames);
+        row = row_new(sizeof *row, n_frames, &frames);
         if (!row)
                 return -ENOMEM;
         fill_traceback(m, trace->node, frames);
@@ -399,7 +373,6 @@ int reply_traces(const struct model *m, const struct trace_list *list, uint64_t 
                               .inexact = is_inexact(sources, n_sources)};
         struct snapshot_string domain = {"", 0};
         int r = 0;
-
         for (uint64_t i = 0; r == 0 && i < n_rows; i++) {
                 if (i == 0 || list->rows[i].domain != list->rows[i - 1].domain)
                         domain = domain_name(list->rows[i].domain, sources, n_sources);

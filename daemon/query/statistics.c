@@ -37,7 +37,6 @@ struct grouping {
 
 static int64_t difference_saturated(uint64_t a, uint64_t b) {
         uint64_t absolute = a > b ? a - b : b - a;
-
         if (absolute > INT64_MAX)
                 absolute = INT64_MAX;
         return a > b ? (int64_t)absolute : -(int64_t)absolute;
@@ -68,14 +67,13 @@ static int find_tally(struct grouping *g, uint64_t key, struct tally **tallyp, b
         uint32_t id = intern_find(&g->index, hash, tally_equal, g, &key);
         struct tally *tallies;
         int r;
-
         *newp = id == INTERN_NONE;
         if (*newp) {
                 if (g->n_tallies == g->size) {
                         if (g->size > UINT32_MAX / 2)
                                 return -EOVERFLOW;
                         g->size = g->size ? g->size * 2 : TALLIES_MIN;
-                        tallies = reallocarray(g->tallies, g->size, sizeof(*tallies));
+                        tallies = reallocarray(g->tallies, g->size, sizeof *tallies);
                         if (!tallies)
                                 return -ENOMEM;
                         g->tallies = tallies;
@@ -93,7 +91,6 @@ static int find_tally(struct grouping *g, uint64_t key, struct tally **tallyp, b
 
 static uint64_t frame_key(const struct grouping *g, uint32_t frame) {
         const struct traceback_table *t = &g->m->table;
-
         switch (g->options->group_by) {
         case GROUP_BY_FILENAME:
                 return t->frames[frame].filename;
@@ -122,9 +119,7 @@ static int add_to_frame(struct grouping *g, uint32_t frame, enum model_side side
         struct traceback_frame shown = shown_frame(g, frame);
         struct tally *tally;
         bool new;
-        int r;
-
-        r = find_tally(g, frame_key(g, frame), &tally, &new);
+        int r = find_tally(g, frame_key(g, frame), &tally, &new);
         if (r < 0)
                 return r;
         if (new)
@@ -139,9 +134,7 @@ static int add_to_traceback(struct grouping *g, uint32_t node, enum model_side s
         struct traceback_table *t = &g->m->table;
         struct tally *tally;
         bool new;
-        int r;
-
-        r = find_tally(g, t->nodes[node].identity, &tally, &new);
+        int r = find_tally(g, t->nodes[node].identity, &tally, &new);
         if (r < 0)
                 return r;
         if (new)
@@ -155,11 +148,9 @@ static int add_to_traceback(struct grouping *g, uint32_t node, enum model_side s
 static int group_each(struct grouping *g) {
         const struct model *m = g->m;
         int r = 0;
-
         for (size_t i = 0; r == 0 && i < m->n_traces; i++) {
                 const struct model_trace *trace = &m->traces[i];
                 struct amount amount = trace_amount(g, trace);
-
                 if (amount.count == 0)
                         continue;
                 if (g->options->group_by == GROUP_BY_TRACEBACK)
@@ -174,9 +165,8 @@ static int group_each(struct grouping *g) {
  * so a node's frame gets what its whole subtree holds. */
 static int group_cumulative(struct grouping *g, enum model_side side) {
         const struct model *m = g->m;
-        struct amount *amounts = calloc(m->table.n_nodes, sizeof(*amounts));
+        struct amount *amounts = calloc(m->table.n_nodes, sizeof *amounts);
         int r = 0;
-
         if (!amounts)
                 return -ENOMEM;
         for (size_t i = 0; i < m->n_traces; i++)
@@ -205,7 +195,6 @@ static uint64_t absolute(int64_t x) {
 
 static int compare_tracebacks(const struct order *o, const struct statistic *a, const struct statistic *b) {
         int r;
-
         switch (o->options->group_by) {
         case GROUP_BY_TRACEBACK:
                 return traceback_table_compare(o->table, a->node, b->node);
@@ -219,7 +208,6 @@ static int compare_tracebacks(const struct order *o, const struct statistic *a, 
 
 static int compare_amounts(int64_t a_diff, uint64_t a, int64_t b_diff, uint64_t b) {
         int r = number_compare(absolute(a_diff), absolute(b_diff));
-
         return r != 0 ? r : number_compare(a, b);
 }
 
@@ -237,7 +225,6 @@ static int compare_rows(const void *x, const void *y, void *order) {
         const struct order *o = order;
         const struct statistic *a = x, *b = y;
         int r = o->options->by_count ? compare_counts(a, b) : 0;
-
         if (r == 0)
                 r = compare_sizes(a, b);
         if (r == 0)
@@ -249,7 +236,6 @@ static int compare_rows(const void *x, const void *y, void *order) {
 
 static void fill_row(struct statistic *row, const struct tally *tally) {
         const struct amount *new = &tally->amounts[MODEL_NEW], *old = &tally->amounts[MODEL_OLD];
-
         *row = (struct statistic){
                 .frame = tally->frame,
                 .node = tally->node,
@@ -262,7 +248,6 @@ static void fill_row(struct statistic *row, const struct tally *tally) {
 
 static void add_totals(const struct grouping *g, struct statistics *s) {
         struct amount totals[MODEL_SIDES] = {0};
-
         for (size_t i = 0; i < g->m->n_traces; i++)
                 amount_add(&totals[g->m->traces[i].side], trace_amount(g, &g->m->traces[i]));
         s->total_size = totals[MODEL_NEW].size;
@@ -273,11 +258,10 @@ static void add_totals(const struct grouping *g, struct statistics *s) {
 
 static int finish(const struct grouping *g, struct statistics **statisticsp) {
         struct order order = {&g->m->table, g->options};
-        struct statistics *s = calloc(1, sizeof(*s));
-
+        struct statistics *s = calloc(1, sizeof *s);
         if (!s)
                 return -ENOMEM;
-        s->rows = calloc((size_t)g->n_tallies + 1, sizeof(*s->rows));
+        s->rows = calloc((size_t)g->n_tallies + 1, sizeof *s->rows);
         if (!s->rows) {
                 free(s);
                 return -ENOMEM;
@@ -287,7 +271,7 @@ static int finish(const struct grouping *g, struct statistics **statisticsp) {
         for (uint32_t i = 0; i < g->n_tallies; i++)
                 fill_row(&s->rows[i], &g->tallies[i]);
         add_totals(g, s);
-        qsort_r(s->rows, s->n_rows, sizeof(*s->rows), compare_rows, &order);
+        qsort_r(s->rows, s->n_rows, sizeof *s->rows, compare_rows, &order);
         *statisticsp = s;
         return 0;
 }
@@ -295,7 +279,6 @@ static int finish(const struct grouping *g, struct statistics **statisticsp) {
 int statistics_compute(struct model *m, const struct statistics_options *options, struct statistics **statisticsp) {
         struct grouping g = {.m = m, .options = options};
         int r;
-
         if (options->cumulative && options->group_by == GROUP_BY_TRACEBACK)
                 return STATISTICS_E_CUMULATIVE_TRACEBACK;
         intern_init(&g.index);

@@ -16,7 +16,6 @@
 static size_t count_escaped(const char *bytes, size_t length) {
         uint32_t code_point;
         size_t n_escaped = 0, taken;
-
         for (size_t i = 0; i < length; i += taken) {
                 taken = python_text_decode(bytes + i, length - i, &code_point);
                 n_escaped += taken == 1 && code_point >= PYTHON_TEXT_ESCAPE_BASE;
@@ -29,7 +28,6 @@ static int make_key(const char *bytes, size_t length, char **keyp, size_t *key_l
         size_t n_escaped = count_escaped(bytes, length), taken;
         uint32_t code_point;
         char *key, *end;
-
         *keyp = NULL;
         *key_lengthp = length;
         if (n_escaped == 0)
@@ -70,19 +68,17 @@ void text_table_deinit(struct text_table *t) {
 static bool text_equal(const void *owner, uint32_t id, const void *key) {
         const struct text_table *t = owner;
         const struct text *a = &t->texts[id], *b = key;
-
         return a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
 }
 
 static int text_table_reserve(struct text_table *t) {
         struct text *texts;
         uint32_t size;
-
         if (t->n_texts >= TEXT_NONE - 1)
                 return -EOVERFLOW;
         if (t->n_texts == t->size) {
                 size = t->size ? (t->size > TEXT_NONE / 2 ? TEXT_NONE : t->size * 2) : TEXTS_MIN;
-                texts = reallocarray(t->texts, size, sizeof(*texts));
+                texts = reallocarray(t->texts, size, sizeof *texts);
                 if (!texts)
                         return -ENOMEM;
                 t->texts = texts;
@@ -94,14 +90,11 @@ static int text_table_reserve(struct text_table *t) {
 int text_table_intern(struct text_table *t, const char *bytes, size_t length, uint32_t *idp) {
         struct text text = {.bytes = bytes ? bytes : "", .length = length};
         char *own_key;
-        uint32_t hash;
-        int r;
-
-        r = make_key(text.bytes, length, &own_key, &text.key_length);
+        int r = make_key(text.bytes, length, &own_key, &text.key_length);
         if (r < 0)
                 return r;
         text.key = own_key ? own_key : text.bytes;
-        hash = intern_hash_bytes(text.key, text.key_length);
+        uint32_t hash = intern_hash_bytes(text.key, text.key_length);
         *idp = intern_find(&t->index, hash, text_equal, t, &text);
         r = *idp == INTERN_NONE ? text_table_reserve(t) : 0;
         if (r < 0 || *idp != INTERN_NONE) {
@@ -115,17 +108,13 @@ int text_table_intern(struct text_table *t, const char *bytes, size_t length, ui
 }
 
 int text_table_compare(const struct text_table *t, uint32_t a, uint32_t b) {
-        const struct text *x, *y;
-        size_t shorter;
-        int r;
-
         if (a == b)
                 return 0;
         if (a == TEXT_NONE || b == TEXT_NONE)
                 return a == TEXT_NONE ? -1 : 1;
-        x = &t->texts[a];
-        y = &t->texts[b];
-        shorter = x->key_length < y->key_length ? x->key_length : y->key_length;
-        r = memcmp(x->key, y->key, shorter);
+        const struct text *x = &t->texts[a];
+        const struct text *y = &t->texts[b];
+        size_t shorter = x->key_length < y->key_length ? x->key_length : y->key_length;
+        int r = memcmp(x->key, y->key, shorter);
         return r != 0 ? r : (x->key_length > y->key_length) - (x->key_length < y->key_length);
 }

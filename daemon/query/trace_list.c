@@ -14,7 +14,6 @@ static bool is_sum(const struct model_trace *trace, bool allocated) {
 
 static size_t count_rows(const struct model *m, bool allocated) {
         size_t n = 0;
-
         for (size_t i = 0; i < m->n_traces; i++)
                 n += is_sum(&m->traces[i], allocated) ? 1 : m->traces[i].n_sizes;
         return n;
@@ -22,7 +21,6 @@ static size_t count_rows(const struct model *m, bool allocated) {
 
 static void append_sum(struct trace_list *list, const struct model_trace *trace, bool allocated) {
         struct trace_row *row = &list->rows[list->n_rows];
-
         *row = (struct trace_row){.domain = trace->domain, .node = trace->node, .total_nframe = trace->total_nframe};
         row->count = allocated ? trace->allocated_count : trace->count;
         row->total_size = allocated ? trace->allocated_size : trace->size;
@@ -40,7 +38,6 @@ static void append_sizes(struct trace_list *list, const struct model_trace *trac
                         .size = trace->sizes[i].size,
                         .count = trace->sizes[i].count,
                 };
-
                 if (__builtin_mul_overflow(row.size, row.count, &row.total_size))
                         row.total_size = UINT64_MAX;
                 list->rows[list->n_rows++] = row;
@@ -50,9 +47,7 @@ static void append_sizes(struct trace_list *list, const struct model_trace *trac
 /* All but the node itself: different nodes may be one traceback to Python. */
 static int compare_rows(const void *x, const void *y, void *table) {
         const struct trace_row *a = x, *b = y;
-        int r;
-
-        r = number_compare(a->domain, b->domain);
+        int r = number_compare(a->domain, b->domain);
         if (r == 0)
                 r = traceback_table_compare(table, a->node, b->node);
         if (r == 0)
@@ -71,10 +66,8 @@ static bool mergeable(const struct trace_row *a, const struct trace_row *b) {
 
 static void merge_equal(struct trace_list *list) {
         size_t n = 0;
-
         for (size_t i = 0; i < list->n_rows; i++) {
                 struct trace_row *row = &list->rows[i], *last = n > 0 ? &list->rows[n - 1] : NULL;
-
                 if (!last || !mergeable(last, row)) {
                         list->rows[n++] = *row;
                         continue;
@@ -86,11 +79,10 @@ static void merge_equal(struct trace_list *list) {
 }
 
 int trace_list_compute(const struct model *m, bool allocated, struct trace_list **listp) {
-        struct trace_list *list = calloc(1, sizeof(*list));
-
+        struct trace_list *list = calloc(1, sizeof *list);
         if (!list)
                 return -ENOMEM;
-        list->rows = calloc(count_rows(m, allocated) + 1, sizeof(*list->rows));
+        list->rows = calloc(count_rows(m, allocated) + 1, sizeof *list->rows);
         if (!list->rows) {
                 free(list);
                 return -ENOMEM;
@@ -103,7 +95,7 @@ int trace_list_compute(const struct model *m, bool allocated, struct trace_list 
                 else
                         append_sizes(list, &m->traces[i]);
         }
-        qsort_r(list->rows, list->n_rows, sizeof(*list->rows), compare_rows, (void *)&m->table);
+        qsort_r(list->rows, list->n_rows, sizeof *list->rows, compare_rows, (void *)&m->table);
         merge_equal(list);
         *listp = list;
         return 0;

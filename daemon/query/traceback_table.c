@@ -17,15 +17,13 @@
 /* Room for one more element. Return: 0; -ENOMEM; -EOVERFLOW. */
 static int grow(void **arrayp, uint32_t *sizep, uint32_t n, size_t element_bytes) {
         uint32_t size = *sizep ? *sizep : ARRAY_MIN;
-        void *array;
-
         if (n >= IDS_MAX)
                 return -EOVERFLOW;
         if (n < *sizep)
                 return 0;
         if (*sizep)
                 size = *sizep > IDS_MAX / 2 ? IDS_MAX : *sizep * 2;
-        array = reallocarray(*arrayp, size, element_bytes);
+        void *array = reallocarray(*arrayp, size, element_bytes);
         if (!array)
                 return -ENOMEM;
         *arrayp = array;
@@ -37,7 +35,6 @@ static int grow(void **arrayp, uint32_t *sizep, uint32_t n, size_t element_bytes
 
 static bool module_equal(const void *owner, uint32_t id, const void *key) {
         const struct traceback_module *a = &((const struct traceback_table *)owner)->modules[id], *b = key;
-
         return a->path == b->path && a->build_id_length == b->build_id_length &&
                (a->build_id_length == 0 || memcmp(a->build_id, b->build_id, a->build_id_length) == 0);
 }
@@ -46,12 +43,10 @@ int traceback_table_module(struct traceback_table *t, uint32_t path, const uint8
                            uint32_t *idp) {
         struct traceback_module module = {path, build_id, build_id_length};
         uint32_t hash = intern_hash_words((uint64_t[]){path, intern_hash_bytes(build_id, build_id_length)}, 2);
-        int r;
-
         *idp = intern_find(&t->module_index, hash, module_equal, t, &module);
         if (*idp != INTERN_NONE)
                 return 0;
-        r = grow((void **)&t->modules, &t->modules_size, t->n_modules, sizeof(*t->modules));
+        int r = grow((void **)&t->modules, &t->modules_size, t->n_modules, sizeof *t->modules);
         if (r == 0)
                 r = intern_reserve(&t->module_index, 1);
         if (r < 0)
@@ -95,9 +90,8 @@ int traceback_table_frame(struct traceback_table *t, const struct traceback_fram
                                                        (uint64_t)frame->function << 32 | frame->module, frame->offset,
                                                        frame->native},
                                           4);
-        uint32_t identity_id = INTERN_NONE, size;
+        uint32_t identity_id = INTERN_NONE;
         int r;
-
         *idp = intern_find(&t->frame_index, hash, frame_equal, t, frame);
         if (*idp != INTERN_NONE)
                 return 0;
@@ -106,10 +100,10 @@ int traceback_table_frame(struct traceback_table *t, const struct traceback_fram
                 if (r < 0)
                         return r;
         }
-        size = t->frames_size;
-        r = grow((void **)&t->frame_identities, &size, t->n_frames, sizeof(*t->frame_identities));
+        uint32_t size = t->frames_size;
+        r = grow((void **)&t->frame_identities, &size, t->n_frames, sizeof *t->frame_identities);
         if (r == 0)
-                r = grow((void **)&t->frames, &t->frames_size, t->n_frames, sizeof(*t->frames));
+                r = grow((void **)&t->frames, &t->frames_size, t->n_frames, sizeof *t->frames);
         if (r == 0)
                 r = intern_reserve(&t->frame_index, 1);
         if (r < 0)
@@ -131,18 +125,14 @@ void traceback_frame_merge(struct traceback_frame *frame, const struct traceback
 }
 
 static int compare_modules(const struct traceback_table *t, uint32_t a, uint32_t b) {
-        const struct traceback_module *x, *y;
-        uint32_t shorter;
-        int r;
-
         if (a == b)
                 return 0;
         if (a == MODULE_NONE || b == MODULE_NONE)
                 return a == MODULE_NONE ? -1 : 1;
-        x = &t->modules[a];
-        y = &t->modules[b];
-        shorter = x->build_id_length < y->build_id_length ? x->build_id_length : y->build_id_length;
-        r = shorter ? memcmp(x->build_id, y->build_id, shorter) : 0;
+        const struct traceback_module *x = &t->modules[a];
+        const struct traceback_module *y = &t->modules[b];
+        uint32_t shorter = x->build_id_length < y->build_id_length ? x->build_id_length : y->build_id_length;
+        int r = shorter ? memcmp(x->build_id, y->build_id, shorter) : 0;
         if (r == 0)
                 r = number_compare(x->build_id_length, y->build_id_length);
         return r != 0 ? r : text_table_compare(&t->texts, x->path, y->path);
@@ -151,7 +141,6 @@ static int compare_modules(const struct traceback_table *t, uint32_t a, uint32_t
 static int compare_names(const struct traceback_table *t, const struct traceback_frame *a,
                          const struct traceback_frame *b) {
         struct frame_name x, y;
-
         if (!a->native && !b->native)
                 return text_table_compare(&t->texts, a->filename, b->filename);
         frame_name_init(&x, &t->texts, a);
@@ -162,9 +151,7 @@ static int compare_names(const struct traceback_table *t, const struct traceback
 int traceback_table_compare_frames(const struct traceback_table *t, const struct traceback_frame *a,
                                    const struct traceback_frame *b) {
         struct traceback_frame x = frame_identity(a), y = frame_identity(b);
-        int r;
-
-        r = compare_names(t, &x, &y);
+        int r = compare_names(t, &x, &y);
         if (r == 0)
                 r = number_compare(x.lineno, y.lineno);
         if (r == 0) /* names may be equal by chance */
@@ -182,7 +169,6 @@ int traceback_table_compare_frames(const struct traceback_table *t, const struct
 
 static bool node_equal(const void *owner, uint32_t id, const void *key) {
         const struct traceback_node *a = &((const struct traceback_table *)owner)->nodes[id], *b = key;
-
         return a->parent == b->parent && a->frame == b->frame;
 }
 
@@ -191,7 +177,6 @@ int traceback_table_node(struct traceback_table *t, uint32_t parent, uint32_t fr
         uint32_t hash = intern_hash_words((uint64_t[]){(uint64_t)parent << 32 | frame}, 1);
         uint32_t parent_identity = t->nodes[parent].identity, frame_identity_id = t->frame_identities[frame];
         int r;
-
         *idp = intern_find(&t->node_index, hash, node_equal, t, &node);
         if (*idp != INTERN_NONE)
                 return 0;
@@ -202,7 +187,7 @@ int traceback_table_node(struct traceback_table *t, uint32_t parent, uint32_t fr
         } else {
                 node.identity = t->n_nodes;
         }
-        r = grow((void **)&t->nodes, &t->nodes_size, t->n_nodes, sizeof(*t->nodes));
+        r = grow((void **)&t->nodes, &t->nodes_size, t->n_nodes, sizeof *t->nodes);
         if (r == 0)
                 r = intern_reserve(&t->node_index, 1);
         if (r < 0)
@@ -215,7 +200,6 @@ int traceback_table_node(struct traceback_table *t, uint32_t parent, uint32_t fr
 
 static int merge_frames(struct traceback_table *t, uint32_t a, uint32_t b, uint32_t *idp) {
         struct traceback_frame merged = t->frames[a];
-
         assert(t->frame_identities[a] == t->frame_identities[b]);
         traceback_frame_merge(&merged, &t->frames[b]);
         return traceback_table_frame(t, &merged, idp);
@@ -225,13 +209,12 @@ static int merge_frames(struct traceback_table *t, uint32_t a, uint32_t b, uint3
 int traceback_table_merge(struct traceback_table *t, uint32_t a, uint32_t b, uint32_t *idp) {
         uint32_t *frames, n = 0, node = a;
         int r = 0;
-
         assert(t->nodes[a].identity == t->nodes[b].identity);
         if (a == b) {
                 *idp = a;
                 return 0;
         }
-        frames = calloc(t->nodes[a].depth, sizeof(*frames));
+        frames = calloc(t->nodes[a].depth, sizeof *frames);
         if (!frames)
                 return -ENOMEM;
         for (; r == 0 && node != b; node = t->nodes[node].parent, b = t->nodes[b].parent)
@@ -244,14 +227,12 @@ int traceback_table_merge(struct traceback_table *t, uint32_t a, uint32_t b, uin
 }
 
 int traceback_table_compare(const struct traceback_table *t, uint32_t a, uint32_t b) {
-        uint32_t depth_a, depth_b;
-
         a = t->nodes[a].identity;
         b = t->nodes[b].identity;
         if (a == b)
                 return 0;
-        depth_a = t->nodes[a].depth;
-        depth_b = t->nodes[b].depth;
+        uint32_t depth_a = t->nodes[a].depth;
+        uint32_t depth_b = t->nodes[b].depth;
         for (uint32_t i = depth_a; i > depth_b; i--)
                 a = t->nodes[a].parent;
         for (uint32_t i = depth_b; i > depth_a; i--)
@@ -267,14 +248,13 @@ int traceback_table_compare(const struct traceback_table *t, uint32_t a, uint32_
 
 int traceback_table_reserve(struct traceback_table *t, uint32_t n_frames, uint32_t n_nodes) {
         int r = intern_reserve(&t->frame_index, n_frames);
-
         return r < 0 ? r : intern_reserve(&t->node_index, n_nodes);
 }
 
 int traceback_table_init(struct traceback_table *t) {
         *t = (struct traceback_table){0};
         text_table_init(&t->texts);
-        t->nodes = calloc(ARRAY_MIN, sizeof(*t->nodes));
+        t->nodes = calloc(ARRAY_MIN, sizeof *t->nodes);
         if (!t->nodes)
                 return -ENOMEM;
         t->nodes_size = ARRAY_MIN;

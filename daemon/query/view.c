@@ -40,7 +40,6 @@ static int parse_group_by(Tracemallocd__Control__GroupBy message, enum group_by 
 static int parse_filter(const Tracemallocd__Control__Filter *message, const struct model_source *sources,
                         size_t n_sources, struct filter *filter, char **messagep) {
         const char *domain = message->domain ? message->domain : "";
-
         *filter = (struct filter){
                 .inclusive = message->inclusive,
                 .all_frames = message->all_frames,
@@ -62,8 +61,7 @@ static int parse_filter(const Tracemallocd__Control__Filter *message, const stru
 static int parse_filters(const Tracemallocd__Control__View *message, const struct model_source *sources,
                          size_t n_sources, struct view *v, char **messagep) {
         int r = 0;
-
-        v->filters = calloc(message->n_filters + 1, sizeof(*v->filters));
+        v->filters = calloc(message->n_filters + 1, sizeof *v->filters);
         if (!v->filters)
                 return -ENOMEM;
         for (; r == 0 && v->n_filters < message->n_filters; v->n_filters++)
@@ -75,8 +73,7 @@ static int parse_filters(const Tracemallocd__Control__View *message, const struc
 static int parse_patterns(enum pattern_kind kind, const ProtobufCBinaryData *messages, size_t n,
                           struct pattern ***patternsp, size_t *n_patternsp) {
         int r = 0;
-
-        *patternsp = calloc(n + 1, sizeof(**patternsp));
+        *patternsp = calloc(n + 1, sizeof **patternsp);
         if (!*patternsp)
                 return -ENOMEM;
         for (size_t i = 0; r == 0 && i < n; i++) {
@@ -89,14 +86,12 @@ static int parse_patterns(enum pattern_kind kind, const ProtobufCBinaryData *mes
 
 static int parse(const Tracemallocd__Control__View *message, const struct model_source *sources, size_t n_sources,
                  struct view *v, char **messagep) {
-        int r;
-
         v->limit = message->limit;
         v->options.cumulative = message->cumulative;
         v->options.allocated = message->allocated;
         v->options.by_count = message->by_count;
         v->skip_wrappers = message->skip_wrappers;
-        r = parse_group_by(message->group_by, &v->options.group_by, messagep);
+        int r = parse_group_by(message->group_by, &v->options.group_by, messagep);
         if (r != 0)
                 return r;
         if (v->options.cumulative && v->options.group_by == GROUP_BY_TRACEBACK)
@@ -115,13 +110,11 @@ static int parse(const Tracemallocd__Control__View *message, const struct model_
 
 int view_new(const Tracemallocd__Control__View *message, const struct model_source *sources, size_t n_sources,
              struct view **viewp, char **messagep) {
-        struct view *v = calloc(1, sizeof(*v));
-        int r;
-
+        struct view *v = calloc(1, sizeof *v);
         if (!v)
                 return -ENOMEM;
         v->options.group_by = GROUP_BY_LINENO;
-        r = message ? parse(message, sources, n_sources, v, messagep) : 0;
+        int r = message ? parse(message, sources, n_sources, v, messagep) : 0;
         if (r != 0) {
                 view_free(v);
                 return r;
@@ -150,9 +143,8 @@ struct view *view_free(struct view *v) {
 
 /* What --skip names goes here, too: a wrapper of the user's may call one that everybody knows. */
 static int skip_wrappers(const struct view *v, struct model *m, struct left_out *left_outp) {
-        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof(*marks));
+        uint8_t *marks = calloc((size_t)m->table.n_frames + 1, sizeof *marks);
         int r = marks ? filter_mark(m, v->skip, v->n_skip, v->skip_functions, v->n_skip_functions, marks) : -ENOMEM;
-
         if (r == 0)
                 r = wrapper_mark(m, marks);
         if (r == 0)
@@ -163,7 +155,6 @@ static int skip_wrappers(const struct view *v, struct model *m, struct left_out 
 
 int view_apply(const struct view *v, struct model *m, struct left_out *left_outp) {
         int r = 0;
-
         *left_outp = (struct left_out){0};
         if (v->n_skip > 0 || v->n_skip_functions > 0)
                 r = filter_skip(m, v->skip, v->n_skip, v->skip_functions, v->n_skip_functions);

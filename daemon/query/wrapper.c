@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define COUNT(array) (sizeof array / sizeof array[0])
 
 /* A stretch of a name. */
 struct part {
@@ -148,7 +148,6 @@ static const char *const files[] = {
 /* Nearly always settled by the first byte, which counts: there are many beginnings. */
 static bool begins_with(struct part p, const char *text) {
         size_t i = 0;
-
         while (i < p.length && text[i] && p.bytes[i] == text[i])
                 i++;
         return !text[i];
@@ -156,7 +155,6 @@ static bool begins_with(struct part p, const char *text) {
 
 static bool ends_with(struct part p, const char *text) {
         size_t length = strlen(text);
-
         return p.length >= length && memcmp(p.bytes + p.length - length, text, length) == 0;
 }
 
@@ -167,7 +165,6 @@ static struct part qualified_name(struct part whole) {
 
         while (i < whole.length) {
                 struct part done = {whole.bytes + begin, i - begin}, rest = {whole.bytes + i, whole.length - i};
-
                 if (!strchr(" (<[{", *rest.bytes)) {
                         i++;
                         continue;
@@ -189,7 +186,6 @@ static struct part own_name(struct part qualified) {
 
         while (i < qualified.length && qualified.bytes[i] != '.') {
                 struct part rest = {qualified.bytes + i, qualified.length - i};
-
                 if (strchr("(<[{", *rest.bytes)) {
                         i += brackets_length(rest.bytes, rest.length);
                         continue;
@@ -268,7 +264,6 @@ static enum wrapper ask_function(const struct answers *a, uint32_t text) {
 /* Who initialises a library is the loader, which is no answer to who wanted the library's memory. */
 static bool is_loader(const struct model *m, const struct traceback_frame *frame) {
         const struct text *path;
-
         if (frame->module == MODULE_NONE)
                 return false;
         path = &m->table.texts.texts[m->table.modules[frame->module].path];
@@ -277,7 +272,6 @@ static bool is_loader(const struct model *m, const struct traceback_frame *frame
 
 static uint8_t mark_of(const struct answers *a, const struct traceback_frame *f) {
         enum wrapper function = ask_function(a, f->function);
-
         if (function == WRAPPER_KNOWN || ask_file(a, f->filename) == WRAPPER_KNOWN)
                 return FILTER_GOES;
         if (function == WRAPPER_SUPPOSED)
@@ -289,9 +283,8 @@ static uint8_t mark_of(const struct answers *a, const struct traceback_frame *f)
 
 int wrapper_mark(const struct model *m, uint8_t *marks) {
         const size_t n_texts = m->table.texts.n_texts;
-        uint8_t *memo = calloc(2 * n_texts + 1, sizeof(*memo));
+        uint8_t *memo = calloc(2 * n_texts + 1, sizeof *memo);
         struct answers answers;
-
         if (!memo)
                 return -ENOMEM;
         answers = (struct answers){m, memo, memo + n_texts};

@@ -216,13 +216,11 @@ static int load_places(struct load *load, int64_t snapshot) {
 /* @data: struct snapshot_info, whose strings become its own. Each is set or NULL when this fails. */
 static int copy_info(void *data, const struct snapshot_info *from) {
         struct snapshot_info *to = data;
-        char *const strings[] = {from->name, from->exe, from->unit, from->cgroup, from->label, from->ended_by};
-        *to = *from;
-        char **const copies[] = {&to->name, &to->exe, &to->unit, &to->cgroup, &to->label, &to->ended_by};
         int r = 0;
-        for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
-                *copies[i] = strdup(strings[i]);
-                if (!*copies[i])
+        *to = *from;
+        for (size_t i = 0; i < SNAPSHOT_INFO_TEXTS; i++) {
+                to->texts[i] = strdup(from->texts[i]);
+                if (!to->texts[i])
                         r = -ENOMEM;
         }
         return r;

@@ -327,13 +327,12 @@ static int put_info(struct put *put, int64_t set) {
                                     info->exact,
                                     info->sizes_known,
                                     info->allocated_known};
-        const char *const texts[] = {info->name, info->exe, info->unit, info->cgroup, info->label, info->ended_by};
         int parameter = 1;
         statement_bind_id(statement, parameter++, set);
         for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++)
                 sqlite3_bind_int64(statement, parameter++, integers[i]);
-        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-                sqlite3_bind_text(statement, parameter++, texts[i] ? texts[i] : "", -1, SQLITE_STATIC);
+        for (size_t i = 0; i < SNAPSHOT_INFO_TEXTS; i++)
+                sqlite3_bind_text(statement, parameter++, info->texts[i], -1, SQLITE_STATIC);
         return writer_add(put->writer, ADD_SNAPSHOT, &put->id);
 }
 

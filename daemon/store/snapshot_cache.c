@@ -13,7 +13,7 @@ void snapshot_cache_deinit(struct snapshot_cache *cache) {
 
 /* The @i newest ones become one older, and @snapshot the newest. */
 static void put_first(struct snapshot_cache *cache, size_t i, struct snapshot *snapshot) {
-        memmove(cache->entries + 1, cache->entries, i * sizeof(cache->entries[0]));
+        memmove(cache->entries + 1, cache->entries, i * sizeof cache->entries[0]);
         cache->entries[0] = snapshot;
 }
 
@@ -32,9 +32,9 @@ struct snapshot *snapshot_cache_find(struct snapshot_cache *cache, int64_t versi
 }
 
 static uint64_t size_of(const struct snapshot *s) {
-        uint64_t bytes = s->n_nodes * sizeof(*s->nodes) + s->n_locations * sizeof(*s->locations) +
-                         s->n_groups * sizeof(*s->groups) + s->n_sizes * sizeof(*s->sizes) +
-                         s->n_modules * sizeof(*s->modules) + s->n_strings * sizeof(*s->strings);
+        uint64_t bytes = s->n_nodes * sizeof *s->nodes + s->n_locations * sizeof *s->locations +
+                         s->n_groups * sizeof *s->groups + s->n_sizes * sizeof *s->sizes +
+                         s->n_modules * sizeof *s->modules + s->n_strings * sizeof *s->strings;
         for (uint32_t i = 0; i < s->n_strings; i++)
                 bytes += s->strings[i].length;
         return bytes;

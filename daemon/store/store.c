@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define RETAIN_PERIOD_NS (600 * UINT64_C(1000000000)) /* for ages: nothing else passes by itself */
 
@@ -246,6 +247,7 @@ static void be_idle(struct store *store) {
 
 static void run_writer(void *data) {
         struct store *store = data;
+        prctl(PR_SET_NAME, "store");
         uv_mutex_lock(&store->mutex);
         for (;;) {
                 if (store->todo.first)

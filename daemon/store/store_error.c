@@ -70,7 +70,8 @@ static int describe(struct store_error *error, int outcome, const char *path, co
         switch (outcome) {
         case STORE_E_FULL:
                 return store_error_set(error, outcome,
-                                       "no space to write %s (%s): free some, or delete snapshots with tmctl delete",
+                                       "no space to write %s (%s): free some, or, while a little is left, delete "
+                                       "snapshots with tmctl delete",
                                        path, detail);
         case STORE_E_BUSY:
                 return store_error_set(error, outcome, "%s is locked by another program (%s): end it and try again",

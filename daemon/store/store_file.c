@@ -163,15 +163,26 @@ static int create(const char *path, int directory_fd, struct store_error *error)
         return r;
 }
 
-/* @error: why; only a failure of this changes it. Return: 0 when path is free again. */
-static int move_aside(const char *path, struct store_error *error) {
-        char stamp[32];
+/* A name that no earlier damaged database has. Return: malloc'd; NULL: no memory. */
+static char *aside_name(const char *path) {
+        char stamp[32], *name;
         time_t now = time(NULL);
         struct tm tm;
         strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-        AUTO_FREE char *aside = NULL, *wal = NULL, *wal_aside = NULL;
-        if (asprintf(&aside, "%s.damaged-%s", path, stamp) < 0 || asprintf(&wal, "%s-wal", path) < 0 ||
-            asprintf(&wal_aside, "%s-wal", aside) < 0)
+        if (asprintf(&name, "%s.damaged-%s", path, stamp) < 0)
+                return NULL;
+        for (unsigned n = 2; access(name, F_OK) == 0; n++) { /* the directory's lock keeps others away */
+                free(name);
+                if (asprintf(&name, "%s.damaged-%s-%u", path, stamp, n) < 0)
+                        return NULL;
+        }
+        return name;
+}
+
+/* @error: why; only a failure of this changes it. Return: 0 when path is free again. */
+static int move_aside(const char *path, struct store_error *error) {
+        AUTO_FREE char *aside = aside_name(path), *wal = NULL, *wal_aside = NULL;
+        if (!aside || asprintf(&wal, "%s-wal", path) < 0 || asprintf(&wal_aside, "%s-wal", aside) < 0)
                 return store_error_system(error, path, ENOMEM);
         if (rename(path, aside) < 0)
                 return store_error_system(error, path, errno);

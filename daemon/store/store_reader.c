@@ -3,6 +3,7 @@
 /* Connections that read: one of a snapshot, lists of them, references. Threads of the pool, each its own reader. */
 
 #include "daemon/store/store_reader.h"
+#include "daemon/base/proc.h"
 #include "daemon/store/id_list.h"
 #include "daemon/store/store_file.h"
 #include "daemon/store/store_reader_private.h"
@@ -138,7 +139,6 @@ int reader_info_columns(struct store_reader *reader, sqlite3_stmt *statement, st
                                    &info->image, &info->kind, &info->traceback_limit};
         uint64_t *const sums[] = {&info->size, &info->count, &info->traces, &info->lost};
         bool *const flags[] = {&info->exact, &info->sizes_known, &info->allocated_known};
-        char **const texts[] = {&info->name, &info->exe, &info->unit, &info->cgroup, &info->label, &info->ended_by};
         int column = 0;
         *info = (struct snapshot_info){0};
         info->id = sqlite3_column_int64(statement, column++);
@@ -153,9 +153,9 @@ int reader_info_columns(struct store_reader *reader, sqlite3_stmt *statement, st
                 *sums[i] = (uint64_t)sqlite3_column_int64(statement, column++);
         for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
                 *flags[i] = sqlite3_column_int64(statement, column++) != 0;
-        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-                *texts[i] = (char *)(uintptr_t)sqlite3_column_text(statement, column++);
-                if (!*texts[i])
+        for (size_t i = 0; i < SNAPSHOT_INFO_TEXTS; i++) {
+                info->texts[i] = (char *)(uintptr_t)sqlite3_column_text(statement, column++);
+                if (!info->texts[i])
                         return sqlite3_errcode(reader->db) == SQLITE_NOMEM ? -ENOMEM
                                                                            : reader_damaged(reader, "snapshot");
         }
@@ -180,11 +180,6 @@ int store_reader_info(struct store_reader *reader, int64_t id,
         return r;
 }
 
-static bool is_unit(const char *unit, const char *wanted) {
-        size_t length = strlen(wanted);
-        return strncmp(unit, wanted, length) == 0 && (unit[length] == '\0' || strcmp(unit + length, ".service") == 0);
-}
-
 static bool passes(const struct store_filter *filter, const struct snapshot_info *info) {
         bool pid = filter->n_pids == 0, name = filter->n_names == 0, unit = filter->n_units == 0;
         for (size_t i = 0; !pid && i < filter->n_pids; i++)
@@ -192,7 +187,7 @@ static bool passes(const struct store_filter *filter, const struct snapshot_info
         for (size_t i = 0; !name && i < filter->n_names; i++)
                 name = fnmatch(filter->names[i], info->name, 0) == 0;
         for (size_t i = 0; !unit && i < filter->n_units; i++)
-                unit = is_unit(info->unit, filter->units[i]);
+                unit = proc_unit_is(info->unit, filter->units[i]);
         return pid && name && unit && (!filter->label || fnmatch(filter->label, info->label, 0) == 0);
 }
 

@@ -3,6 +3,7 @@
 /* Start, ask and end a symbol helper. Called by symbolizer.c on pool threads, each in its turn (symbol_turn.h). */
 
 #include "daemon/symbol/helper_process.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/symbol/symbol_answer.h"
@@ -55,7 +56,6 @@ static int set_variable(struct environment *environment, const char *name, const
 
 static const char *value_or(const char *name, const char *otherwise) {
         const char *value = getenv(name);
-
         return value ? value : otherwise;
 }
 
@@ -85,7 +85,6 @@ static int spawn(const char *path, char **arguments, char **variables, int socke
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         sigset_t none, all;
-
         if (posix_spawn_file_actions_init(&actions) != 0)
                 return -ENOMEM;
         if (posix_spawnattr_init(&attributes) != 0) {
@@ -112,7 +111,6 @@ static int spawn(const char *path, char **arguments, char **variables, int socke
 static int spawn_configured(const struct helper_process_config *config, int socket_fd, pid_t *pidp) {
         struct environment environment = {0};
         AUTO_FREE char *debug_root = NULL;
-
         if (asprintf(&debug_root, "--debug-root=%s", config->debug_root ? config->debug_root : "/usr/lib/debug") < 0) {
                 debug_root = NULL;
                 return -ENOMEM;
@@ -130,7 +128,6 @@ static int spawn_configured(const struct helper_process_config *config, int sock
 static int greet(struct helper_process *helper) {
         Tracemallocd__Symbol__Resolve request = TRACEMALLOCD__SYMBOL__RESOLVE__INIT;
         Tracemallocd__Symbol__Resolved *answer;
-
         int r = helper_process_ask(helper, &request, -1, START_TIMEOUT_MS, &answer);
         if (r != 0)
                 return r < 0 ? r : -EIO;
@@ -140,11 +137,10 @@ static int greet(struct helper_process *helper) {
 
 int helper_process_start(const struct helper_process_config *config, struct helper_process **helperp) {
         int pair[2];
-
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         AUTO_CLOSE int ours = pair[0], theirs = pair[1];
-        struct helper_process *helper = calloc(1, sizeof(*helper));
+        struct helper_process *helper = calloc(1, sizeof *helper);
         if (!helper)
                 return -ENOMEM;
         int r = spawn_configured(config, theirs, &helper->pid);
@@ -170,7 +166,6 @@ int helper_process_start(const struct helper_process_config *config, struct help
 static void reap(struct helper_process *helper) {
         struct pollfd poll_fd = {.fd = helper->pidfd, .events = POLLIN};
         int status, n;
-
         do
                 n = helper->pidfd < 0 ? 1 : poll(&poll_fd, 1, REAP_TIMEOUT_MS);
         while (n < 0 && errno == EINTR);
@@ -205,7 +200,6 @@ static int send_request(struct helper_process *helper, const Tracemallocd__Symbo
                         int64_t deadline_ns) {
         size_t length = tracemallocd__symbol__resolve__get_packed_size(request);
         AUTO_FREE uint8_t *message = malloc(FRAME_HEADER_BYTES + length);
-
         if (!message)
                 return -ENOMEM;
         tracemallocd__symbol__resolve__pack(request, message + FRAME_HEADER_BYTES);
@@ -220,10 +214,9 @@ static int outcome(int channel_result) {
 
 int helper_process_ask(struct helper_process *helper, const Tracemallocd__Symbol__Resolve *request, int fd,
                        uint32_t timeout_ms, Tracemallocd__Symbol__Resolved **answerp) {
-        int64_t deadline_ns = symbol_channel_now_ns() + (int64_t)timeout_ms * 1000000;
+        int64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + (int64_t)timeout_ms * 1000000;
         const uint8_t *payload;
         size_t length;
-
         int r = send_request(helper, request, fd, deadline_ns);
         if (r == 0)
                 r = symbol_channel_receive(&helper->channel, &payload, &length, NULL, deadline_ns);

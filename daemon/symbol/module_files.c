@@ -98,8 +98,7 @@ static struct owner *find_owner(struct module_files *files, uint32_t uid) {
 
 int module_files_new(const struct module_files_limits *limits, struct module_files **filesp) {
         size_t n_buckets = limits->n_files;
-        struct module_files *files = calloc(1, sizeof(*files) + n_buckets * sizeof(*files->buckets));
-
+        struct module_files *files = calloc(1, sizeof *files + n_buckets * sizeof *files->buckets);
         assert(limits->n_files > 0 && limits->n_files_per_uid > 0);
         if (!files)
                 return -ENOMEM;
@@ -117,7 +116,6 @@ int module_files_new(const struct module_files_limits *limits, struct module_fil
 static int take_out(struct module_files *files, struct file *file) {
         struct owner *owner = file->owner;
         int fd = file->fd;
-
         LIST_REMOVE(file, in_bucket);
         TAILQ_REMOVE(&owner->by_use, file, in_owner);
         free(file);
@@ -144,7 +142,6 @@ struct module_files *module_files_free(struct module_files *files) {
 /* What is known without asking the file system (a hostile FUSE could let us wait). */
 static int examine(int fd, struct statx *statusp) {
         int flags = fcntl(fd, F_GETFL);
-
         if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY ||
             statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, statusp) < 0 ||
             !S_ISREG(statusp->stx_mode))
@@ -172,7 +169,7 @@ static void use(struct file *file) {
 static struct owner *owner_of(struct module_files *files, uint32_t uid) {
         struct owner *owner = find_owner(files, uid);
 
-        if (owner || !(owner = calloc(1, sizeof(*owner))))
+        if (owner || !(owner = calloc(1, sizeof *owner)))
                 return owner;
         owner->uid = uid;
         TAILQ_INIT(&owner->by_use);
@@ -183,7 +180,6 @@ static struct owner *owner_of(struct module_files *files, uint32_t uid) {
 /* Whoever is over a limit lets the file go that they used least recently. Return: its descriptor; -1. */
 static int evict(struct module_files *files, const struct owner *newcomer) {
         struct owner *owner, *most = NULL;
-
         if (newcomer && newcomer->n_files >= files->limits.n_files_per_uid)
                 return take_out(files, TAILQ_FIRST(&newcomer->by_use));
         if (files->n_files < files->limits.n_files)
@@ -198,7 +194,7 @@ static int evict(struct module_files *files, const struct owner *newcomer) {
 /* @evictedp: to be closed by the caller, whatever is returned */
 static int insert(struct module_files *files, const struct key *key, const struct statx *status, int fd,
                   int *evictedp) {
-        struct file *file = calloc(1, sizeof(*file) + key->length);
+        struct file *file = calloc(1, sizeof *file + key->length);
         if (!file)
                 return -ENOMEM;
 
@@ -224,7 +220,6 @@ int module_files_add(struct module_files *files, uint32_t uid, const void *path,
         struct key key = key_of(uid, path, path_length, build_id, build_id_length);
         AUTO_CLOSE int new_fd = fd, old_fd = -1;
         struct statx status;
-
         if (key.length == 0 || key.length > PATH_LENGTH_MAX || examine(fd, &status) != 0)
                 return MODULE_FILES_E_REFUSED;
         int r = 0;
@@ -249,7 +244,6 @@ int module_files_get(struct module_files *files, uint32_t uid, const void *path,
                      const uint8_t *build_id, size_t build_id_length, int *fdp) {
         struct key key = key_of(uid, path, path_length, build_id, build_id_length);
         int r = MODULE_FILES_E_UNKNOWN;
-
         pthread_mutex_lock(&files->mutex);
         struct file *file = find(files, &key);
         if (file) {
@@ -275,7 +269,6 @@ void module_files_check(struct module_files *files) {
         struct owner *owner;
         struct file *file;
         uint32_t n = 0, n_in_buckets = 0;
-
         pthread_mutex_lock(&files->mutex);
         LIST_FOREACH(owner, &files->owners, in_files) {
                 uint32_t n_of_owner = 0;

@@ -16,7 +16,6 @@ struct limited_memory {
 
 static void *limited_alloc(void *data, size_t bytes) {
         struct limited_memory *memory = data;
-
         if (bytes > MEMORY_MAX - memory->used)
                 return NULL;
         memory->used += bytes;
@@ -30,7 +29,6 @@ static void limited_free(void *data, void *pointer) {
 Tracemallocd__Symbol__Resolved *symbol_answer_unpack(const uint8_t *message, size_t length) {
         struct limited_memory memory = {0};
         ProtobufCAllocator allocator = {.alloc = limited_alloc, .free = limited_free, .allocator_data = &memory};
-
         return tracemallocd__symbol__resolved__unpack(&allocator, length, message);
 }
 
@@ -50,7 +48,6 @@ static int add_location(struct symbol_set *set, uint32_t module, uint64_t offset
                         const Tracemallocd__Symbol__Location *location) {
         struct symbol_frame frames[SYMBOL_SET_FRAMES_MAX];
         size_t n = location->n_frames < SYMBOL_SET_FRAMES_MAX ? location->n_frames : SYMBOL_SET_FRAMES_MAX;
-
         for (size_t i = 0; i < n; i++)
                 frames[i] = (struct symbol_frame){.function = text(&location->frames[i]->function),
                                                   .filename = text(&location->frames[i]->filename),

@@ -3,6 +3,7 @@
 /* Messages between tracemallocd (symbolizer.c, pool threads) and its helper (helper/main.c). */
 
 #include "daemon/symbol/symbol_channel.h"
+#include "daemon/base/clock.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,13 +13,6 @@
 #include <unistd.h>
 
 #define FDS_MAX 4 /* one belongs to a message; more are closed */
-
-int64_t symbol_channel_now_ns(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 void symbol_channel_init(struct symbol_channel *channel, int fd, bool takes_fds) {
         *channel = (struct symbol_channel){.fd = fd, .takes_fds = takes_fds, .received_fd = -1};
@@ -34,11 +28,10 @@ void symbol_channel_deinit(struct symbol_channel *channel) {
 
 static int wait_for(struct symbol_channel *channel, short events, int64_t deadline_ns) {
         struct pollfd poll_fd = {.fd = channel->fd, .events = events};
-
         for (;;) {
                 int timeout_ms = -1;
                 if (deadline_ns != SYMBOL_CHANNEL_NO_DEADLINE) {
-                        int64_t left_ns = deadline_ns - symbol_channel_now_ns();
+                        int64_t left_ns = deadline_ns - clock_ns(CLOCK_MONOTONIC);
                         if (left_ns <= 0)
                                 return SYMBOL_CHANNEL_E_TIMEOUT;
                         timeout_ms = left_ns > INT64_C(3600000000000) ? 3600000 : (int)((left_ns + 999999) / 1000000);
@@ -61,7 +54,7 @@ static ssize_t send_some(struct symbol_channel *channel, const uint8_t *bytes, s
 
         if (fd >= 0) {
                 message.msg_control = &control;
-                message.msg_controllen = sizeof(control);
+                message.msg_controllen = sizeof control;
                 struct cmsghdr *header = CMSG_FIRSTHDR(&message);
                 header->cmsg_level = SOL_SOCKET;
                 header->cmsg_type = SCM_RIGHTS;
@@ -73,7 +66,6 @@ static ssize_t send_some(struct symbol_channel *channel, const uint8_t *bytes, s
 
 int symbol_channel_send(struct symbol_channel *channel, uint8_t *message, size_t length, int fd, int64_t deadline_ns) {
         size_t whole = FRAME_HEADER_BYTES + length;
-
         frame_header(message, (uint32_t)length);
         for (size_t sent = 0; sent < whole;) {
                 ssize_t n = send_some(channel, message + sent, whole - sent, sent == 0 ? fd : -1);
@@ -124,7 +116,7 @@ static int read_some(struct symbol_channel *channel) {
         vector.iov_base = space;
         if (channel->takes_fds) {
                 message.msg_control = &control;
-                message.msg_controllen = sizeof(control);
+                message.msg_controllen = sizeof control;
         }
         ssize_t n = recvmsg(channel->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0)

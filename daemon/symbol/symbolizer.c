@@ -7,6 +7,7 @@
  */
 
 #include "daemon/symbol/symbolizer.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/symbol/helper_process.h"
@@ -84,7 +85,6 @@ static bool has_name(const struct module_name *name, const struct symbol_module 
 
 static int name_set(struct module_name *name, const struct symbol_module *module) {
         char *path = malloc(module->path.length + 1);
-
         if (!path)
                 return -ENOMEM;
         memcpy(path, module->path.bytes, module->path.length);
@@ -100,7 +100,6 @@ static int name_set(struct module_name *name, const struct symbol_module *module
 
 static char *copy(const char *string, bool *failedp) {
         char *c = string ? strdup(string) : NULL;
-
         *failedp = *failedp || (string && !c);
         return c;
 }
@@ -108,8 +107,7 @@ static char *copy(const char *string, bool *failedp) {
 int symbolizer_new(const struct symbolizer_config *config, struct module_files *files,
                    struct symbolizer **symbolizerp) {
         bool failed = false, asks = config->debuginfod_urls && config->debuginfod_urls[0];
-        struct symbolizer *s = calloc(1, sizeof(*s));
-
+        struct symbolizer *s = calloc(1, sizeof *s);
         if (!s || symbol_turn_init(&s->turn) != 0) {
                 free(s);
                 return -ENOMEM;
@@ -212,14 +210,12 @@ static struct open_module *find_open(struct symbolizer *s, const struct symbol_m
 
 static void forget_open(struct symbolizer *s, const struct symbol_module *module) {
         struct open_module *open = find_open(s, module);
-
         if (open)
                 open->number = 0;
 }
 
 static void remember_open(struct symbolizer *s, const struct symbol_module *module, uint32_t number) {
         struct open_module *open = &s->open[s->next_open++ % OPEN_MAX];
-
         open->number = name_set(&open->name, module) == 0 ? number : 0; /* without memory it is opened again */
 }
 
@@ -233,7 +229,6 @@ static struct suspect *find_suspect(struct symbolizer *s, uint32_t uid, const st
 static int blame(struct job *job, bool is_timeout) {
         struct symbolizer *s = job->symbolizer;
         struct suspect *suspect = find_suspect(s, job->uid, job->module);
-
         if (!suspect) {
                 suspect = &s->suspects[s->next_suspect++ % SUSPECTS_MAX];
                 suspect->n_kills = 0;
@@ -260,7 +255,6 @@ static int say_problem(struct job *job, const char *problem) {
 static int file_of(struct job *job) {
         const struct symbol_module *module = job->module;
         int fd;
-
         if (!job->symbolizer->files ||
             module_files_get(job->symbolizer->files, job->uid, module->path.bytes, module->path.length,
                              module->build_id, module->build_id_length, &fd) != 0)
@@ -274,7 +268,6 @@ static int ask(struct job *job, uint64_t *offsets, size_t n, Tracemallocd__Symbo
         struct symbolizer *s = job->symbolizer;
         const struct symbol_module *module = job->module;
         AUTO_CLOSE int fd = -1;
-
         if (job->is_fresh && module->build_id_length == 0)
                 forget_open(s, module);
         job->is_fresh = false;
@@ -301,7 +294,6 @@ static int ask(struct job *job, uint64_t *offsets, size_t n, Tracemallocd__Symbo
 static int take_answer(struct job *job, const uint64_t *offsets, size_t n, const Tracemallocd__Symbol__Resolved *answer,
                        size_t *n_donep) {
         int r = symbol_answer_take(answer, job->set, job->module_index, offsets, n, n_donep);
-
         if (r == SYMBOL_ANSWER_E_CLOSED)
                 forget_open(job->symbolizer, job->module);
         job->has_problem = r == SYMBOL_ANSWER_E_PROBLEM;
@@ -313,7 +305,6 @@ static int take_answer(struct job *job, const uint64_t *offsets, size_t n, const
 static int request(struct job *job, const uint64_t *offsets, size_t n, size_t *n_donep) {
         uint64_t addresses[CHUNK_OFFSETS];
         Tracemallocd__Symbol__Resolved *answer = NULL;
-
         for (size_t i = 0; i < n; i++)
                 addresses[i] = offsets[i] ? offsets[i] - 1 : 0; /* the call, not what follows it */
         int r = ask(job, addresses, n, &answer);
@@ -331,7 +322,6 @@ static int request(struct job *job, const uint64_t *offsets, size_t n, size_t *n
 static int step(struct job *job, const uint64_t *offsets, size_t n, size_t *n_donep) {
         struct symbolizer *s = job->symbolizer;
         const struct suspect *suspect = find_suspect(s, job->uid, job->module);
-
         *n_donep = 0;
         if (suspect && suspect->n_kills >= KILLS_MAX)
                 return say_problem(job, suspect->was_timeout ? "reading its debug information takes too long"
@@ -346,7 +336,6 @@ static int step(struct job *job, const uint64_t *offsets, size_t n, size_t *n_do
 
 static int add_nothing(struct job *job, const uint64_t *offsets, size_t n) {
         int r = 0;
-
         for (size_t i = 0; r == 0 && i < n; i++)
                 r = symbol_set_add(job->set, job->module_index, offsets[i], NULL, 0);
         return r;
@@ -366,13 +355,12 @@ int symbolizer_resolve(struct symbolizer *s, uint32_t uid, uint32_t module, cons
                           .module_index = module,
                           .set = set,
                           .is_fresh = true};
-
         if (is_no_file(&described)) {
                 int r = symbol_set_examined(set, module, false, NULL, 0);
                 return r < 0 ? r : add_nothing(&job, offsets, n);
         }
         for (size_t at = 0, n_done; at < n; at += n_done) {
-                if (symbol_channel_now_ns() >= deadline_ns)
+                if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns)
                         return SYMBOLIZER_E_TIMEOUT;
                 struct user_turn waiter;
                 symbol_turn_take(&s->turn, uid, &waiter);
@@ -393,7 +381,6 @@ struct wanted {
 
 static int by_module(const void *a, const void *b) {
         const struct wanted *x = a, *y = b;
-
         if (x->module != y->module)
                 return x->module < y->module ? -1 : 1;
         return x->offset < y->offset ? -1 : x->offset > y->offset;
@@ -402,7 +389,6 @@ static int by_module(const void *a, const void *b) {
 /* @numbers: [n_modules] of the snapshot's modules in the set */
 static int add_modules(const struct snapshot *snapshot, struct symbol_set *known, uint32_t *numbers) {
         int r = 0;
-
         for (uint32_t i = 0; r == 0 && i < snapshot->n_modules; i++) {
                 const struct snapshot_module *module = &snapshot->modules[i];
                 const struct snapshot_string *path = &snapshot->strings[module->path];
@@ -416,7 +402,6 @@ static size_t collect(const struct snapshot *snapshot, const struct symbol_set *
                       struct wanted *wanted) {
         size_t n = 0;
         uint32_t n_frames;
-
         for (uint32_t i = 0; i < snapshot->n_locations; i++) {
                 const struct snapshot_location *location = &snapshot->locations[i];
                 if (location->kind == LOCATION_NATIVE && location->module != SNAPSHOT_NONE &&
@@ -424,16 +409,15 @@ static size_t collect(const struct snapshot *snapshot, const struct symbol_set *
                         wanted[n++] = (struct wanted){location->module, location->offset};
         }
         if (n > 0)
-                qsort(wanted, n, sizeof(*wanted), by_module);
+                qsort(wanted, n, sizeof *wanted, by_module);
         return n;
 }
 
 int symbolizer_resolve_snapshot(struct symbolizer *s, const struct snapshot *snapshot, struct symbol_set *known,
                                 int64_t deadline_ns) {
-        AUTO_FREE uint32_t *numbers = calloc(snapshot->n_modules + (size_t)1, sizeof(*numbers));
-        AUTO_FREE struct wanted *wanted = calloc(snapshot->n_locations + (size_t)1, sizeof(*wanted));
-        AUTO_FREE uint64_t *offsets = calloc(snapshot->n_locations + (size_t)1, sizeof(*offsets));
-
+        AUTO_FREE uint32_t *numbers = calloc(snapshot->n_modules + (size_t)1, sizeof *numbers);
+        AUTO_FREE struct wanted *wanted = calloc(snapshot->n_locations + (size_t)1, sizeof *wanted);
+        AUTO_FREE uint64_t *offsets = calloc(snapshot->n_locations + (size_t)1, sizeof *offsets);
         if (!numbers || !wanted || !offsets)
                 return -ENOMEM;
         int r = add_modules(snapshot, known, numbers);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent.sock as a peer sees it that has nothing but proto/agent.proto: messages are protoc's (pb), frames are packed here.
 
-Whoever is an agent, or pretends to be one, makes a class of its own of AgentSocket.
+Whoever is an agent, or pretends to be one, makes a class of its own of AgentSocket; control.sock has the same frames, and messages of
+control_pb.
 """
 import array
 import os
@@ -14,9 +15,11 @@ import tempfile
 from tm import SOURCE
 
 with tempfile.TemporaryDirectory() as folder:
-    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", "agent.proto"], check=True)
+    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", "agent.proto", "control.proto"],
+                   check=True)
     sys.path.insert(0, folder)
     import agent_pb2 as pb  # noqa: E402
+    import control_pb2 as control_pb  # noqa: E402
     sys.path.remove(folder)
 
 

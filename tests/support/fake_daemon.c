@@ -199,7 +199,7 @@ static int make_control(const struct fake_daemon_options *options, struct image 
         atomic_store(&control->traceback_limit,
                      options->traceback_limit ? options->traceback_limit : hello->traceback_limit);
         atomic_store(&control->domains, hello->domains);
-        atomic_store(&control->stall_limit_us, options->stall_limit_us ? options->stall_limit_us : 2000000);
+        atomic_store(&control->stall_limit_us, options->stall_limit_us ? options->stall_limit_us : 60000000);
         atomic_store(&control->fill_mark, UINT64_MAX);
         atomic_store(&control->mode, options->mode ? options->mode : TRACE_EXACT);
         return fd;

@@ -20,7 +20,7 @@
 struct fake_daemon_options {
         uint32_t mode;            /* enum trace_mode to put in force; 0: exact */
         uint32_t traceback_limit; /* 0: what the agent wants */
-        uint32_t stall_limit_us;  /* 0: 2 s */
+        uint32_t stall_limit_us;  /* 0: 60 s, more than this thread is ever kept from its processor */
         uint32_t minor;           /* of the protocol that it speaks: 0 is the first, before RELABEL */
         bool refuse;              /* answer every Hello with REFUSED */
         uint32_t silences;        /* so many Hellos at first are taken and never answered */

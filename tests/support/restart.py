@@ -18,6 +18,7 @@ from database_wait import waits_for_the_database
 
 AGENT = "/usr/lib/tracemallocd/libtracemalloc-agent.so"
 KILLS = 10
+STOP_WAIT_S = 15  # ARCHITECTURE.md, "When things go wrong"
 DATABASE = "/var/lib/tracemallocd/snapshots.db"
 PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000  # <sys/ptrace.h>, <sys/wait.h>
 OTHER_LAYOUT = "another version of tracemallocd made its table"
@@ -81,9 +82,13 @@ class Load:
         self.say(b"p")
         return tuple(int(n) for n in self.process.stdout.readline().split())
 
+    def is_read(self):
+        """A snapshot is answered when all that was in the ring before it has been read."""
+        return subprocess.run(["tmctl", "snapshot", "--pid", str(self.pid)], capture_output=True, timeout=60).returncode == 0
+
     def seen(self):
-        """What the daemon holds of it: a snapshot is answered when all that was in the ring before it has been read."""
-        subprocess.run(["tmctl", "snapshot", "--pid", str(self.pid)], capture_output=True, timeout=60)
+        """What the daemon holds of it."""
+        wait_until(60, self.is_read)  # a daemon may die over the question
         p = processes().get(self.pid, {})
         return p.get("live_count", -1), p.get("live_size", -1)
 
@@ -124,6 +129,18 @@ def kill(number):
     return wait_for_next_daemon(old)
 
 
+def hurry_watchdog():
+    """Of the next daemon alone: nobody would wait as long as it takes usually, and a busy machine must not be taken for a daemon that hangs."""
+    drop_in = "/run/systemd/system/tracemallocd.service.d/watchdog.conf"
+    os.makedirs(os.path.dirname(drop_in), exist_ok=True)
+    with open(drop_in, "w", encoding="utf-8") as f:
+        f.write("[Service]\nWatchdogSec=3s\n")
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    claim("a daemon comes that is watched more closely", kill(signal.SIGKILL) and service("WatchdogUSec") == "3s", service("WatchdogUSec"))
+    os.unlink(drop_in)
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+
+
 def stop_main_thread(pid):
     libc = ctypes.CDLL(None, use_errno=True)
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
@@ -144,7 +161,7 @@ def end_with_a_locked_database(load, daemon):
     db.execute("begin immediate")
     load.say(b"q")
     load.process.wait()
-    claim("the store waits for its turn", wait_until(30, lambda: waits_for_the_database(daemon)))
+    claim("the store waits for its turn", wait_until(60, lambda: waits_for_the_database(daemon)))
     return db
 
 
@@ -156,27 +173,27 @@ def end_unheard_of(load):
     processes()  # the main loop is done with what it began
     stop_main_thread(int(old))
     db.execute("rollback")
-    claim("the last snapshots are stored", wait_until(30, lambda: db.execute(query).fetchall() == once), db.execute(query).fetchall())
+    claim("the last snapshots are stored", wait_until(60, lambda: db.execute(query).fetchall() == once), db.execute(query).fetchall())
     os.kill(int(old), signal.SIGKILL)
     os.waitpid(int(old), WALL)  # systemd hears of it after its tracer
     claim("another daemon comes", wait_for_next_daemon(old))
     claim("the next daemon is done with that program",
-          wait_until(30, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
+          wait_until(60, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
     claim("and has not stored them once more", db.execute(query).fetchall() == once, db.execute(query).fetchall())
     db.close()
 
 
 def restart_with_work_undone(load):
-    """A restart waits a second for the store, since programs wait for the next daemon, which takes last snapshots again."""
+    """A restart waits a second for the store, a stop STOP_WAIT_S: programs wait for the next daemon, which takes last snapshots again."""
     query, once = last_snapshots(load)
     old = service("MainPID")
     db = end_with_a_locked_database(load, old)
     restart = subprocess.Popen(["systemctl", "restart", "tracemallocd"])
-    claim("a restart does not wait for a database that is locked", wait_until(4, lambda: not os.path.exists(f"/proc/{old}")))
+    claim("a restart does not wait for a database that is locked", wait_until(STOP_WAIT_S - 3, lambda: not os.path.exists(f"/proc/{old}")))
     db.execute("rollback")
     claim("the service restarts", restart.wait() == 0)
     claim("another daemon serves", wait_for_next_daemon(old))
-    claim("and stores what the one before left", wait_until(30, lambda: db.execute(query).fetchall() == once),
+    claim("and stores what the one before left", wait_until(60, lambda: db.execute(query).fetchall() == once),
           db.execute(query).fetchall())
     db.close()
 
@@ -225,10 +242,10 @@ class SilentFork:
         return [p for p in processes().values() if p["name"] == self.name]
 
     def is_read(self):
-        """Whether nothing more came in the longest time between two looks at an idle ring."""
-        before = self.tables()
-        time.sleep(0.15)
-        return len(before) == 1 and before[0]["events"] >= 1000 and self.tables() == before
+        """With its fork: a snapshot is answered when all that was in the ring before it has been read."""
+        done = subprocess.run(["tmctl", "snapshot", "--name", self.name], capture_output=True, check=False, timeout=60)
+        found = self.tables()
+        return done.returncode == 0 and len(found) == 1 and found[0]["events"] >= 1000
 
     def child_has_blocks(self):
         """It is listed before the worker has come to give it its parent's table: until then as empty and not exact."""
@@ -270,11 +287,11 @@ def upgrade(loads):
     claim("another version's tables lie in the store", write_layout(service("MainPID"), 12345) >= len(loads))
     claim("a daemon comes that cannot read them", kill(signal.SIGKILL))
     claim("the log says that they are another version's, and what follows",
-          wait_until(30, lambda: log_says("greets anew, its earlier blocks are unknown: ") and log_says(OTHER_LAYOUT)))
+          wait_until(60, lambda: log_says("greets anew, its earlier blocks are unknown: ") and log_says(OTHER_LAYOUT)))
     for load in loads:
         load.say(b"g")
     for i, load in enumerate(loads):
-        found = wait_until(60, lambda: processes().get(load.pid))
+        found = wait_until(60, lambda: load.is_read() and processes()[load.pid])
         claim(f"program {i} is traced again, and its table says that it is not all", found and not found["exact"], found)
     before = progress(loads)
     claim("its events go on being read", wait_until(60, lambda: all(n > before[pid] for pid, n in progress(loads).items())))
@@ -287,7 +304,7 @@ def progress(loads):
 def main():
     program = sys.argv[1]
     loads = [Load(program, "2", "1"), Load(program, "1", "2"), Load(program, "1", "3", "fork"), Load(program, "1", "4"), Load(program, "1", "5")]
-    if not claim("all programs are traced", wait_until(30, lambda: all(load.pid in processes() for load in loads))):
+    if not claim("all programs are traced", wait_until(60, lambda: all(load.pid in processes() for load in loads))):
         sys.exit(1)
     end_unheard_of(loads.pop())
     leaver = loads.pop()
@@ -295,24 +312,25 @@ def main():
         load.first()
     departed = Departed(sys.argv[2])
     claim("a program that an exec led out of tracing is not told from one that the exec has not happened to",
-          wait_until(30, departed.is_pending))
+          wait_until(60, departed.is_pending))
 
     restart_with_work_undone(leaver)
     check_all("after systemctl restart", loads)
     claim("the next daemon waits for that program as the one before did", departed.is_pending())
     departed.let_go()
-    claim("and sees that it has left", wait_until(30, departed.has_left))
-    claim("by its exec", wait_until(30, lambda: departed.ended_by() == {"exec"}), departed.ended_by())
+    claim("and sees that it has left", wait_until(60, departed.has_left))
+    claim("by its exec", wait_until(60, lambda: departed.ended_by() == {"exec"}), departed.ended_by())
     departed.end()
 
     silent = SilentFork(sys.argv[3])
-    claim("a process in another pid namespace has a child that did not greet", wait_until(30, silent.is_read), silent.tables())
+    claim("a process in another pid namespace has a child that did not greet", wait_until(60, silent.is_read), silent.tables())
     claim(f"the service comes back after each of {KILLS} SIGKILLs", all([kill(signal.SIGKILL) for _ in range(KILLS)]))
     check_all("after SIGKILL", loads)
     silent.let_go()
-    claim("that child has its parent's blocks", wait_until(30, silent.child_has_blocks), silent.tables())
+    claim("that child has its parent's blocks", wait_until(60, silent.child_has_blocks), silent.tables())
     silent.end()
 
+    hurry_watchdog()
     claim("the watchdog ends a daemon that is stopped, and another one comes", kill(signal.SIGSTOP))
     check_all("after the watchdog", loads)
 
@@ -325,7 +343,7 @@ def main():
     last.process.wait()
     os.kill(int(old), signal.SIGKILL)
     wait_for_next_daemon(old)
-    found = wait_until(30, lambda: [s for s in json.loads(subprocess.run(["tmctl", "list", "--json"], capture_output=True,
+    found = wait_until(60, lambda: [s for s in json.loads(subprocess.run(["tmctl", "list", "--json"], capture_output=True,
                                                                            text=True).stdout or "[]")
                                     if s["pid"] == last.pid and s["kind"] == "exit"])
     claim("a program that ended while the daemon was dead has its exit snapshot", found)
@@ -341,8 +359,8 @@ def main():
     subprocess.run(["systemctl", "start", "tracemallocd.service"], check=True)
     for load in loads:
         load.say(b"g")
-    again = wait_until(60, lambda: [p for p in processes().values() if p["pid"] == loads[0].pid])
-    claim("the new epoch says that earlier blocks are unknown", again and not again[0]["exact"], again)
+    again = wait_until(60, lambda: loads[0].is_read() and processes()[loads[0].pid])
+    claim("the new epoch says that earlier blocks are unknown", again and not again["exact"], again)
     stored = int(service("NFileDescriptorStore"))
     for load in loads:
         load.pause()
@@ -350,7 +368,7 @@ def main():
         status = load.process.wait()
         claim("the program ends as it would untraced", status == 0, status)
     claim("what a process had in the store goes with it",
-          wait_until(30, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
+          wait_until(60, lambda: int(service("NFileDescriptorStore")) < stored), service("NFileDescriptorStore"), stored)
     sys.exit(exit_status())
 
 

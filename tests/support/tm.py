@@ -68,7 +68,7 @@ class Daemon:
         self.log = open(os.path.join(self.scratch, "daemon.log"), "ab")
         self.process = subprocess.Popen([*self.under, TRACEMALLOCD, *self.options], env=self.environment, stderr=self.log)
         socket = os.path.join(self.scratch, "run", "control.sock")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while subprocess.run([TMCTL, "ps"], env=self.environment, capture_output=True).returncode != 0:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the daemon does not start: {self.log_text()}")
@@ -78,7 +78,7 @@ class Daemon:
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            self.process.wait(60)
         self.log.close()
 
     def log_text(self):

@@ -110,37 +110,6 @@ foreign_database() {
         claim_equal "it was not touched" "$before" "$(md5sum <"$scratch/state3/snapshots.db")"
 }
 
-# A file system of one MiB, in a mount namespace of its own.
-full_disk() {
-        unshare --mount true 2>/dev/null || return 0 # not root: the other tests say enough
-        # shellcheck disable=SC2016 # for that bash
-        claim "a full disk fails the snapshot with a message, and earlier ones stay" \
-                env scratch="$scratch" programs="${programs[*]}" timeout 60 unshare --mount bash -eu -c '
-                        read -r tmctl daemon <<<"$programs"
-                        export TRACEMALLOCD_RUNTIME_DIR=$scratch/run4 TRACEMALLOCD_STATE_DIR=$scratch/state4
-                        mkdir -p "$TRACEMALLOCD_RUNTIME_DIR" "$TRACEMALLOCD_STATE_DIR"
-                        mount -t tmpfs -o size=1m tmpfs "$TRACEMALLOCD_STATE_DIR"
-                        "$daemon" 2>"$scratch/daemon4.log" &
-                        daemon_pid=$!
-                        trap "kill $daemon_pid; kill %2 2>/dev/null || true; wait" EXIT
-                        until "$tmctl" ps >/dev/null 2>&1; do sleep 0.05; done
-                        "$tmctl" run -- perl -e "for (1..1000) { push @a, chr(65) x \$_ } sleep 300" 2>/dev/null &
-                        until pid=$("$tmctl" ps --json | grep -oP "\"pid\": *\K[0-9]+" | head -n 1) && [ -n "$pid" ]; do
-                                sleep 0.05
-                        done
-                        first=$("$tmctl" snapshot --pid "$pid")
-                        dd if=/dev/zero of="$TRACEMALLOCD_STATE_DIR/filler" bs=4k 2>/dev/null || true
-                        status=0
-                        for i in 1 2 3 4 5 6 7 8; do
-                                "$tmctl" snapshot --pid "$pid" 2>"$scratch/full" >/dev/null || { status=$?; break; }
-                        done
-                        [ $status = 1 ] || { echo "snapshot on a full disk: status $status"; exit 1; }
-                        grep -qiE "full|space" "$scratch/full" || { cat "$scratch/full"; exit 1; }
-                        rm "$TRACEMALLOCD_STATE_DIR/filler"
-                        "$tmctl" stats "$first" >/dev/null
-                        "$tmctl" snapshot --pid "$pid" >/dev/null'
-}
-
 without_a_daemon
 daemon_start
 claim "something is stored" tmctl run -- perl -e '1'
@@ -152,4 +121,3 @@ commands_that_cannot_run
 wrong_configuration
 foreign_database
 claim_equal "what was stored is still there" "$kept" "$(tmctl show "$(grep -oP '"id": *\K[0-9]+' <<<"$kept")" --json)"
-full_disk

@@ -55,20 +55,20 @@ compile_subject() {
 }
 
 redis() {
-        local port=$((20000 + $$ % 20000)) pid status=0
-        printf 'save ""\nport %s\nbind 127.0.0.1\ndir %s\n' "$port" "$scratch" >"$scratch/redis.conf"
+        local socket=$scratch/redis.sock pid status=0
+        printf 'save ""\nport 0\nunixsocket %s\ndir %s\n' "$socket" "$scratch" >"$scratch/redis.conf"
         rm -f "$scratch/counts"
         env LD_PRELOAD="$checker" CAPTURE_CHECK_OUT="$scratch/counts" redis-server "$scratch/redis.conf" \
                 >"$scratch/out" 2>"$scratch/err" &
         pid=$!
         background+=("$pid")
-        if ! wait_until 60 redis-cli -p "$port" ping; then
+        if ! wait_until 60 redis-cli -s "$socket" ping; then
                 fail "redis-server: answers" "$(tail -n 5 "$scratch/err")"
                 return
         fi
         seq 1 3000 | sed 's/.*/SET key:& value-&\nLPUSH list:& a b c\nHSET hash f& &\nDEL key:&/' |
-                redis-cli -p "$port" >/dev/null
-        redis-cli -p "$port" shutdown nosave >/dev/null 2>&1
+                redis-cli -s "$socket" >/dev/null
+        redis-cli -s "$socket" shutdown nosave >/dev/null 2>&1
         wait "$pid" || status=$?
         claim_equal "redis-server: ends as it does untraced" 0 "$status"
         claim "redis-server: at least 10000 stacks are checked ($(count captures))" test "$(count captures)" -ge 10000

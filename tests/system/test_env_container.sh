@@ -71,11 +71,12 @@ story() {
         mkfifo "$scratch/in"
         exec 9<>"$scratch/in"
         # shellcheck disable=SC2016 # for the bash inside
-        contained /bin/bash -c 'declare -A m; for i in {1..2000}; do m[$i]=x$i; done; read -r line; exit 7' <"$scratch/in" 2>"$scratch/log" &
+        contained /bin/bash -c 'declare -A m; for i in {1..2000}; do m[$i]=x$i; done; echo begun; read -r line; exit 7' <"$scratch/in" >"$scratch/log" 2>&1 &
         background+=($!)
         local container=$!
         wait_until 60 is_traced || give_up "the program in the container is traced" "$(cat "$scratch/log")"
         pass "the program in the container is traced"
+        wait_until 60 grep -q begun "$scratch/log" || give_up "the program in the container has blocks" "$(cat "$scratch/log")"
         pid=$(traced_bash)
         claim_equal "ps has the pid of the daemon's namespace" bash "$(cat "/proc/$pid/comm")"
         output=$(tmctl snapshot --pid "$pid")

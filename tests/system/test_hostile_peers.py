@@ -17,7 +17,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from agent_socket import AgentSocket, path_of, pb  # noqa: E402
+from agent_socket import AgentSocket, control_pb, path_of, pb  # noqa: E402
 from life import Run, accounted, compile_subject, snapshots_of  # noqa: E402
 from tm import SOURCE, Claims, Daemon  # noqa: E402
 
@@ -147,19 +147,59 @@ def wrong_clients(claims, control):
         claims.check(f"{title}: dropped", client.dropped())
 
 
-def told_drops(log, what, reason):
+class Client(AgentSocket):
+    """Of control.sock, greeted."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.send(control_pb.Hello(major=1))
+        self.message(control_pb.HelloReply)
+
+    def message(self, kind):
+        (length,) = struct.unpack("<I", self.read(4))
+        return kind.FromString(self.read(length))
+
+    def ask(self, **body):
+        """The last reply to a request."""
+        self.send(control_pb.Request(**body))
+        while (reply := self.message(control_pb.Reply)).WhichOneof("body") not in ("done", "error"):
+            pass
+        return reply
+
+
+def more_than_a_command_line(claims, control):
+    """Requests that no command line can hold, which would be memory or time of the daemon's."""
+    client = Client(control)
+    usage = control_pb.Error.USAGE
+    label = b"x" * 4097
+    everything = control_pb.ProcessSelector(names=[b"*"])
+    for title, body in (("run_begin", {"run_begin": control_pb.RunBegin(label=label)}),
+                        ("snapshot", {"snapshot": control_pb.SnapshotRequest(selector=everything, label=label)}),
+                        ("label", {"label": control_pb.LabelRequest(snapshot="last", label=label)}),
+                        ("list", {"list": control_pb.ListRequest(label=label)}),
+                        ("import", {"import_": control_pb.ImportRequest(first=True, last=True, label=label)})):
+        claims.check(f"a label of 4097 bytes in {title}: refused", client.ask(**body).error.code == usage)
+    many = control_pb.ProcessSelector(names=[b"*"] + [b"x" * 10] * 10000)
+    for title, body in (("ps", {"ps": control_pb.PsRequest(selector=many)}),
+                        ("list", {"list": control_pb.ListRequest(selector=many)})):
+        claims.check(f"a selector of 120 kB in {title}: refused", client.ask(**body).error.code == usage)
+    claims.check("the same connection goes on", client.ask(ps=control_pb.PsRequest(selector=everything)).WhichOneof("body") == "done")
+    client.socket.close()
+
+
+def told_drops(log, what, reason, uid=r"\d+"):
     """How many dropped peers the log speaks of, and in how many lines: the first of a kind at once, those that follow within
     seconds as "N more"."""
-    single = re.findall(rf"{what} of pid \d+, uid \d+ dropped: {re.escape(reason)}", log)
-    more = re.findall(rf"(\d+) more of uid \d+ \({what}\) dropped: {re.escape(reason)}", log)
+    single = re.findall(rf"{what} of pid \d+, uid {uid} dropped: {re.escape(reason)}", log)
+    more = re.findall(rf"(\d+) more of uid {uid} \({what}\) dropped: {re.escape(reason)}", log)
     return len(single) + sum(map(int, more)), len(single) + len(more)
 
 
-def dropped_for(daemon, what, reason, n):
+def dropped_for(daemon, what, reason, n, uid=r"\d+"):
     deadline = time.monotonic() + 60
-    while told_drops(daemon.log_text(), what, reason)[0] < n and time.monotonic() < deadline:
+    while told_drops(daemon.log_text(), what, reason, uid)[0] < n and time.monotonic() < deadline:
         time.sleep(0.2)
-    return told_drops(daemon.log_text(), what, reason)[0] >= n
+    return told_drops(daemon.log_text(), what, reason, uid)[0] >= n
 
 
 def flood(claims, path, daemon):
@@ -176,32 +216,38 @@ def flood(claims, path, daemon):
     claims.check("in a line every few seconds", lines <= 8 + (time.monotonic() - start) / 2, lines)
 
 
-def half_and_slow(claims, path, control, daemon):
-    """Neither says hello within its time."""
-    half_client, silent_client = Peer(control), Peer(control)
-    half_client.raw(b"\x08\0")
-    half, slow, silent = Peer(path), Peer(path), Peer(path)
-    half.raw(struct.pack("<I", 100) + b"x" * 50)
-    message = pb.AgentMessage(hello=pb.Hello(major=1, exe=b"x" * 4000)).SerializeToString()
-    data = struct.pack("<I", len(message)) + message
-    deadline = time.monotonic() + 60
-    gone = False
-    for i in range(0, len(data)):
-        try:
-            slow.raw(data[i:i + 1])
-        except OSError:
-            gone = True
-            break
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
-    claims.check("a hello of one byte at a time: dropped", gone or slow.dropped())
-    claims.check("half a frame: dropped", half.dropped())
-    claims.check("silence: dropped", silent.dropped())
-    claims.check("a client's half a hello: dropped", half_client.dropped())
-    claims.check("a client's silence: dropped", silent_client.dropped())
-    claims.check("the log says why, and of each", dropped_for(daemon, "agent", "no hello in time", 2)
-                 and dropped_for(daemon, "client", "no hello in time", 2), daemon.log_text()[-3000:])
+class NeverGreet:
+    """Peers that say no hello within its time. It passes while others do their worst."""
+
+    def __init__(self, path, control):
+        self.half_client, self.silent_client = Peer(control), Peer(control)
+        self.half_client.raw(b"\x08\0")
+        self.half, self.slow, self.silent = Peer(path), Peer(path), Peer(path)
+        self.half.raw(struct.pack("<I", 100) + b"x" * 50)
+        self.feeder = os.fork()
+        if self.feeder == 0:
+            self.feed()
+            os._exit(0)
+
+    def feed(self):
+        """A byte at a time, until nobody takes it, or for a minute."""
+        data = struct.pack("<I", 4096) + b"x" * 1200
+        for i in range(len(data)):
+            try:
+                self.slow.raw(data[i:i + 1])
+            except OSError:
+                return
+            time.sleep(0.05)
+
+    def check(self, claims, daemon):
+        claims.check("a hello of one byte at a time: dropped", self.slow.dropped())
+        os.waitpid(self.feeder, 0)
+        claims.check("half a frame: dropped", self.half.dropped())
+        claims.check("silence: dropped", self.silent.dropped())
+        claims.check("a client's half a hello: dropped", self.half_client.dropped())
+        claims.check("a client's silence: dropped", self.silent_client.dropped())
+        claims.check("the log says why, and of each", dropped_for(daemon, "agent", "no hello in time", 3, os.getuid())
+                     and dropped_for(daemon, "client", "no hello in time", 2, os.getuid()), daemon.log_text()[-3000:])
 
 
 def million_definitions(claims, path, daemon):
@@ -274,39 +320,51 @@ def sparse(claims, path, daemon):
     os.close(definitions)
 
 
+def flood_with_connections(path, told):
+    """As nobody: 10,000 connections, and on until the pipe is closed. Return: exit status."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    open_ones = []
+    n = 0
+    while n < 10000 or not select.select([told], [], [], 0)[0]:
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(path)
+        n += 1
+        open_ones.append(s)
+        if len(open_ones) > 400:
+            open_ones.pop(0).close()
+    # of those that are still open, some are too many, when the daemon comes to them
+    return 0 if select.select(open_ones, [], [], 120)[0] else 2
+
+
 def many_connections(claims, path, daemon, whose):
     """From a user of its own: 10,000 connections, of which that user may have 256."""
+    told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            if os.getuid() == 0:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            open_ones = []
-            for _ in range(10000):
-                s = socket.socket(socket.AF_UNIX)
-                s.connect(path)
-                open_ones.append(s)
-                if len(open_ones) > 400:
-                    open_ones.pop(0).close()
-            # of those that are still open, some are too many, when the daemon comes to them
-            status = 0 if select.select(open_ones, [], [], 120)[0] else 2
+            os.close(tell)
+            status = flood_with_connections(path, told)
         finally:
             os._exit(status)
-    latencies = []
+    os.close(told)
+    latencies = [ask(daemon) for _ in range(3)]  # it cannot have ended
+    os.close(tell)
     while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
         latencies.append(ask(daemon))
     claims.check(f"10,000 connections of {whose} can be tried", ended[1] == 0, ended)
-    claims.check(f"10,000 connections of another user's {whose}: tmctl is answered meanwhile", latencies and None not in latencies)
+    claims.check(f"10,000 connections of another user's {whose}: tmctl is answered meanwhile", None not in latencies)
     if None not in latencies:
         print(f"# {len(latencies)} times, median {statistics.median(latencies) * 1000:.0f} ms,"
               f" longest {max(latencies) * 1000:.0f} ms")
+    logged = dropped_for(daemon, whose[:-1], TOO_MANY, 1)
     n, lines = told_drops(daemon.log_text(), whose[:-1], TOO_MANY)
-    claims.check(f"and the log says that too many {whose} were refused, in few lines", 0 < lines < 100, n, lines)
+    claims.check(f"and the log says that too many {whose} were refused, in few lines", logged and lines < 100, n, lines)
 
 
 def ask(daemon):
@@ -333,6 +391,7 @@ with Claims() as claims:
         victim.start(daemon)
         quiet = [ask(daemon) for _ in range(5)]
         print(f"# tmctl ps without attackers: median {statistics.median(quiet) * 1000:.0f} ms")
+        never_greet = NeverGreet(path, control)
         wrong_descriptors(claims, path)
         too_many_descriptors(claims, path)
         wrong_bytes(claims, path)
@@ -341,10 +400,11 @@ with Claims() as claims:
         ring_that_lies(claims, path, daemon)
         sparse(claims, path, daemon)
         wrong_clients(claims, control)
+        more_than_a_command_line(claims, control)
         flood(claims, path, daemon)
         many_connections(claims, path, daemon, "agents")
         many_connections(claims, control, daemon, "clients")
-        half_and_slow(claims, path, control, daemon)
+        never_greet.check(claims, daemon)
         status = victim.end()
         claims.check("the program that was traced meanwhile ends as untraced", status == (0, b"told\n"), status)
         ledger = victim.ledgers()[0]

@@ -139,6 +139,7 @@ def setuid(life):
 
 def children(life):
     life.case("fork")
+    life.case("fork_handlers")
     life.case("fork_nested")
     life.case("vfork")
     life.case("posix_spawn")
@@ -146,12 +147,29 @@ def children(life):
     life.case("clone_vm")
     life.case("clone_forks")
     life.case("daemonize")
+    life.case("daemonize_by_libc")
     life.case("pre_fork_daemon")
 
 
+def called_back(life):
+    """Whoever allocates below a hooked function that calls the program stands below the function's caller."""
+    run = life.new_run([life.subject, "fork_handlers"], life.daemon.environment)
+    run.traced(life.daemon)
+    snapshots = snapshots_of(life.daemon, run.ledgers()).values()
+    stacks = [t["traceback"] for snapshot in snapshots for t in life.daemon.json_lines("traces", snapshot["id"])]
+    handlers = [stack for stack in stacks if any(frame["function"] == "before_fork" for frame in stack)]
+    modules = {os.path.basename(frame["module"] or "") for stack in handlers for frame in stack}
+    life.claims.check("fork_handlers: a handler's stack has no frame of the agent",
+                      "life_subject" in modules and "libtracemalloc-agent.so" not in modules, modules)
+
+
 def clones_beside(life):
-    """Two processes on one memory, of which libc knows one, record at the same time."""
-    run = life.new_run([life.subject, "clone_beside"], life.daemon.environment)
+    """Two processes on one memory, of which libc knows one, record at the same time.
+
+    They are one thread to the agent, so that one looks as if it had interrupted the other, and would not wait for room:
+    the ring holds all of it.
+    """
+    run = life.new_run([life.subject, "clone_beside"], dict(life.daemon.environment, TRACEMALLOCD_RING_SIZE=str(64 << 20)))
     status = run.traced(life.daemon, "--domains", "malloc,mmap")
     (snapshot,) = snapshots_of(life.daemon, run.ledgers()).values()
     stats = life.daemon.json("stats", snapshot["id"], "--domain", "mmap", "--limit", "0", "--allocated")
@@ -197,6 +215,7 @@ def confinements(life):
         life.case("chroot", root)
     life.case("close_all")
     life.case("dup2_over")
+    life.case("few_descriptors", wrap=["/bin/sh", "-c", 'ulimit -n 5 && exec "$@"', "sh"], compare=False)
     life.case("no_descriptors")
     life.case("tight_address_space", 64)
     life.case("tight_address_space", 200)
@@ -210,11 +229,17 @@ def filters(life):
     life.case("seccomp", SYSTEM_CALLS["futex"], ENOSYS)
 
 
+def own_filters(life):
+    """A program that forbids itself, at the price of its life, what the agent would ask of the kernel."""
+    for how in ("prctl", "seccomp", "strict"):
+        life.case("confines_itself", how, wrap=["/usr/bin/env", "TRACEMALLOCD_RING_SIZE=65536"])
+
+
 def socket_way(life):
     """Records that were not sent die with the process; then the account says that it is not exact."""
     for name in ("sigkill", "abort", "underscore_exit", "exit_threaded"):
         life.case(name, way="socket", inexact=True)
-    for name in ("quick_exit", "atexit", "exec_self", "fork", "vfork", "clone_vm", "daemonize",
+    for name in ("quick_exit", "atexit", "exec_self", "fork", "fork_handlers", "vfork", "clone_vm", "daemonize",
                  "tls_destructors"):
         life.case(name, way="socket")
     life.case("close_all", way="socket", inexact=True)
@@ -222,7 +247,9 @@ def socket_way(life):
     life.case("no_descriptors", way="socket")
 
 
-GROUPS = [ends, execs, setuid, children, clones_beside, insides, signal_handlers_with_mappings, confinements, filters, socket_way]
+GROUPS = [ends, execs, setuid, children, called_back, clones_beside, insides,
+          signal_handlers_with_mappings, confinements, filters, own_filters,
+          socket_way]
 
 with Claims() as claims, Daemon() as daemon:
     life = Life(claims, daemon)

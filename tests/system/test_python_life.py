@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import pythons  # noqa: E402
 from tm import AGENT, TMCTL, Claims, Daemon  # noqa: E402
 
+LAYERS = ["malloc", "python"]
 SETTINGS = [
     ({"PYTHONMALLOC": "malloc"}, ()),
     ({"PYTHONMALLOC": "debug"}, ()),
@@ -116,15 +117,24 @@ def check_embedded(claims, daemon, name, version, library, folder):
     daemon.environment = saved
 
 
+def layers_of(daemon, wanted):
+    """Of the one Python that runs. What an agent hooks after its greeting it tells a little later."""
+    deadline = time.monotonic() + 60
+    layers = None
+    while layers != wanted and time.monotonic() < deadline:
+        (layers,) = [p["layers"] for p in daemon.json("ps") if p["state"] == "tracing" and "python" in p["name"]]
+    return layers
+
+
 def check_layers(claims, daemon, name, interpreter):
     command = [interpreter, "-c", "import sys; print(1, flush=True); sys.stdin.read()"]
     run = [TMCTL, "run", "--no-exit-snapshot", "--", *command]
     with subprocess.Popen(run, env=daemon.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL) as process:
         process.stdout.readline()
-        (layers,) = [p["layers"] for p in daemon.json("ps") if p["state"] == "tracing" and "python" in p["name"]]
+        layers = layers_of(daemon, LAYERS)
         process.communicate(b"")
-    claims.check(f"{name}: tmctl ps shows the layers", layers == ["malloc", "python"], layers)
+    claims.check(f"{name}: tmctl ps shows the layers", layers == LAYERS, layers)
 
 
 LATER = """
@@ -143,19 +153,24 @@ print(*[t.traceback[-1].lineno for t in tracemalloc.take_snapshot().traces if t.
 """
 
 
+def stands_at(rows, program, mark):
+    return any((r["traceback"][-1]["filename"], r["traceback"][-1]["lineno"]) == (program.path, program.line(mark)) for r in rows)
+
+
 def run_before_daemon(daemon, interpreter, program, own=None):
-    """Python runs without one at first; the agent looks for it now and then. Return: process, its rows, and what it printed at its end."""
+    """Python runs without one at first; the agent looks for it now and then. Return: process, its rows, and what it printed at its end: of
+    the time when its layers were told and a line of its own held something, if that came."""
     environment = dict(daemon.environment, LD_PRELOAD=AGENT, **(own or {}))
     daemon.stop()
     with subprocess.Popen([interpreter, program.path], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         daemon.start()
         deadline = time.monotonic() + 60
-        seen = []
-        while not seen and time.monotonic() < deadline:
+        seen, rows = [], []
+        while not (seen and seen[0]["layers"] == LAYERS and stands_at(rows, program, "here")) and time.monotonic() < deadline:
             time.sleep(0.1)
-            seen = [p for p in daemon.json("ps") if p["pid"] == process.pid and p["live_count"] > 0]
-        rows = daemon.json("stats", f"@{process.pid}")["statistics"] if seen else []
+            seen = [p for p in daemon.json("ps") if p["pid"] == process.pid]
+            rows = daemon.json("stats", f"@{process.pid}")["statistics"] if seen else []
         said, _ = process.communicate(b"x")
     return seen, rows, said
 
@@ -163,9 +178,8 @@ def run_before_daemon(daemon, interpreter, program, own=None):
 def check_daemon_later(claims, daemon, name, interpreter, folder):
     program = pythons.Program(folder, "later.py", LATER)
     seen, rows, _ = run_before_daemon(daemon, interpreter, program)
-    lines = [r["traceback"][-1] for r in rows]
-    claims.check(f"{name}: a daemon that comes later finds Python's frames", seen and seen[0]["layers"] == ["malloc", "python"] and
-                 any(f["filename"] == program.path and f["lineno"] == program.line("here") for f in lines), seen, lines)
+    claims.check(f"{name}: a daemon that comes later finds Python's frames", seen and seen[0]["layers"] == LAYERS and
+                 stands_at(rows, program, "here"), seen, rows)
 
 
 def check_own_tracer(claims, daemon, name, interpreter, folder):

@@ -78,7 +78,7 @@ def build_extension(interpreter, folder):
 def run_both(program, daemon, interpreter, module):
     """Return: (output and status untraced, the same traced, traces)"""
     environment = {"PYTHONPATH": module, "PYTHONHASHSEED": "0"}
-    alone = subprocess.run([interpreter, program.path], env=dict(os.environ, **environment), stdout=subprocess.PIPE, timeout=60)
+    alone = subprocess.run([interpreter, program.path], env=dict(os.environ, **environment), stdout=subprocess.PIPE, timeout=300)
     result, traces = program.run(daemon, interpreter, environment={"PYTHONPATH": module})
     return (alone.stdout, alone.returncode), (result.stdout, result.returncode), traces
 
@@ -122,7 +122,7 @@ def check_older_daemon(claims, name, interpreter, folder):
     for way in ("ring", "socket"):
         for minor in (0, 1):
             result = subprocess.run([FAKE_DAEMON, "--minor", str(minor), AGENT, interpreter, program.path],
-                                    env=dict(os.environ, TRACEMALLOCD_TRANSPORT=way), capture_output=True, text=True, timeout=60)
+                                    env=dict(os.environ, TRACEMALLOCD_TRANSPORT=way), capture_output=True, text=True, timeout=300)
             claims.check(f"{name}: a daemon of protocol 1.{minor}, by {way}, is told of {'such' if minor else 'no such'} objects",
                          result.returncode == 0 and (" relabel=" in result.stderr) == bool(minor) and " bad=0 " in result.stderr and
                          (" socket " in result.stderr) == (way == "socket"), result.stderr)

@@ -100,7 +100,7 @@ def ours(traces, path):
 
 def untraced(interpreter, program, environment, **more):
     return subprocess.run([interpreter, program.path], env=dict(os.environ, **environment, **more), stdout=subprocess.PIPE,
-                          timeout=60).stdout
+                          timeout=300).stdout
 
 
 def check_beside_tracemalloc(claims, daemon, name, interpreter, program, environment):

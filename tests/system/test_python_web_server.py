@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A web server in Python under load while snapshots are taken: no request is lost, and every snapshot is whole.
 
-usage: test_python_web_server.py [SECONDS]: of load; 4 where nothing is said
+usage: test_python_web_server.py [SECONDS]: of load, at least; 4 where nothing is said
 """
 import http.client
 import json
@@ -20,6 +20,7 @@ SERVER = os.path.join(SOURCE, "tests", "support", "web_server.py")
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 4
 CLIENTS = 4
 EVERY_S = 1.0  # between snapshots
+REQUESTS_MIN = 100  # however slow the machine is
 
 
 class Client(threading.Thread):
@@ -85,7 +86,7 @@ def main():
         for client in clients:
             client.start()
         ids, begun = [], time.monotonic()
-        while time.monotonic() < begun + SECONDS or len(ids) < 3:
+        while time.monotonic() < begun + SECONDS or len(ids) < 3 or sum(c.answered for c in clients) < REQUESTS_MIN:
             ids.append(daemon.tmctl("snapshot", "--pid", process["pid"]).stdout.strip())
             stop.wait(EVERY_S)
         stop.set()
@@ -93,7 +94,7 @@ def main():
             client.join()
         (process,) = [p for p in daemon.json("ps") if p["ppid"] == run.pid]
         answered, wrong = sum(c.answered for c in clients), [w for c in clients for w in c.wrong]
-        claims.check(f"{answered} requests, none lost", answered > 100 and not wrong, *wrong[:5])
+        claims.check(f"{answered} requests, none lost", answered >= REQUESTS_MIN and not wrong, *wrong[:5])
         faults = [fault for fault in (is_whole(daemon, id) for id in ids) if fault]
         claims.check(f"{len(ids)} snapshots under load are whole", all(ids) and not faults, *faults)
         claims.check("nothing was lost on the way", process["lost"] == 0 and process["exact"], process)

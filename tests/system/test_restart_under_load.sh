@@ -7,12 +7,9 @@
 enter_systemd "$0" "$@"
 
 install_system
-mkdir -p /run/systemd/system/tracemallocd.service.d
-printf '[Service]\nWatchdogSec=3s\n' >/run/systemd/system/tracemallocd.service.d/watchdog.conf
 mkdir -p /etc/tracemallocd
 # longer than a dead daemon takes to be noticed and started again on a slow machine
 printf '[agent]\nstall_limit_ms = 20000\n[snapshots]\nexit_min_age = 0\n' >/etc/tracemallocd/tracemallocd.conf
-systemctl daemon-reload
 gcc -O1 -pthread -o "$scratch/load" "$source_dir/tests/support/load.c" || give_up "the program compiles"
 gcc -o "$scratch/departs" "$source_dir/tests/support/departs.c" || give_up "the program that departs compiles"
 gcc -o "$scratch/forks_silently" "$source_dir/tests/support/forks_silently.c" || give_up "the program that forks compiles"

@@ -56,7 +56,7 @@ every_command() {
         local line pid id status user arguments
         as_user alice "${programs[0]}" run -- perl -e 'sleep 300' 2>"$scratch/alice.log" &
         background+=($!)
-        wait_until 30 sees_one alice perl || give_up "alice sees her process" "$(cat "$scratch/alice.log")"
+        wait_until 60 sees_one alice perl || give_up "alice sees her process" "$(cat "$scratch/alice.log")"
         pid=$(pids_of alice perl)
         id=$(tmctl_of alice snapshot --pid "$pid")
         while read -r line; do
@@ -88,13 +88,13 @@ nobody_is_crowded_out() {
         as_user bob env "LD_PRELOAD=$(find /usr/lib -name libtracemalloc-agent.so | head -n 1)" \
                 /bin/sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 300 & done; wait' &
         background+=($!)
-        wait_until 30 refusal_is_logged
+        wait_until 60 refusal_is_logged
         claim_match "what is too much for one user is refused, and the log says it" processes_per_user \
                 "$(journalctl -q -u tracemallocd --no-pager -o cat)"
-        claim "and counted in the service's status" wait_until 30 status_counts_dropped_peers
+        claim "and counted in the service's status" wait_until 60 status_counts_dropped_peers
         as_user alice "${programs[0]}" run -- perl -e 'sleep 300' 2>"$scratch/alice.log" &
         background+=($!)
-        claim "another user's process is traced all the same" wait_until 30 sees_one alice perl
+        claim "another user's process is traced all the same" wait_until 60 sees_one alice perl
         claim "and answers" tmctl_of alice snapshot --pid "$(pids_of alice perl)"
         claim_equal "nobody has more than the limit" True "$(tmctl ps --json |
                 python3 -c 'import json, pwd, sys
@@ -120,7 +120,7 @@ nobody_takes_anothers_memory() {
         done
         claim "who allocates more than fits into a user's share has inexact tables" wait_until 60 have_losses bob
         claim "which together hold no more blocks than fit into it" holds_at_most bob $(((2 << 20) / 16))
-        claim "another user's table is exact" is_exact alice
+        claim "another user's table is exact" wait_until 60 is_exact alice
         claim "and answers" tmctl_of alice snapshot --pid "$(pids_of alice perl)"
         claim_match "no more of that user's programs are traced then, or theirs are inexact, too" '^[0-9]+$' "$(
                 as_user bob env LD_PRELOAD="$agent" perl -e 'my @a = map { "x" x 20 . $_ } 1 .. 60000; print scalar @a' | tr -d '\n'
@@ -130,7 +130,7 @@ nobody_takes_anothers_memory() {
         claim "what is given back is there again" wait_until 60 has_nothing bob
         as_user bob env LD_PRELOAD="$agent" perl -e 'my @a = map { "x" x 20 . $_ } 1 .. 2000; sleep 300' &
         background+=($!)
-        claim "and traces the next program exactly" wait_until 30 is_exact bob
+        claim "and traces the next program exactly" wait_until 60 is_exact bob
         pkill -u bob
         pkill -u alice
 }

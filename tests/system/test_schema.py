@@ -200,7 +200,7 @@ def check_newer(claims):
     with open(path, "rb") as f:
         before = f.read()
     done = subprocess.run([TRACEMALLOCD, "--runtime-dir", os.path.join(folder, "run"), "--state-dir", os.path.dirname(path)],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
     with open(path, "rb") as f:
         after = f.read()
     claims.check("a database of a later version is refused, with its version and a remedy, and not touched",

@@ -68,7 +68,7 @@ def redis(daemon, folder):
     command = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
     server = subprocess.Popen([TMCTL, "run", "--frames", "1000", "--", *command], env=daemon.environment,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while subprocess.run(["redis-cli", "-s", socket, "ping"], capture_output=True).stdout != b"PONG\n":
         if time.monotonic() > deadline:
             raise RuntimeError("redis-server does not answer")
@@ -76,7 +76,7 @@ def redis(daemon, folder):
     subprocess.run(["redis-benchmark", "-s", socket, "-n", "20000", "-q", "-r", "5000"], stdout=subprocess.DEVNULL,
                    check=True)
     subprocess.run(["redis-cli", "-s", socket, "shutdown", "nosave"], capture_output=True)
-    server.wait(60)
+    server.wait(120)
     return [s for s in daemon.json("list") if s["kind"] == "exit"][-1]
 
 

@@ -26,7 +26,7 @@ int main(void) {
 """
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -35,12 +35,20 @@ def wait_for(condition, seconds=20):
     return True
 
 
+def program_of(pid):
+    """Empty where it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except FileNotFoundError:
+        return ""
+
+
 def helper_of(pid):
     """The symbol helper of a daemon; None. A child that has not become it yet would hold up who started it."""
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/children", encoding="utf-8") as f:
             for child in f.read().split():
-                if os.readlink(f"/proc/{child}/exe").endswith("symbolizer"):
+                if program_of(child).endswith("symbolizer"):
                     return int(child)
     return None
 
@@ -48,7 +56,10 @@ def helper_of(pid):
 def has_asked(client):
     """It is connected and asleep: its request is out."""
     folder = f"/proc/{client.pid}"
-    links = [os.readlink(f"{folder}/fd/{fd}") for fd in os.listdir(f"{folder}/fd")]
+    try:
+        links = [os.readlink(f"{folder}/fd/{fd}") for fd in os.listdir(f"{folder}/fd")]
+    except FileNotFoundError:  # closed meanwhile
+        return False
     with open(f"{folder}/stat", encoding="utf-8") as f:
         state = f.read().rpartition(")")[2].split()[0]
     return state == "S" and any(link.startswith("socket:") for link in links)
@@ -84,15 +95,14 @@ with Claims() as claims, Daemon() as daemon, Daemon() as other:
     _, exits, _ = daemon.run(["/usr/bin/sort", "/dev/null"])
     clients = [subprocess.Popen([TMCTL, "stats", str(exits[0]["id"])], env=daemon.environment, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for _ in range(N_REQUESTS)]
-    for client in clients:
-        wait_for(lambda: has_asked(client))
+    claims.check("requests wait for it", wait_for(lambda: all(map(has_asked, clients))))
     daemon.json("ps")  # it has read what came before this
     daemon.process.send_signal(signal.SIGTERM)
     claims.check("it ends within seconds", wait_for(lambda: daemon.process.poll() is not None), daemon.log_text())
     claims.check("in order", daemon.process.poll() == 0, daemon.process.poll(), daemon.log_text())
     claims.check("blames no file", "symbol helper" not in daemon.log_text(), daemon.log_text())
     for client in clients:
-        _, error = client.communicate(timeout=20)
+        _, error = client.communicate(timeout=60)
         claims.check("a client says that the daemon has left", client.returncode in (1, 4) and error.count("\n") == 1,
                      client.returncode, error)
     if not claims.check("the helper is gone", wait_for(lambda: not os.path.exists(f"/proc/{helper}"))):

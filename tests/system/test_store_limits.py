@@ -34,8 +34,8 @@ def stored(daemon, *kinds):
 
 
 def wait_for(condition):
-    """Deleting follows the answer. 30 s is for a machine that does other things."""
-    deadline = time.monotonic() + 30
+    """Deleting follows the answer. A minute is for a machine that does other things."""
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return condition()
@@ -109,7 +109,8 @@ def check_delete(claims):
         before = disk_bytes(daemon)
         large = import_one(daemon, 20000, "large")
         grown = disk_bytes(daemon)
-        claims.check("delete says nothing and succeeds", daemon.tmctl("delete", large).returncode == 0)
+        claims.check("delete says nothing and succeeds, though one is named twice",
+                     daemon.tmctl("delete", large, large).returncode == 0)
         claims.check("delete gives the space back", grown > 4 * before and wait_for(lambda: disk_bytes(daemon) < before + (200 << 10)),
                      before, grown, disk_bytes(daemon))
         claims.check("what others need stays", daemon.json("stats", small)["total_count"] == 3)

@@ -50,7 +50,7 @@ main_job() {
                 >"$scratch/redis.log" 2>"$scratch/run.log" &
         local run=$! pid first second
         background+=("$run")
-        wait_until 30 redis ping || give_up "redis-server runs under tmctl run" "$(cat "$scratch/run.log" "$scratch/redis.log")"
+        wait_until 60 redis ping || give_up "redis-server runs under tmctl run" "$(cat "$scratch/run.log" "$scratch/redis.log")"
         pid=$(redis info server | tr -d '\r' | sed -n 's/^process_id://p')
         fill_redis first >/dev/null
         first=$(tmctl snapshot --pid "$pid")
@@ -76,11 +76,19 @@ lines_are_found() {
         mkdir -m 700 /root/hidden
         gcc -g -O1 -o /root/hidden/session_cache "$source_dir/examples/session_cache.c" ||
                 give_up "the example compiles"
-        tmctl run -- timeout 2 /root/hidden/session_cache 2>"$scratch/run.log"
-        local id
+        tmctl run -- /root/hidden/session_cache 2>"$scratch/run.log" &
+        local run=$! id
+        background+=("$run")
+        wait_until 60 has_blocks session_cache || give_up "the example runs" "$(cat "$scratch/run.log")" "$(tmctl ps)"
+        pkill -x session_cache
+        wait "$run"
         id=$(tmctl list --json | json '[s["id"] for s in d if s["name"] == "session_cache" and s["kind"] == "exit"][0]')
         claim_match "file and line of a program that the service cannot open by its path" 'session_cache.c:[0-9]+' \
                 "$(tmctl stats "$id" --limit 3)"
+}
+
+has_blocks() { # NAME
+        [ "$(tmctl ps --name "$1" --json | json 'd[0]["live_count"] > 100')" = True ]
 }
 
 pid_of_perl() { # USER: the first traced perl that this user sees
@@ -95,7 +103,7 @@ users_see_their_own() {
         gpasswd -a carol tracemallocd >/dev/null || give_up "users can join the group"
         as_user alice "${programs[0]}" run -- perl -e 'sleep 300' 2>"$scratch/alice.log" &
         background+=($!)
-        wait_until 20 pid_of_perl alice || give_up "alice sees her process" "$(cat "$scratch/alice.log")"
+        wait_until 60 pid_of_perl alice || give_up "alice sees her process" "$(cat "$scratch/alice.log")"
         pid=$(pid_of_perl alice)
         claim_equal "another user sees nothing" '[]' "$(as_user bob "${programs[0]}" ps --json | json d)"
         claim_equal "root sees it" "$pid" "$(pid_of_perl root)"

@@ -71,7 +71,6 @@ static int open_module(struct helper *helper, const Tracemallocd__Symbol__Resolv
         struct module_source source = {
                 .path = path, .fd = fd, .build_id = request->build_id.data, .build_id_length = request->build_id.len};
         struct slot *slot = clear_slot(helper, request->module);
-
         int r = module_open(&source, helper->debug_root, &slot->module, problem);
         if (r == 0) {
                 slot->number = request->module;
@@ -87,13 +86,11 @@ static ProtobufCBinaryData bytes_of(const char *string) {
 /* Frames into a message that owns the file names. Return: about its bytes. */
 static size_t fill_location(Tracemallocd__Symbol__Location *location, struct frame_list *list) {
         size_t bytes = 8;
-
         tracemallocd__symbol__location__init(location);
-        location->frames = memory_new(list->n, sizeof(*location->frames));
+        location->frames = memory_new(list->n, sizeof *location->frames);
         for (; location->n_frames < list->n; location->n_frames++) {
                 struct source_frame *from = &list->frames[location->n_frames];
-                Tracemallocd__Symbol__SourceFrame *to = memory_new(1, sizeof(*to));
-
+                Tracemallocd__Symbol__SourceFrame *to = memory_new(1, sizeof *to);
                 tracemallocd__symbol__source_frame__init(to);
                 to->function = bytes_of(from->function);
                 to->filename = bytes_of(from->filename);
@@ -122,10 +119,9 @@ static void free_locations(Tracemallocd__Symbol__Resolved *answer) {
 static void resolve(struct helper *helper, struct module *module, const Tracemallocd__Symbol__Resolve *request,
                     Tracemallocd__Symbol__Resolved *answer) {
         answer->has_lines = module_has_lines(module);
-        answer->locations = memory_new(request->n_offsets, sizeof(*answer->locations));
+        answer->locations = memory_new(request->n_offsets, sizeof *answer->locations);
         for (size_t bytes = 0; answer->n_locations < request->n_offsets && bytes < ANSWER_BYTES_ENOUGH;) {
-                Tracemallocd__Symbol__Location *location = memory_new(1, sizeof(*location));
-
+                Tracemallocd__Symbol__Location *location = memory_new(1, sizeof *location);
                 module_resolve(module, request->offsets[answer->n_locations], &helper->frames);
                 bytes += fill_location(location, &helper->frames);
                 answer->locations[answer->n_locations++] = location;
@@ -135,7 +131,6 @@ static void resolve(struct helper *helper, struct module *module, const Tracemal
 static int send_answer(struct helper *helper, const Tracemallocd__Symbol__Resolved *answer) {
         size_t length = tracemallocd__symbol__resolved__get_packed_size(answer);
         AUTO_FREE uint8_t *message = memory_new(FRAME_HEADER_BYTES + length, 1);
-
         tracemallocd__symbol__resolved__pack(answer, message + FRAME_HEADER_BYTES);
         return symbol_channel_send(&helper->channel, message, length, -1, SYMBOL_CHANNEL_NO_DEADLINE);
 }
@@ -143,7 +138,6 @@ static int send_answer(struct helper *helper, const Tracemallocd__Symbol__Resolv
 static int answer_request(struct helper *helper, const Tracemallocd__Symbol__Resolve *request, int fd) {
         Tracemallocd__Symbol__Resolved answer = TRACEMALLOCD__SYMBOL__RESOLVED__INIT;
         char problem[MODULE_PROBLEM_BYTES];
-
         helper->n_requests++;
         if (request->open && open_module(helper, request, fd, problem) != 0) {
                 answer.problem = problem;
@@ -166,7 +160,6 @@ static int serve_one(struct helper *helper) {
         AUTO_CLOSE int fd = -1;
         const uint8_t *payload;
         size_t length;
-
         if (symbol_channel_receive(&helper->channel, &payload, &length, &fd, SYMBOL_CHANNEL_NO_DEADLINE) != 0)
                 return 1;
         Tracemallocd__Symbol__Resolve *request = tracemallocd__symbol__resolve__unpack(NULL, length, payload);
@@ -179,7 +172,6 @@ static int serve_one(struct helper *helper) {
 
 int main(int argc, char **argv) {
         static struct helper helper = {.debug_root = "/usr/lib/debug"};
-
         for (int i = 1; i < argc; i++) {
                 if (strncmp(argv[i], DEBUG_ROOT_OPTION, strlen(DEBUG_ROOT_OPTION)) != 0) {
                         fprintf(stderr, "tracemallocd-symbolizer: is started by tracemallocd and not by hand\n");

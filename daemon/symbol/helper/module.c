@@ -45,7 +45,6 @@ struct module {
 static void say(char problem[MODULE_PROBLEM_BYTES], const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(char problem[MODULE_PROBLEM_BYTES], const char *format, ...) {
         va_list arguments;
-
         va_start(arguments, format);
         vsnprintf(problem, MODULE_PROBLEM_BYTES, format, arguments);
         va_end(arguments);
@@ -55,7 +54,6 @@ static void say(char problem[MODULE_PROBLEM_BYTES], const char *format, ...) {
 static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, const char *file,
                           const char *debuglink, GElf_Word crc, char **debug_file) {
         struct timespec before, after;
-
         clock_gettime(CLOCK_MONOTONIC, &before);
         int fd = dwfl_standard_find_debuginfo(module, userdata, name, base, file, debuglink, crc, debug_file);
         clock_gettime(CLOCK_MONOTONIC, &after);
@@ -69,7 +67,6 @@ static void read_code(struct module *module, Elf *elf) {
         GElf_Shdr section_memory, *section;
         GElf_Phdr segment_memory, *segment;
         size_t n_segments = 0;
-
         for (Elf_Scn *scn = NULL; (scn = elf_nextscn(elf, scn));)
                 if ((section = gelf_getshdr(scn, &section_memory)) && (section->sh_flags & SHF_EXECINSTR) &&
                     (section->sh_flags & SHF_ALLOC))
@@ -90,7 +87,7 @@ static void read_code(struct module *module, Elf *elf) {
 static void add_unit(struct module *module, const Dwarf_Die *die, const Dwarf_Die *split_die, int version) {
         if (module->n_units >= RANGE_NONE)
                 return;
-        module->units = memory_grow(module->units, module->n_units, &module->units_size, sizeof(*module->units));
+        module->units = memory_grow(module->units, module->n_units, &module->units_size, sizeof *module->units);
         module->units[module->n_units++] =
                 (struct unit){.die = *die, .scope_die = split_die->addr ? *split_die : *die, .version = version};
 }
@@ -99,12 +96,10 @@ static void add_unit(struct module *module, const Dwarf_Die *die, const Dwarf_Di
 static void read_units(struct module *module) {
         Dwarf *dwarf = dwfl_module_getdwarf(module->dwfl_module, &module->dwarf_bias);
         Dwarf_CU *unit = NULL;
-
         while (dwarf) {
                 Dwarf_Die die, split_die = {0}; /* dwarf_get_units() leaves its outputs alone in some errors */
                 Dwarf_Half version = 0;
                 uint8_t type;
-
                 if (dwarf_get_units(dwarf, unit, &unit, &version, &type, &die, &split_die) != 0)
                         break;
                 int tag = dwarf_tag(&die);
@@ -121,7 +116,6 @@ static void read_units(struct module *module) {
 static bool has_build_id(Dwfl_Module *dwfl_module, const struct module_source *source) {
         const unsigned char *bits;
         GElf_Addr address;
-
         if (source->build_id_length == 0)
                 return true;
         int length = dwfl_module_build_id(dwfl_module, &bits, &address);
@@ -130,7 +124,7 @@ static bool has_build_id(Dwfl_Module *dwfl_module, const struct module_source *s
 }
 
 static struct module *module_new(const char *debug_root) {
-        struct module *module = memory_new(1, sizeof(*module));
+        struct module *module = memory_new(1, sizeof *module);
 
         /* elfutils: beside the file, in .debug beside it, then below the root */
         if (asprintf(&module->debug_path, ":.debug:%s", debug_root) < 0)
@@ -162,7 +156,6 @@ static Elf *report(struct module *module, const char *path, int fd) {
         Elf *elf = NULL;
         GElf_Addr bias = 0;
         GElf_Ehdr header;
-
         module->dwfl = dwfl_begin(&module->callbacks);
         if (module->dwfl)
                 module->dwfl_module = dwfl_report_elf(module->dwfl, path, path, fd, 0, true);
@@ -182,7 +175,6 @@ static int open_fd(const struct module_source *source, const char *path, int fd,
                    struct module **modulep, char problem[MODULE_PROBLEM_BYTES]) {
         struct module *module = module_new(debug_root);
         Elf *elf = report(module, path, fd);
-
         if (!elf) {
                 say(problem, "%s is no ELF program or library that can be read", path);
                 goto unreadable;
@@ -205,7 +197,6 @@ static int open_path(const struct module_source *source, const char *path, const
                      struct module **modulep, char problem[MODULE_PROBLEM_BYTES]) {
         struct stat status;
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO must not hold us */
-
         if (fd < 0 || fstat(fd, &status) < 0) {
                 say(problem, "cannot open %s: %s", path, strerror(errno));
         } else if (!S_ISREG(status.st_mode)) {
@@ -220,23 +211,20 @@ static int open_path(const struct module_source *source, const char *path, const
 
 static int open_debug_file(const struct module_source *source, const char *debug_root, struct module **modulep) {
         char path[4096], ignored[MODULE_PROBLEM_BYTES];
-        size_t length;
-
         if (source->build_id_length < 2)
                 return MODULE_E_UNREADABLE;
-        length = (size_t)snprintf(path, sizeof(path), "%s/.build-id/%02x/", debug_root, source->build_id[0]);
-        if (length + 2 * source->build_id_length + sizeof(".debug") > sizeof(path))
+        size_t length = (size_t)snprintf(path, sizeof path, "%s/.build-id/%02x/", debug_root, source->build_id[0]);
+        if (length + 2 * source->build_id_length + sizeof ".debug" > sizeof path)
                 return MODULE_E_UNREADABLE;
         for (size_t i = 1; i < source->build_id_length; i++)
-                length += (size_t)snprintf(path + length, sizeof(path) - length, "%02x", source->build_id[i]);
-        snprintf(path + length, sizeof(path) - length, ".debug");
+                length += (size_t)snprintf(path + length, sizeof path - length, "%02x", source->build_id[i]);
+        snprintf(path + length, sizeof path - length, ".debug");
         return open_path(source, path, debug_root, modulep, ignored);
 }
 
 int module_open(const struct module_source *source, const char *debug_root, struct module **modulep,
                 char problem[MODULE_PROBLEM_BYTES]) {
         int fd = source->fd < 0 ? -1 : fcntl(source->fd, F_DUPFD_CLOEXEC, 3);
-
         if (source->fd >= 0 && fd < 0)
                 say(problem, "cannot open %s: %s", source->path, strerror(errno));
         if (fd >= 0 && open_fd(source, source->path, fd, debug_root, modulep, problem) == 0)
@@ -255,7 +243,6 @@ bool module_has_lines(const struct module *module) {
 void module_resolve(struct module *module, uint64_t address, struct frame_list *frames) {
         uint64_t dwarf_address = address - module->dwarf_bias;
         const struct range_segment *segment = range_index_find(&module->unit_index, dwarf_address);
-
         frame_list_clear(frames);
         if (segment)
                 unit_resolve(&module->units[segment->value], &module->code, &module->symbols, module->dwarf_bias,

@@ -22,13 +22,12 @@ void range_index_deinit(struct range_index *index) {
 void range_index_add(struct range_index *index, const struct range *range) {
         if (range->low >= range->high)
                 return;
-        index->ranges = memory_grow(index->ranges, index->n_ranges, &index->ranges_size, sizeof(*index->ranges));
+        index->ranges = memory_grow(index->ranges, index->n_ranges, &index->ranges_size, sizeof *index->ranges);
         index->ranges[index->n_ranges++] = *range;
 }
 
 static int by_low(const void *a, const void *b) {
         const struct range *x = a, *y = b;
-
         return x->low < y->low ? -1 : x->low > y->low;
 }
 
@@ -44,7 +43,6 @@ static bool outranks(const struct range *a, const struct range *b) {
 
 static void heap_push(struct heap *heap, const struct range *range) {
         size_t i = heap->n++;
-
         for (; i > 0 && outranks(range, heap->open[(i - 1) / 2]); i = (i - 1) / 2)
                 heap->open[i] = heap->open[(i - 1) / 2];
         heap->open[i] = range;
@@ -53,7 +51,6 @@ static void heap_push(struct heap *heap, const struct range *range) {
 static void heap_pop(struct heap *heap) {
         const struct range *last = heap->open[--heap->n];
         size_t i = 0;
-
         for (size_t child; (child = 2 * i + 1) < heap->n; i = child) {
                 if (child + 1 < heap->n && outranks(heap->open[child + 1], heap->open[child]))
                         child++;
@@ -66,20 +63,18 @@ static void heap_pop(struct heap *heap) {
 
 static void emit(struct range_index *index, uint64_t low, uint64_t high, uint32_t value) {
         struct range_segment *last = index->n_segments ? &index->segments[index->n_segments - 1] : NULL;
-
         if (last && last->high == low && last->value == value) {
                 last->high = high;
                 return;
         }
         index->segments =
-                memory_grow(index->segments, index->n_segments, &index->segments_size, sizeof(*index->segments));
+                memory_grow(index->segments, index->n_segments, &index->segments_size, sizeof *index->segments);
         index->segments[index->n_segments++] = (struct range_segment){low, high, value};
 }
 
 /* Each round either takes in a start or passes an end: at most 2 n segments. */
 static void sweep(struct range_index *index, struct heap *heap) {
         uint64_t at = 0;
-
         for (size_t i = 0; i < index->n_ranges || heap->n > 0;) {
                 if (heap->n == 0)
                         at = index->ranges[i].low;
@@ -99,10 +94,9 @@ static void sweep(struct range_index *index, struct heap *heap) {
 }
 
 void range_index_build(struct range_index *index) {
-        struct heap heap = {.open = memory_new(index->n_ranges, sizeof(*heap.open))};
-
+        struct heap heap = {.open = memory_new(index->n_ranges, sizeof *heap.open)};
         if (index->n_ranges > 0) {
-                qsort(index->ranges, index->n_ranges, sizeof(*index->ranges), by_low);
+                qsort(index->ranges, index->n_ranges, sizeof *index->ranges, by_low);
                 sweep(index, &heap);
         }
         free(heap.open);

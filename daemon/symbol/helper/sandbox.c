@@ -29,7 +29,6 @@ static int drop_root(void) {
 
 static int limit(int resource, rlim_t value) {
         struct rlimit now;
-
         if (getrlimit(resource, &now) < 0)
                 return -errno;
         if (now.rlim_max < value)
@@ -39,7 +38,6 @@ static int limit(int resource, rlim_t value) {
 
 static int limit_all(void) {
         int r = limit(RLIMIT_CORE, 0);
-
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their shadow memory is larger */
         if (r == 0)
                 r = limit(RLIMIT_AS, ADDRESS_BYTES);
@@ -50,7 +48,6 @@ static int limit_all(void) {
 /* PR_SET_PDEATHSIG would fire when the daemon's thread ends that started us, not its process. */
 static void *watch(void *argument) {
         struct pollfd poll_fd = {.fd = (int)(intptr_t)argument, .events = POLLRDHUP};
-
         while (poll(&poll_fd, 1, -1) <= 0 || !(poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))
                 continue;
         _exit(0);
@@ -60,7 +57,6 @@ static int start_watch(int socket_fd) {
         pthread_attr_t attributes;
         pthread_t thread;
         sigset_t all, before;
-
         int r = pthread_attr_init(&attributes);
         if (r != 0)
                 return -r;
@@ -76,10 +72,10 @@ static int start_watch(int socket_fd) {
         return -r;
 }
 
-/* A seccomp filter belongs at the end of this list. */
+/* The filter of system calls is that of the service (SystemCallFilter=); a user's own helper has none, and that user's
+ * rights. */
 int sandbox_enter(int socket_fd) {
         int r = drop_root();
-
         if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
                 r = -errno;
         if (r == 0)

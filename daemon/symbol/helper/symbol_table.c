@@ -31,7 +31,6 @@ static bool is_function(const GElf_Sym *symbol, GElf_Word section, const char *n
  * functions before labels, then global, weak, local, then the plainest name. */
 static int compare(const void *a, const void *b) {
         const struct function_symbol *x = a, *y = b;
-
         if (x->address != y->address)
                 return x->address < y->address ? -1 : 1;
         if ((x->type == STT_NOTYPE) != (y->type == STT_NOTYPE))
@@ -50,7 +49,6 @@ static int compare(const void *a, const void *b) {
 
 static void collect(struct symbol_table *table, Dwfl_Module *module, const struct range_index *code) {
         int n = dwfl_module_getsymtab(module);
-
         for (int i = 1; i < n; i++) {
                 GElf_Sym symbol;
                 GElf_Addr address;
@@ -59,7 +57,7 @@ static void collect(struct symbol_table *table, Dwfl_Module *module, const struc
                 if (!name || !is_function(&symbol, section, name) || !range_index_find(code, address))
                         continue;
                 table->symbols =
-                        memory_grow(table->symbols, table->n_symbols, &table->symbols_size, sizeof(*table->symbols));
+                        memory_grow(table->symbols, table->n_symbols, &table->symbols_size, sizeof *table->symbols);
                 table->symbols[table->n_symbols++] = (struct function_symbol){.address = address,
                                                                               .size = symbol.st_size,
                                                                               .name = name,
@@ -72,7 +70,6 @@ static void collect(struct symbol_table *table, Dwfl_Module *module, const struc
 static uint64_t end_of(const struct symbol_table *table, size_t i, const struct range_index *code) {
         const struct function_symbol *symbol = &table->symbols[i];
         uint64_t end = range_index_find(code, symbol->address)->high;
-
         if (symbol->size > 0)
                 return symbol->size < end - symbol->address ? symbol->address + symbol->size : end;
         for (size_t next = i + 1; next < table->n_symbols; next++)
@@ -87,7 +84,7 @@ void symbol_table_read(struct symbol_table *table, Dwfl_Module *module, const st
 
         collect(table, module, code);
         if (table->n_symbols > 0)
-                qsort(table->symbols, table->n_symbols, sizeof(*table->symbols), compare);
+                qsort(table->symbols, table->n_symbols, sizeof *table->symbols, compare);
         for (size_t i = 0; i < table->n_symbols && i < RANGE_NONE; i++) {
                 const struct function_symbol *symbol = &table->symbols[i];
                 bool is_alias = i > 0 && table->symbols[i - 1].address == symbol->address;
@@ -125,7 +122,6 @@ const char *symbol_table_find(struct symbol_table *table, uint64_t address) {
 
 const char *symbol_table_name_at(const struct symbol_table *table, uint64_t address) {
         const struct range_segment *segment = range_index_find(&table->index, address);
-
         if (!segment || table->symbols[segment->value].address != address)
                 return NULL;
         return table->symbols[segment->value].name;

@@ -49,7 +49,6 @@ static uint64_t add_ranges(Dwarf_Die *die, const struct range_index *code, struc
                            struct range_index *index) {
         Dwarf_Addr base, low, high;
         uint64_t lowest = UINT64_MAX;
-
         for (ptrdiff_t at = 0; (at = dwarf_ranges(die, at, &base, &low, &high)) > 0;) {
                 const struct range_segment *segment = range_index_find(code, low);
                 if (!segment)
@@ -97,15 +96,14 @@ static uint32_t add_scope(struct unit *unit, const struct range_index *code, Dwa
         if (low == UINT64_MAX)
                 return is_inlined ? around : NO_SCOPE;
 
-        unit->scopes = memory_grow(unit->scopes, unit->n_scopes, &unit->scopes_size, sizeof(*unit->scopes));
+        unit->scopes = memory_grow(unit->scopes, unit->n_scopes, &unit->scopes_size, sizeof *unit->scopes);
         unit->scopes[unit->n_scopes++] = (struct scope){.die = *die, .low = low, .parent = parent, .depth = depth};
         return number;
 }
 
 static void read_scopes(struct unit *unit, const struct range_index *code) {
-        struct level *levels = memory_new(DIE_DEPTH_MAX, sizeof(*levels));
+        struct level *levels = memory_new(DIE_DEPTH_MAX, sizeof *levels);
         size_t depth = 0;
-
         levels[0].scope = NO_SCOPE;
         if (dwarf_child(&unit->scope_die, &levels[0].die) == 0)
                 depth = 1;
@@ -113,7 +111,6 @@ static void read_scopes(struct unit *unit, const struct range_index *code) {
                 struct level *level = &levels[depth - 1];
                 Dwarf_Die die = level->die;
                 uint32_t around = level->scope;
-
                 if (dwarf_siblingof(&die, &level->die) != 0)
                         depth--;
                 int tag = dwarf_tag(&die);
@@ -128,7 +125,6 @@ static void read_scopes(struct unit *unit, const struct range_index *code) {
 
 static const char *find_folder(struct unit *unit) {
         Dwarf_Attribute attribute;
-
         return dwarf_formstring(dwarf_attr(&unit->die, DW_AT_comp_dir, &attribute));
 }
 
@@ -169,7 +165,6 @@ bool unit_has_lines(struct unit *unit) {
 
 static const char *linkage_name(Dwarf_Die *die) {
         Dwarf_Attribute attribute;
-
         if (!dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) &&
             !dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
                 return NULL;
@@ -208,7 +203,6 @@ static char *call_site(struct unit *unit, struct scope *scope, uint32_t *linenop
         Dwarf_Files *files;
         size_t n_files;
         Dwarf_Die unit_die;
-
         *linenop = 0;
         if (dwarf_formudata(dwarf_attr(&scope->die, DW_AT_call_line, &attribute), &line) == 0 && line <= UINT32_MAX)
                 *linenop = (uint32_t)line;
@@ -225,7 +219,6 @@ static bool line_of(struct unit *unit, uint64_t address, char **filenamep, uint3
         Dwarf_Line *line = dwarf_getsrc_die(&unit->die, address);
         int lineno = 0;
         const char *name = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
-
         *filenamep = name ? file_name(unit, name) : NULL;
         *linenop = line && dwarf_lineno(line, &lineno) == 0 && lineno > 0 ? (uint32_t)lineno : 0;
         return name != NULL;

@@ -5,6 +5,7 @@
 #include "tests/support/life/life.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -27,6 +28,35 @@ static int forks(void) {
                 EXPECT(wait_for(pid) == i);
         }
         say("forked");
+        return 0;
+}
+
+static void *handlers_block;
+
+static void before_fork(void) {
+        ledger_free(handlers_block, 700);
+        handlers_block = ledger_malloc(701);
+        some_work();
+}
+
+static void after_fork_in_child(void) {
+        ledger_fork();
+        ledger_free(handlers_block, 701);
+        handlers_block = ledger_malloc(700);
+}
+
+/* As OpenBLAS does, which ends its threads before a fork. */
+static int fork_handlers(void) {
+        pid_t pid;
+
+        handlers_block = ledger_malloc(700);
+        EXPECT(pthread_atfork(before_fork, NULL, after_fork_in_child) == 0);
+        pid = fork();
+        if (pid == 0) {
+                some_work();
+                _exit(18);
+        }
+        EXPECT(wait_for(pid) == 18);
         return 0;
 }
 
@@ -206,6 +236,32 @@ static int daemonizes(void) {
         return 0;
 }
 
+/* By libc's function, inside of which the parent ends. The child says nothing for as long as the daemon may take to
+ * notice. */
+static int daemonizes_by_libc(void) {
+        int fds[2];
+        char byte;
+        pid_t pid;
+
+        some_work();
+        EXPECT(pipe(fds) == 0);
+        pid = fork();
+        if (pid == 0) {
+                ledger_fork();
+                EXPECT(daemon(0, 0) == 0);
+                usleep(200000);
+                ledger_fork();
+                some_work();
+                EXPECT(read(0, &byte, 1) == 0 && write(fds[1], "x", 1) == 1);
+                _exit(getsid(0) == getpid() ? 19 : 98);
+        }
+        EXPECT(wait_for(pid) == 0);
+        close(fds[1]);
+        EXPECT(read(fds[0], &byte, 1) == 1);
+        EXPECT(read(fds[0], &byte, 1) == 0);
+        return 0;
+}
+
 /* As nginx does: what is a daemon by now allocates nothing before it forks its workers. */
 static int pre_fork_daemon(void) {
         pid_t pid;
@@ -236,6 +292,7 @@ static int pre_fork_daemon(void) {
 
 const struct life_case life_children[] = {
         {"fork", forks},
+        {"fork_handlers", fork_handlers},
         {"many_forks", many_forks},
         {"fork_nested", fork_nested},
         {"vfork", vforks},
@@ -245,6 +302,7 @@ const struct life_case life_children[] = {
         {"clone_beside", clone_beside},
         {"clone_forks", clone_forks},
         {"daemonize", daemonizes},
+        {"daemonize_by_libc", daemonizes_by_libc},
         {"pre_fork_daemon", pre_fork_daemon},
         {0},
 };

@@ -83,5 +83,15 @@ START_TEST(a_name_with_parentheses_does_not_confuse)
 }
 END_TEST
 
+START_TEST(a_unit_may_be_named_without_its_ending)
+{
+        ck_assert(proc_unit_is("a.service", "a"));
+        ck_assert(proc_unit_is("a.service", "a.service"));
+        ck_assert(!proc_unit_is("a.service", ""));
+        ck_assert(!proc_unit_is("a.service.service", "a"));
+        ck_assert(!proc_unit_is("a", "a.service"));
+}
+END_TEST
+
 CHECK_MAIN("base/proc", the_innermost_unit_of_a_cgroup_counts, a_process_is_told_from_its_successor_by_its_start,
-           a_name_with_parentheses_does_not_confuse)
+           a_name_with_parentheses_does_not_confuse, a_unit_may_be_named_without_its_ending)

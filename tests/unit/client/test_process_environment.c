@@ -25,18 +25,19 @@ ssize_t __wrap_read(int fd, void *to, size_t n) {
         return __real_read(fd, to, n);
 }
 
-/* Return: when it has become the program, by the pipe that an exec closes. */
+/* Return: when the program itself has run. That exec has closed a pipe is too early: the environment comes after. */
 static pid_t start(const char *const *environment) {
         int fds[2];
         char byte;
         ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
         pid_t pid = fork();
         if (pid == 0) {
-                execle("/bin/sleep", "sleep", "1000", NULL, environment);
+                dup2(fds[1], STDOUT_FILENO);
+                execle("/bin/sh", "sh", "-c", "echo; kill -STOP $$", NULL, environment);
                 _exit(1);
         }
         close(fds[1]);
-        ck_assert_int_eq(read(fds[0], &byte, 1), 0);
+        ck_assert_int_eq(read(fds[0], &byte, 1), 1);
         close(fds[0]);
         return pid;
 }

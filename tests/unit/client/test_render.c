@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* client/render_place.c, client/source_lines.c, client/reference.c, client/time_format.c: parts of output and input. */
+/* client/render_place.c, client/source_lines.c, client/reference.c, client/table.c, client/time_format.c: parts of
+ * output and input. */
 
 #include "client/reference.h"
 #include "client/render.h"
+#include "client/table.h"
 #include "client/time_format.h"
 #include "tests/support/check_main.h"
 
@@ -56,6 +58,31 @@ START_TEST(the_path_gives_way_before_the_function)
 }
 END_TEST
 
+/* What a terminal of @width columns shows of one frame */
+static void expect_traceback(Tracemallocd__Control__Frame frame, size_t width, const char *text) {
+        struct options options = {.color = COLOR_NEVER};
+        struct render render;
+        char *shown;
+        size_t length;
+        render_init(&render, &options);
+        render.terminal.width = width;
+        render.out = open_memstream(&shown, &length);
+        render_traceback(&render, (Tracemallocd__Control__Frame *[]){&frame}, 1, 0);
+        fclose(render.out);
+        ck_assert_str_eq(shown, text);
+        free(shown);
+        render_deinit(&render);
+}
+
+START_TEST(a_frame_is_broken_before_its_function_where_little_more_would_be_left)
+{
+        Tracemallocd__Control__Frame frame = frame_of("/nowhere/examples/session_cache.c", 111, "remember_search");
+        expect_traceback(frame, 80, "  File \"/nowhere/examples/session_cache.c\", line 111, in remember_search\n");
+        expect_traceback(frame, 60, "  File \"/n.../session_cache.c\", line 111, in remember_search\n");
+        expect_traceback(frame, 40, "  File \"/.../session_cache.c\", line 111,\n      in remember_search\n");
+}
+END_TEST
+
 START_TEST(traceback_ranges_are_those_of_traceback_format)
 {
         /* limit, n, first, end: self[-limit:] above 0, else self[:limit] */
@@ -83,6 +110,28 @@ static void expect_line(struct source_lines *lines, const char *name, uint64_t l
         ck_assert_uint_eq(length, strlen(text));
         ck_assert(memcmp(found, text, length) == 0);
 }
+
+START_TEST(a_long_label_takes_no_letter_of_a_name)
+{
+        static const struct table_column columns[] = {{.heading = "NAME", .stretches = 1, .rank = 1},
+                                                      {.heading = "SIZE", .right = 1},
+                                                      {.heading = "LABEL", .stretches = 1, .rank = 6}};
+        const struct terminal terminal = {.width = 50};
+        struct table *table = table_new(columns, 3);
+        char *shown;
+        size_t length;
+        FILE *out = open_memstream(&shown, &length);
+        table_cell(table, strdup("session_cache_server"));
+        table_cell(table, strdup("10 KiB"));
+        table_cell(table, strdup("before the cache was warm and after the night's restart"));
+        table_print(table, out, &terminal);
+        fclose(out);
+        ck_assert_str_eq(shown, "NAME                    SIZE  LABEL\n"
+                                "session_cache_server  10 KiB  before...t's restart\n");
+        free(shown);
+        table_free(table);
+}
+END_TEST
 
 START_TEST(source_lines_are_those_of_linecache)
 {
@@ -195,6 +244,8 @@ int main(void) {
         tcase_add_test(tc, frames_without_symbols_show_their_offset);
         tcase_add_test(tc, the_path_gives_way_before_the_function);
         tcase_add_test(tc, traceback_ranges_are_those_of_traceback_format);
+        tcase_add_test(tc, a_frame_is_broken_before_its_function_where_little_more_would_be_left);
+        tcase_add_test(tc, a_long_label_takes_no_letter_of_a_name);
         tcase_add_test(tc, source_lines_are_those_of_linecache);
         tcase_add_test(tc, references_are_told_from_files);
         tcase_add_test(tc, a_comparison_that_is_turned_round_is_called_so);

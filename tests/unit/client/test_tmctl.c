@@ -5,12 +5,14 @@
 #include "tests/unit/client/canned_server.h"
 #include "tests/support/check_main.h"
 
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +31,7 @@ static void setup(void) {
         setenv("TRACEMALLOCD_RUNTIME_DIR", dir, 1);
         setenv("TZ", "UTC0", 1);
         unsetenv("NO_COLOR");
+        unsetenv("COLUMNS");
 }
 
 static void teardown(void) {
@@ -403,6 +406,21 @@ START_TEST(every_line_fits_a_terminal)
 }
 END_TEST
 
+/* Half of a divided screen */
+START_TEST(sizes_and_summaries_fit_44_columns)
+{
+        static const char *const commands[] = {"$T stats 17", "$T compare 17 18", "$T traces 17", "$T run -- true"};
+        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+                char line[128];
+                snprintf(line, sizeof line, "stty cols 44; NO_COLOR=1 %s", commands[i]);
+                ck_assert_int_eq(sh_on_terminal(line), 0);
+                ck_assert_msg(widest_line() <= 44 + strlen("\r"), "%s: %s", commands[i], out);
+        }
+        has(out, "  next         tmctl stats 18 (the peak),\r\n               tmctl stats 17 (never freed)\r\n");
+        has(out, "Left out for want of room: NEVER FREED,");
+}
+END_TEST
+
 START_TEST(rows_fit_a_terminal_and_are_whole_on_a_pipe)
 {
         ck_assert_int_eq(sh_on_terminal("$T compare 17 18 --color never"), 0);
@@ -525,7 +543,18 @@ START_TEST(run_stops_and_continues_as_a_job)
 }
 END_TEST
 
-/* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
+/* bash's "suspend": nobody else could use the terminal. */
+START_TEST(run_stops_with_a_shell_that_suspends_itself)
+{
+        ck_assert_int_eq(sh_on_terminal("set -m; $T run -- bash --norc -ic 'kill -STOP $$; echo went on; exit 5'; "
+                                        "echo stopped $?; fg; echo ended $?"),
+                         0);
+        has(out, "stopped 147");
+        has(out, "went on");
+        has(out, "ended 5");
+}
+END_TEST
+
 START_TEST(the_summary_does_not_stand_behind_what_a_key_wrote)
 {
         ck_assert_int_eq(sh_on_terminal("printf ^C; exec $T run --color never -- sh -c 'kill -INT $$'"), 130);
@@ -535,6 +564,7 @@ START_TEST(the_summary_does_not_stand_behind_what_a_key_wrote)
 }
 END_TEST
 
+/* A stopped command is what its sender wants; without a shell nobody would continue tmctl. */
 START_TEST(run_does_not_stop_with_a_command_that_was_stopped)
 {
         ck_assert_int_eq(sh("mkfifo %s/go; $T run -- sh -c 'echo $$ >%s/go; kill -STOP $$; exit 4' & read p <%s/go; "
@@ -631,10 +661,19 @@ static void note_private_daemon(void) {
         ck_assert_int_eq(sscanf(strstr(err, "(pid "), "(pid %d)", &private_daemon), 1);
 }
 
+/* It is nobody's child that could be waited for. Until it is gone it may be making files. */
+static void end_private_daemon(void) {
+        struct pollfd end = {.fd = pidfd_open(private_daemon, 0), .events = POLLIN};
+        ck_assert_int_ge(end.fd, 0);
+        kill(private_daemon, SIGKILL);
+        ck_assert_int_eq(poll(&end, 1, -1), 1);
+        close(end.fd);
+}
+
 static void teardown_private(void) {
         char command[128];
         if (private_daemon > 0)
-                kill(private_daemon, SIGKILL);
+                end_private_daemon();
         snprintf(command, sizeof command, "rm -rf %s", dir);
         ck_assert_int_eq(system(command), 0);
 }
@@ -744,6 +783,7 @@ static TCase *daemon_case(void) {
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);
         tcase_add_test(tc, every_line_fits_a_terminal);
+        tcase_add_test(tc, sizes_and_summaries_fit_44_columns);
         tcase_add_test(tc, an_export_that_is_interrupted_leaves_what_was_there);
         tcase_add_test(tc, rows_fit_a_terminal_and_are_whole_on_a_pipe);
         tcase_add_test(tc, a_closed_stdout_is_an_error_and_a_closed_pipe_is_not);
@@ -761,6 +801,7 @@ static TCase *run_case(void) {
         tcase_add_test(tc, run_gives_no_descriptor_to_the_command);
         tcase_add_test(tc, run_says_what_was_never_freed);
         tcase_add_test(tc, run_stops_and_continues_as_a_job);
+        tcase_add_test(tc, run_stops_with_a_shell_that_suspends_itself);
         tcase_add_test(tc, the_summary_does_not_stand_behind_what_a_key_wrote);
         tcase_add_test(tc, run_does_not_stop_with_a_command_that_was_stopped);
         tcase_add_test(tc, run_hands_signals_on);

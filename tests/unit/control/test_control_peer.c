@@ -51,6 +51,12 @@ static void on_freed(void *user, const struct credentials *who) {
         ((struct world *)user)->n_freed++;
 }
 
+/* What a socket takes unread goes by net.core.wmem_default otherwise, which may be more than an answer. */
+static void set_buffer(int fd) {
+        const int bytes = 65536;
+        ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes), 0);
+}
+
 static void world_init(struct world *w) {
         int sockets[2];
         uv_loop_t first; /* libuv keeps a pipe of its own from the first loop on */
@@ -62,6 +68,8 @@ static void world_init(struct world *w) {
                 .user = w, .drops = &w->drops, .identity = &w->identity, .request = on_request, .freed = on_freed};
         uv_loop_init(&w->loop);
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sockets), 0);
+        set_buffer(sockets[0]);
+        set_buffer(sockets[1]);
         struct credentials who = {.pid = getpid(), .uid = 1000};
         ck_assert_int_eq(control_peer_open(&w->loop, sockets[0], &who, &w->handler, &w->peer), 0);
         w->client = sockets[1];
@@ -330,8 +338,40 @@ START_TEST(a_message_in_pieces_is_taken)
 }
 END_TEST
 
+struct attached {
+        struct control_attachment attachment;
+        unsigned n_released;
+};
+
+static void release_one(struct control_attachment *attached) {
+        ((struct attached *)attached)->n_released++;
+}
+
+static void release_other(struct control_attachment *attached) {
+        release_one(attached);
+}
+
+START_TEST(what_is_attached_is_found_by_its_kind_and_released_with_the_peer)
+{
+        struct world w;
+        struct attached one = {.n_released = 0}, other = {.n_released = 0}, detached = {.n_released = 0};
+        world_init(&w);
+        control_peer_attach(w.peer, &one.attachment, release_one);
+        control_peer_attach(w.peer, &detached.attachment, release_other);
+        ck_assert_ptr_eq(control_peer_attachment(w.peer, release_one), &one.attachment);
+        ck_assert_ptr_eq(control_peer_attachment(w.peer, release_other), &detached.attachment);
+        control_peer_detach(w.peer, &detached.attachment);
+        ck_assert_ptr_null(control_peer_attachment(w.peer, release_other));
+        control_peer_attach(w.peer, &other.attachment, release_other);
+        world_deinit(&w);
+        ck_assert_uint_eq(one.n_released, 1);
+        ck_assert_uint_eq(other.n_released, 1);
+        ck_assert_uint_eq(detached.n_released, 0);
+}
+END_TEST
+
 CHECK_MAIN("control/control_peer", hello_then_requests_each_answered_once, thousands_of_requests_in_one_go_do_not_nest,
            who_does_not_read_answers_is_answered_no_more, a_request_waits_for_the_one_before_it,
            a_client_that_left_is_answered_into_the_void, garbage_hangs_up,
            another_major_version_is_told_why_and_hung_up, silence_is_hung_up_on, half_a_message_is_hung_up_on,
-           a_message_in_pieces_is_taken)
+           a_message_in_pieces_is_taken, what_is_attached_is_found_by_its_kind_and_released_with_the_peer)

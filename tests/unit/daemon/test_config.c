@@ -80,6 +80,16 @@ START_TEST(an_error_names_file_line_and_key)
 }
 END_TEST
 
+START_TEST(an_error_says_what_would_be_right)
+{
+        expect_error("[daemon]\nlog_level = loud\n", ": error, warning, info or debug");
+        expect_error("[daemon]\nworkers = many\n", "'workers': a number between 1 and 64");
+        expect_error("[limits]\ntable_memory_per_process = 5K\n", ": bytes between 1M and 1024G");
+        expect_error("[snapshots]\nkeep_bytes = 1MB\n", ": bytes between 0 and 1048576G");
+        expect_error("[snapshots]\nkeep_age = 2w\n", ": a time such as 36h or 30d, at most 36500d");
+}
+END_TEST
+
 START_TEST(a_missing_file_matters_only_where_it_was_named)
 {
         struct config config;
@@ -93,5 +103,5 @@ START_TEST(a_missing_file_matters_only_where_it_was_named)
 }
 END_TEST
 
-CHECK_MAIN("daemon/config", every_key_is_read, an_error_names_file_line_and_key,
+CHECK_MAIN("daemon/config", every_key_is_read, an_error_names_file_line_and_key, an_error_says_what_would_be_right,
            a_missing_file_matters_only_where_it_was_named)

@@ -11,7 +11,7 @@
 #include "tests/support/snapshot_depth.h"
 #include "tests/unit/ingest/feed_fixture.h"
 
-/* Declares holes lost as soon as it can. */
+/* Declares holes lost as soon as it can: what is no hole has to be whole when it is seen. */
 static void open_impatient_feed(void) {
         open_worker();
         struct feed_options options = default_options();
@@ -138,10 +138,14 @@ START_TEST(clear_and_stop_forget_and_start_begins_again)
 }
 END_TEST
 
+static void put_whole_alloc(uint64_t address, uint64_t size) {
+        writer_put_whole(&writer, RECORD_ALLOC, 0, 0, address, size, 0);
+}
+
 START_TEST(hole_of_a_living_process_is_declared_lost_in_time)
 {
         writer_reserve(&writer, RECORD_ALLOC);
-        put_alloc(0x2000, 20);
+        put_whole_alloc(0x2000, 20);
         struct snapshot *s = take(feed, SNAPSHOT_LIVE);
         ck_assert_uint_eq(s->info.size, 20);
         ck_assert_uint_eq(s->info.lost, 1);
@@ -153,11 +157,11 @@ END_TEST
 START_TEST(writer_that_comes_back_to_a_hole_declared_lost_does_not_break_the_feed)
 {
         writer_reserve(&writer, RECORD_ALLOC);
-        put_alloc(0x2000, 20);
+        put_whole_alloc(0x2000, 20);
         expect_live(feed, 20, 1);
         /* what it writes lands in another's record: here a header in a payload */
-        writer_put(&writer, RECORD_FREE, 0, 0, RECORD_HEADER_BIT | 1, 0, 0);
-        put_alloc(0x3000, 30);
+        writer_put_whole(&writer, RECORD_FREE, 0, 0, RECORD_HEADER_BIT | 1, 0, 0);
+        put_whole_alloc(0x3000, 30);
         struct snapshot *s = take(feed, SNAPSHOT_LIVE);
         ck_assert_uint_eq(s->info.size, 50);
         ck_assert_uint_ge(s->info.lost, 2);

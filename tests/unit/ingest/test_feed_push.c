@@ -4,6 +4,9 @@
 
 #include "daemon/ingest/feed_push.h"
 
+#include <dlfcn.h>
+#include <sched.h>
+
 #include "tests/unit/ingest/feed_fixture.h"
 
 static uint64_t position;
@@ -62,6 +65,40 @@ START_TEST(pushed_events_are_applied_and_acknowledged)
         ck_assert_uint_eq(notices[n_notices - 1].position, 48);
         ck_assert_uint_eq(feed_backlog(feed), 0);
         ck_assert_int_eq(feed_control_fd(feed), -1);
+}
+END_TEST
+
+static _Atomic uint64_t awaited, acknowledged;
+
+/* Before libuv's: holds the worker up when it has told, until the main loop has heard of it. */
+int uv_async_send(uv_async_t *async) {
+        int (*send)(uv_async_t *) = (int (*)(uv_async_t *))dlsym(RTLD_NEXT, "uv_async_send");
+        int r = send(async);
+        while (acknowledged < awaited)
+                sched_yield();
+        return r;
+}
+
+static void on_acknowledged(void *data, struct feed *from, const struct feed_notice *notice) {
+        if (notice->kind != FEED_NOTICE_APPLIED)
+                return;
+        uint64_t known = atomic_load(&feed_gauges(from)->position);
+        ck_assert_uint_ge(known, notice->position);
+        acknowledged = notice->position;
+}
+
+START_TEST(what_is_acknowledged_is_in_the_gauges)
+{
+        struct feed_options options = default_options();
+        open_worker();
+        options.notify = on_acknowledged;
+        ck_assert_int_eq(feed_new_socket(worker, &options, &feed, &refusal), 0);
+        position = 0;
+        awaited = 24;
+        ck_assert_int_eq(push_alloc(0, 0x1000, 10), 0);
+        while (acknowledged < awaited)
+                uv_run(&loop, UV_RUN_ONCE);
+        close_socket();
 }
 END_TEST
 
@@ -158,5 +195,8 @@ int main(void) {
         tcase_add_test(socket, feeds_beyond_the_share_of_their_user_are_refused_as_full);
         tcase_add_test(socket, idle_feed_takes_little_memory);
         suite_add_tcase(suite, socket);
+        TCase *own = check_case("socket of its own");
+        tcase_add_test(own, what_is_acknowledged_is_in_the_gauges);
+        suite_add_tcase(suite, own);
         return check_run(suite);
 }

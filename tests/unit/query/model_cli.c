@@ -11,7 +11,6 @@ int main(void) {
         struct world *w = world_new();
         char *line = NULL;
         size_t size = 0;
-
         while (getline(&line, &size, stdin) > 0) {
                 line[strcspn(line, "\n")] = '\0';
                 world_line(w, line, stdout);

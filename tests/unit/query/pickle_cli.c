@@ -48,7 +48,6 @@ static void print_text(const struct text *text) {
 
 static void print_frames(const struct model *m, uint32_t node) {
         const struct traceback_frame *frame = &m->table.frames[m->table.nodes[node].frame];
-
         if (m->table.nodes[node].parent != TRACEBACK_ROOT)
                 print_frames(m, m->table.nodes[node].parent);
         putchar(' ');
@@ -59,11 +58,9 @@ static void print_frames(const struct model *m, uint32_t node) {
 static void show(const struct model *m) {
         struct trace_list *list;
         int r = trace_list_compute(m, false, &list);
-
         assert(r == 0);
         for (size_t i = 0; i < list->n_rows; i++) {
                 const struct trace_row *row = &list->rows[i];
-
                 printf("trace %" PRIu32 " ", row->domain);
                 if (row->total_nframe == SNAPSHOT_TOTAL_NFRAME_UNKNOWN)
                         putchar('-');
@@ -84,15 +81,12 @@ static int write_out(void *userdata, const void *bytes, size_t length) {
 int main(int argc, char **argv) {
         struct pickle_sink sink = {.write = write_out};
         struct pickle_summary summary;
-        struct pickle_reader *reader;
         struct snapshot *snapshot;
         struct model model;
-        int r;
-
         if (argc != 3 || atoi(argv[2]) < 1)
                 return 2;
-        reader = read_file((size_t)atoi(argv[2]), &snapshot);
-        r = model_init(&model);
+        struct pickle_reader *reader = read_file((size_t)atoi(argv[2]), &snapshot);
+        int r = model_init(&model);
         if (r == 0)
                 r = model_add(&model, MODEL_NEW, &(struct model_source){.snapshot = snapshot});
         assert(r == 0);

@@ -21,7 +21,6 @@ static void *append(void **array, uint64_t *n, size_t element_bytes) {
 static void *append32(void **array, uint32_t *n, size_t element_bytes) {
         uint64_t n64 = *n;
         void *element = append(array, &n64, element_bytes);
-
         *n = (uint32_t)n64;
         return element;
 }
@@ -33,7 +32,6 @@ static int hex_digit(char c) {
 
 size_t snapshot_text_unescape(char *word) {
         char *out = word;
-
         for (char *in = word; *in; in++) {
                 if (*in == '%') {
                         *out++ = (char)(hex_digit(in[1]) << 4 | hex_digit(in[2]));
@@ -47,13 +45,13 @@ size_t snapshot_text_unescape(char *word) {
 }
 
 struct snapshot *snapshot_text_new(int64_t id) {
-        struct snapshot *s = calloc(1, sizeof(*s));
+        struct snapshot *s = calloc(1, sizeof *s);
 
         assert(s);
         s->info.id = id;
         s->info.exact = s->info.sizes_known = s->info.allocated_known = true;
         s->info.name = s->info.exe = s->info.unit = s->info.cgroup = s->info.label = s->info.ended_by = (char *)"";
-        append32(ITEMS(s->nodes), &s->n_nodes, sizeof(*s->nodes));
+        append32(ITEMS(s->nodes), &s->n_nodes, sizeof *s->nodes);
         return s;
 }
 
@@ -72,13 +70,11 @@ void snapshot_text_free(struct snapshot *s) {
 
 static uint32_t add_string(struct snapshot *s, char *word) {
         size_t length = snapshot_text_unescape(word);
-        struct snapshot_string *string;
         char *bytes;
-
         for (uint32_t i = 0; i < s->n_strings; i++)
                 if (s->strings[i].length == length && memcmp(s->strings[i].bytes, word, length) == 0)
                         return i;
-        string = append32(ITEMS(s->strings), &s->n_strings, sizeof(*s->strings));
+        struct snapshot_string *string = append32(ITEMS(s->strings), &s->n_strings, sizeof *s->strings);
         bytes = malloc(length + 1);
         assert(bytes);
         memcpy(bytes, word, length + 1);
@@ -89,19 +85,16 @@ static uint32_t add_string(struct snapshot *s, char *word) {
 
 static uint32_t add_module(struct snapshot *s, char *word) {
         uint32_t path = add_string(s, word);
-        struct snapshot_module *module;
-
         for (uint32_t i = 0; i < s->n_modules; i++)
                 if (s->modules[i].path == path)
                         return i;
-        module = append32(ITEMS(s->modules), &s->n_modules, sizeof(*s->modules));
+        struct snapshot_module *module = append32(ITEMS(s->modules), &s->n_modules, sizeof *s->modules);
         module->path = path;
         return s->n_modules - 1;
 }
 
 static size_t split(char *word, char **parts) {
         size_t n = 0;
-
         for (char *next = word; next;) {
                 assert(n < WORD_PARTS_MAX);
                 parts[n++] = strsep(&next, ",");
@@ -113,8 +106,7 @@ static uint32_t add_location(struct snapshot *s, char *word) {
         struct snapshot_location location;
         char *parts[WORD_PARTS_MAX];
         size_t n = split(word, parts);
-
-        memset(&location, 0, sizeof(location)); /* padding too: it is compared below */
+        memset(&location, 0, sizeof location); /* padding too: it is compared below */
         location.module = location.filename = location.function = SNAPSHOT_NONE;
         location.kind = parts[0][0] == 's' ? LOCATION_SOURCE : LOCATION_NATIVE;
         if (location.kind == LOCATION_SOURCE) {
@@ -126,19 +118,17 @@ static uint32_t add_location(struct snapshot *s, char *word) {
                 location.offset = strtoull(parts[2], NULL, 0);
         }
         for (uint32_t i = 0; i < s->n_locations; i++)
-                if (memcmp(&s->locations[i], &location, sizeof(location)) == 0)
+                if (memcmp(&s->locations[i], &location, sizeof location) == 0)
                         return i;
-        *(struct snapshot_location *)append32(ITEMS(s->locations), &s->n_locations, sizeof(location)) = location;
+        *(struct snapshot_location *)append32(ITEMS(s->locations), &s->n_locations, sizeof location) = location;
         return s->n_locations - 1;
 }
 
 static uint32_t add_node(struct snapshot *s, uint32_t parent, uint32_t location) {
-        struct snapshot_node *node;
-
         for (uint32_t i = 1; i < s->n_nodes; i++)
                 if (s->nodes[i].parent == parent && s->nodes[i].location == location)
                         return i;
-        node = append32(ITEMS(s->nodes), &s->n_nodes, sizeof(*s->nodes));
+        struct snapshot_node *node = append32(ITEMS(s->nodes), &s->n_nodes, sizeof *s->nodes);
         node->parent = parent;
         node->location = location;
         return s->n_nodes - 1;
@@ -148,7 +138,6 @@ static struct snapshot_group *add_group(struct snapshot *s, uint32_t domain, uin
                                         size_t n_frames) {
         struct snapshot_group *group;
         uint32_t node = 0;
-
         for (size_t i = 0; i < n_frames; i++)
                 node = add_node(s, node, add_location(s, frames[i]));
         for (uint32_t i = 0; i < s->n_groups; i++) {
@@ -156,7 +145,7 @@ static struct snapshot_group *add_group(struct snapshot *s, uint32_t domain, uin
                 if (group->domain == domain && group->node == node && group->total_nframe == total_nframe)
                         return group;
         }
-        group = append32(ITEMS(s->groups), &s->n_groups, sizeof(*s->groups));
+        group = append32(ITEMS(s->groups), &s->n_groups, sizeof *s->groups);
         group->domain = domain;
         group->node = node;
         group->total_nframe = total_nframe;
@@ -167,7 +156,6 @@ static struct snapshot_group *add_group(struct snapshot *s, uint32_t domain, uin
 static void add_size(struct snapshot *s, struct snapshot_group *group, uint64_t size, uint64_t count) {
         struct snapshot_size *sizes;
         uint64_t at;
-
         if (group->n_sizes == 0)
                 group->first_size = s->n_sizes;
         sizes = (struct snapshot_size *)s->sizes;
@@ -176,14 +164,13 @@ static void add_size(struct snapshot *s, struct snapshot_group *group, uint64_t 
                         sizes[at].count += count;
                         return;
                 }
-        append(ITEMS(s->sizes), &s->n_sizes, sizeof(*s->sizes));
+        append(ITEMS(s->sizes), &s->n_sizes, sizeof *s->sizes);
         sizes = (struct snapshot_size *)s->sizes;
-        memmove(&sizes[at + 1], &sizes[at], (s->n_sizes - 1 - at) * sizeof(*sizes));
+        memmove(&sizes[at + 1], &sizes[at], (s->n_sizes - 1 - at) * sizeof *sizes);
         sizes[at] = (struct snapshot_size){size, count};
         group->n_sizes++;
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 struct snapshot_group *other = (struct snapshot_group *)&s->groups[i];
-
                 if (other != group && other->n_sizes > 0 && other->first_size >= at)
                         other->first_size++;
         }
@@ -192,7 +179,6 @@ static void add_size(struct snapshot *s, struct snapshot_group *group, uint64_t 
 void snapshot_text_blocks(struct snapshot *s, uint32_t domain, uint32_t total_nframe, uint64_t size, uint64_t count,
                           char **frames, size_t n_frames) {
         struct snapshot_group *group = add_group(s, domain, total_nframe, frames, n_frames);
-
         group->size += size * count;
         group->count += count;
         s->info.size += size * count;
@@ -203,7 +189,6 @@ void snapshot_text_blocks(struct snapshot *s, uint32_t domain, uint32_t total_nf
 void snapshot_text_sum(struct snapshot *s, uint32_t domain, uint32_t total_nframe, uint64_t size, uint64_t count,
                        char **frames, size_t n_frames) {
         struct snapshot_group *group = add_group(s, domain, total_nframe, frames, n_frames);
-
         group->size += size;
         group->count += count;
         s->info.size += size;
@@ -215,30 +200,25 @@ void snapshot_text_sum(struct snapshot *s, uint32_t domain, uint32_t total_nfram
 void snapshot_text_allocated(struct snapshot *s, uint32_t domain, uint32_t total_nframe, uint64_t size, uint64_t count,
                              char **frames, size_t n_frames) {
         struct snapshot_group *group = add_group(s, domain, total_nframe, frames, n_frames);
-
         group->allocated_size += size;
         group->allocated_count += count;
 }
 
 void snapshot_text_domain(struct snapshot *s, uint32_t number, char *name) {
         uint32_t string = add_string(s, name);
-        struct snapshot_domain *domain = append32(ITEMS(s->domains), &s->n_domains, sizeof(*s->domains));
-
+        struct snapshot_domain *domain = append32(ITEMS(s->domains), &s->n_domains, sizeof *s->domains);
         domain->number = number;
         domain->name = string;
 }
 
 void snapshot_text_symbol(struct symbol_set *symbols, char *module, uint64_t offset, char **frames, size_t n_frames) {
-        struct symbol_frame *symbol_frames = calloc(n_frames + 1, sizeof(*symbol_frames));
+        struct symbol_frame *symbol_frames = calloc(n_frames + 1, sizeof *symbol_frames);
         char *parts[WORD_PARTS_MAX];
         uint32_t id;
-        int r;
-
         assert(symbol_frames);
-        r = symbol_set_module(symbols, module, snapshot_text_unescape(module), NULL, 0, &id);
+        int r = symbol_set_module(symbols, module, snapshot_text_unescape(module), NULL, 0, &id);
         for (size_t i = 0; i < n_frames; i++) {
                 size_t n = split(frames[i], parts);
-
                 assert(n == 4);
                 symbol_frames[i].filename = (struct snapshot_string){parts[1], snapshot_text_unescape(parts[1])};
                 symbol_frames[i].lineno = (uint32_t)strtoul(parts[2], NULL, 10);

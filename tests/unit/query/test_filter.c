@@ -11,13 +11,11 @@
 
 /* Which traces do these filters keep? */
 static long kept(const char *filters) {
-        char question[1024], *answer;
-        long total;
-
-        snprintf(question, sizeof(question), TRACES "domain 7 seven\n%sstats 1\n", filters);
-        answer = world_ask(question);
+        char question[1024];
+        snprintf(question, sizeof question, TRACES "domain 7 seven\n%sstats 1\n", filters);
+        char *answer = world_ask(question);
         ck_assert_int_eq(strncmp(answer, "header ", 7), 0);
-        total = strtol(answer + 7, NULL, 10);
+        long total = strtol(answer + 7, NULL, 10);
         free(answer);
         return total;
 }
@@ -87,15 +85,14 @@ static const char *const no_domains[] = {"eight", "4294967296", "-1", "0x7", "7x
 
 START_TEST(other_domains_are_a_usage_error)
 {
-        char question[512], expected[512], *answer;
-
-        snprintf(question, sizeof(question), "snapshot 1\ndomain-filter include %s\nstats 1\n", no_domains[_i]);
+        char question[512], expected[512];
+        snprintf(question, sizeof question, "snapshot 1\ndomain-filter include %s\nstats 1\n", no_domains[_i]);
         snprintf(
-                expected, sizeof(expected),
+                expected, sizeof expected,
                 "error 1 unknown domain '%s': expected python, malloc, mmap, a name that the program gave, or a number "
                 "below 2**32\nend\n",
                 no_domains[_i]);
-        answer = world_ask(question);
+        char *answer = world_ask(question);
         ck_assert_str_eq(answer, expected);
         free(answer);
 }
@@ -109,7 +106,6 @@ START_TEST(compare_filters_both_sides)
 {
         char *answer = world_ask("snapshot 1\ntrace 0 1 1 1 s,a,1\ntrace 0 1 2 1 s,b,1\n"
                                  "snapshot 2\ntrace 0 1 4 1 s,a,1\nfilter exclude - recent - b\ncompare 1 2\n");
-
         ck_assert_str_eq(answer, "header 4 1 1 exact +3 +0\nrow 4 +3 1 +0 a,1,-,-\nend\n");
         free(answer);
 }
@@ -118,13 +114,12 @@ END_TEST
 /* ---- skip ---- */
 
 static void check_skipped(const char *skips, const char *expected) {
-        char question[1024], *answer;
-
-        snprintf(question, sizeof(question),
+        char question[1024];
+        snprintf(question, sizeof question,
                  "snapshot 1\ntrace 0 3 1 1 s,main.c,1,main s,use.c,2,use s,wrap.c,3,zmalloc\nview traceback 0 0 0\n"
                  "%sstats 1\n",
                  skips);
-        answer = world_ask(question);
+        char *answer = world_ask(question);
         ck_assert_str_eq(answer, expected);
         free(answer);
 }
@@ -132,7 +127,6 @@ static void check_skipped(const char *skips, const char *expected) {
 START_TEST(skip_drops_recent_frames_by_file_and_function)
 {
         static const char expected[] = "header 1 1 1 exact\nrow 1 1 main.c,1,main,- use.c,2,use,-\nend\n";
-
         check_skipped("skip wrap.c\n", expected);
         check_skipped("skip-function z*\n", expected);
         check_skipped("skip wrap.c\nskip-function use\n", "header 1 1 1 exact\nrow 1 1 main.c,1,main,-\nend\n");
@@ -171,7 +165,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("filter");
         TCase *cases = check_case("filter");
-
         tcase_add_test(cases, without_filters_all_pass);
         tcase_add_test(cases, the_most_recent_frame_decides);
         tcase_add_test(cases, any_frame_decides_with_all_frames);
@@ -180,7 +173,7 @@ int main(void) {
         tcase_add_test(cases, a_domain_narrows_a_filter);
         tcase_add_test(cases, a_domain_filter_is_one_of_the_filters);
         tcase_add_test(cases, domains_have_names);
-        tcase_add_loop_test(cases, other_domains_are_a_usage_error, 0, sizeof(no_domains) / sizeof(no_domains[0]));
+        tcase_add_loop_test(cases, other_domains_are_a_usage_error, 0, sizeof no_domains / sizeof no_domains[0]);
         tcase_add_test(cases, pyc_in_a_pattern_is_py);
         tcase_add_test(cases, compare_filters_both_sides);
         tcase_add_test(cases, skip_drops_recent_frames_by_file_and_function);

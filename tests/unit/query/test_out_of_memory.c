@@ -27,11 +27,10 @@ static void setup(void) {
                 for (unsigned j = 0; j < 150; j++) {
                         char outer[64], inner[64], module[64], symbol[64];
                         char *frames[] = {outer, inner}, *inlined[] = {symbol};
-
-                        snprintf(outer, sizeof(outer), "s,\xff%u,%u,f%u", j, j, i);
-                        snprintf(inner, sizeof(inner), "n,lib%u.so,%u", j, j);
-                        snprintf(module, sizeof(module), "lib%u.so", j);
-                        snprintf(symbol, sizeof(symbol), "s,x%u.c,%u,g%u", j, j % 2, j);
+                        snprintf(outer, sizeof outer, "s,\xff%u,%u,f%u", j, j, i);
+                        snprintf(inner, sizeof inner, "n,lib%u.so,%u", j, j);
+                        snprintf(module, sizeof module, "lib%u.so", j);
+                        snprintf(symbol, sizeof symbol, "s,x%u.c,%u,g%u", j, j % 2, j);
                         snapshot_text_blocks(snapshots[i], 0, 2, j, 1, frames, 2);
                         snapshot_text_symbol(symbols, module, j, inlined, j % 3 ? 1 : 0);
                 }
@@ -66,7 +65,6 @@ static int ask(enum question question, const Tracemallocd__Control__View *view, 
         struct reply_sink sink = {swallow, NULL};
         struct pickle_sink file = {swallow_bytes, NULL};
         struct pickle_summary summary;
-
         if (question == STATS)
                 return query_stats(sources, 2, view, &sink, messagep);
         if (question == COMPARE)
@@ -80,12 +78,9 @@ static int ask(enum question question, const Tracemallocd__Control__View *view, 
 static void fail_each(enum question question, const Tracemallocd__Control__View *view) {
         char *message = NULL;
         bool failed = true;
-
         for (long i = 0; failed; i++) {
-                int r;
-
                 fail_at = i;
-                r = ask(question, view, &message);
+                int r = ask(question, view, &message);
                 failed = fail_at < 0;
                 fail_at = -1;
                 ck_assert_int_eq(r, failed ? -ENOMEM : 0);
@@ -98,7 +93,6 @@ START_TEST(every_allocation_of_a_query_may_fail)
         Tracemallocd__Control__View view = TRACEMALLOCD__CONTROL__VIEW__INIT;
         Tracemallocd__Control__Filter filter = TRACEMALLOCD__CONTROL__FILTER__INIT, *filters[] = {&filter, &filter};
         ProtobufCBinaryData skip = {3, (uint8_t *)"*.c"}, skip_function = {2, (uint8_t *)"g1"};
-
         filter.pattern = (ProtobufCBinaryData){5, (uint8_t *)"*[!z]"};
         filter.inclusive = true;
         view.filters = filters;
@@ -124,7 +118,6 @@ START_TEST(a_reference_may_find_no_memory)
 {
         struct reference *reference = NULL;
         char *message = NULL;
-
         int r;
 
         fail_at = 0;
@@ -139,7 +132,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("out_of_memory");
         TCase *cases = check_case("out_of_memory");
-
         tcase_add_checked_fixture(cases, setup, teardown);
         tcase_add_test(cases, every_allocation_of_a_query_may_fail);
         tcase_add_test(cases, a_reference_may_find_no_memory);

@@ -8,10 +8,8 @@
 
 static bool match(enum pattern_kind kind, const char *text, const char *name) {
         struct pattern *pattern;
-        bool result;
-
         ck_assert_int_eq(pattern_new(kind, text, strlen(text), &pattern), 0);
-        result = pattern_match(pattern, name, strlen(name));
+        bool result = pattern_match(pattern, name, strlen(name));
         pattern_free(pattern);
         return result;
 }
@@ -186,7 +184,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("pattern");
         TCase *cases = check_case("pattern");
-
         tcase_add_test(cases, a_literal_matches_itself_only);
         tcase_add_test(cases, star_crosses_slashes_dots_and_newlines);
         tcase_add_test(cases, question_mark_is_one_code_point);

@@ -19,10 +19,9 @@ static const char bytes[] = PICKLE_PROTO_4 PICKLE_HEAD
 static int read_file(struct snapshot **snapshotp) {
         struct pickle_reader *reader;
         int r = pickle_reader_new(PICKLE_MEMORY_MAX, &reader);
-
         if (r != 0)
                 return r;
-        for (size_t i = 0; r == 0 && i < sizeof(bytes) - 1; i++)
+        for (size_t i = 0; r == 0 && i < sizeof bytes - 1; i++)
                 r = pickle_reader_feed(reader, bytes + i, 1);
         if (r == 0)
                 r = pickle_reader_finish(reader, snapshotp);
@@ -33,13 +32,10 @@ static int read_file(struct snapshot **snapshotp) {
 START_TEST(every_allocation_of_a_reader_may_fail)
 {
         bool failed = true;
-
         for (long i = 0; failed; i++) {
                 struct snapshot *snapshot = NULL;
-                int r;
-
                 fail_at = i;
-                r = read_file(&snapshot);
+                int r = read_file(&snapshot);
                 failed = fail_at < 0;
                 fail_at = -1;
                 ck_assert_int_eq(r, failed ? -ENOMEM : 0);
@@ -61,15 +57,12 @@ START_TEST(every_allocation_of_a_writer_may_fail)
         struct snapshot *snapshot;
         struct model m;
         bool failed = true;
-
         ck_assert_int_eq(read_file(&snapshot), 0);
         ck_assert_int_eq(model_init(&m), 0);
         ck_assert_int_eq(model_add(&m, MODEL_NEW, &(struct model_source){.snapshot = snapshot}), 0);
         for (long i = 0; failed; i++) {
-                int r;
-
                 fail_at = i;
-                r = pickle_write(&m, PICKLE_SHAPE_3_9, 5, &sink, &summary);
+                int r = pickle_write(&m, PICKLE_SHAPE_3_9, 5, &sink, &summary);
                 failed = fail_at < 0;
                 fail_at = -1;
                 ck_assert_int_eq(r, failed ? -ENOMEM : 0);

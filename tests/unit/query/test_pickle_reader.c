@@ -18,7 +18,6 @@ static void forget(void) {
 static int read_pieces(const void *bytes, size_t length, size_t piece, uint64_t memory_max,
                        struct snapshot **snapshotp) {
         int r;
-
         forget();
         ck_assert_int_eq(pickle_reader_new(memory_max, &reader), 0);
         for (size_t at = 0; at < length; at += piece) {
@@ -39,13 +38,12 @@ static struct snapshot *accept(const void *bytes, size_t length) {
 
 static void refuse(const void *bytes, size_t length, const char *message) {
         struct snapshot *snapshot;
-
         ck_assert_int_eq(read_pieces(bytes, length, length, PICKLE_MEMORY_MAX, &snapshot), PICKLE_E_REFUSED);
         ck_assert_str_eq(pickle_reader_message(reader), message);
 }
 
-#define ACCEPT(literal)          accept(literal, sizeof(literal) - 1)
-#define REFUSE(literal, message) refuse(literal, sizeof(literal) - 1, message)
+#define ACCEPT(literal)          accept(literal, sizeof literal - 1)
+#define REFUSE(literal, message) refuse(literal, sizeof literal - 1, message)
 
 static const struct snapshot_location *location_of(const struct snapshot *s, uint32_t node) {
         return &s->locations[s->nodes[node].location];
@@ -53,7 +51,6 @@ static const struct snapshot_location *location_of(const struct snapshot *s, uin
 
 static void check_filename(const struct snapshot *s, uint32_t node, const char *name, size_t length) {
         const struct snapshot_string *string = &s->strings[location_of(s, node)->filename];
-
         ck_assert_uint_eq(string->length, length);
         ck_assert_mem_eq(string->bytes, name, length);
 }
@@ -63,7 +60,6 @@ static void check_filename(const struct snapshot *s, uint32_t node, const char *
 START_TEST(one_block_is_read)
 {
         struct snapshot *s = ACCEPT(PICKLE_ONE(PICKLE_TRACE));
-
         ck_assert_uint_eq(s->info.kind, SNAPSHOT_IMPORT);
         ck_assert_uint_eq(s->info.traceback_limit, 5);
         ck_assert_uint_eq(s->info.size, 10);
@@ -86,7 +82,6 @@ END_TEST
 START_TEST(nothing_but_what_traces_need_is_kept)
 {
         struct snapshot *s = ACCEPT(PICKLE_ONE(PICKLE_TRACE));
-
         ck_assert_uint_eq(s->n_strings, 1);
         ck_assert_uint_eq(s->n_locations, 1);
         ck_assert_uint_eq(s->n_nodes, 2);
@@ -104,7 +99,6 @@ START_TEST(the_oldest_frame_is_the_root)
         struct snapshot *s = ACCEPT(PICKLE_ONE("(K\x00K\x0a\x8c\x03new\x94K\x01\x86\x94\x8c\x03old\x94K\x02\x86\x94"
                                                "\x86\x94K\x07t\x94"));
         uint32_t node = s->groups[0].node;
-
         check_filename(s, node, "new", 3);
         check_filename(s, s->nodes[node].parent, "old", 3);
         ck_assert_uint_eq(s->nodes[s->nodes[node].parent].parent, 0);
@@ -116,7 +110,6 @@ END_TEST
 START_TEST(tuples_of_three_do_not_know_total_nframe)
 {
         struct snapshot *s = ACCEPT(PICKLE_ONE("K\x00K\x0a" PICKLE_FRAMES "\x87\x94"));
-
         ck_assert_uint_eq(s->groups[0].total_nframe, SNAPSHOT_TOTAL_NFRAME_UNKNOWN);
         snapshot_unref(s);
         s = ACCEPT(PICKLE_ONE("(K\x00K\x0a" PICKLE_FRAMES "Nt\x94"));
@@ -147,7 +140,6 @@ START_TEST(numbers_have_all_their_forms)
         struct snapshot *s =
                 ACCEPT(PICKLE_ONE("(J\x04\x03\x02\x01\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f"
                                   "\x8c\x00\x94\x8a\x05\xff\xff\xff\xff\x00\x86\x94\x85\x94M\x02\x01t\x94"));
-
         ck_assert_uint_eq(s->groups[0].domain, 0x01020304);
         ck_assert_uint_eq(s->info.size, INT64_MAX);
         ck_assert_uint_eq(location_of(s, s->groups[0].node)->lineno, UINT32_MAX);
@@ -166,7 +158,6 @@ START_TEST(names_become_bytes)
         struct snapshot *s = ACCEPT(PICKLE_ONE("(K\x00K\x0a\x8c\x04"
                                                "\xed\xb3\xa9"
                                                "x\x94K\x01\x86\x94\x85\x94K\x01t\x94"));
-
         check_filename(s, s->groups[0].node, "\xe9x", 2);
         snapshot_unref(s);
 }
@@ -175,7 +166,6 @@ END_TEST
 START_TEST(an_empty_snapshot_is_one)
 {
         struct snapshot *s = ACCEPT(PICKLE_PROTO_4 PICKLE_HEAD PICKLE_TAIL);
-
         ck_assert_uint_eq(s->n_groups, 0);
         ck_assert_uint_eq(s->info.count, 0);
         snapshot_unref(s);
@@ -186,12 +176,11 @@ START_TEST(info_of_the_caller_is_kept)
 {
         static const char bytes[] = PICKLE_ONE(PICKLE_TRACE);
         struct snapshot *s;
-
         forget();
         ck_assert_int_eq(pickle_reader_new(PICKLE_MEMORY_MAX, &reader), 0);
         pickle_reader_info(reader)->uid = 1000;
         pickle_reader_info(reader)->label = strdup("label");
-        ck_assert_int_eq(pickle_reader_feed(reader, bytes, sizeof(bytes) - 1), 0);
+        ck_assert_int_eq(pickle_reader_feed(reader, bytes, sizeof bytes - 1), 0);
         ck_assert_int_eq(pickle_reader_finish(reader, &s), 0);
         ck_assert_uint_eq(s->info.uid, 1000);
         ck_assert_str_eq(s->info.label, "label");
@@ -224,13 +213,12 @@ START_TEST(pieces_do_not_matter)
                                            "0123456789012345678901234567890.\x8c\x0ftraceback_limit"
                                            "\x94K\x05ub.";
 
-        for (size_t piece = 1; piece < sizeof(good); piece++) {
+        for (size_t piece = 1; piece < sizeof good; piece++) {
                 struct snapshot *s;
-
-                ck_assert_int_eq(read_pieces(good, sizeof(good) - 1, piece, PICKLE_MEMORY_MAX, &s), 0);
+                ck_assert_int_eq(read_pieces(good, sizeof good - 1, piece, PICKLE_MEMORY_MAX, &s), 0);
                 ck_assert_uint_eq(s->info.size, 10);
                 snapshot_unref(s);
-                ck_assert_int_eq(read_pieces(skipped, sizeof(skipped) - 1, piece, PICKLE_MEMORY_MAX, &s), 0);
+                ck_assert_int_eq(read_pieces(skipped, sizeof skipped - 1, piece, PICKLE_MEMORY_MAX, &s), 0);
                 snapshot_unref(s);
         }
 }
@@ -241,11 +229,9 @@ END_TEST
 START_TEST(a_cut_file_ends_too_early)
 {
         static const char good[] = PICKLE_ONE(PICKLE_TRACE);
-
-        for (size_t length = 0; length < sizeof(good) - 1; length++) {
+        for (size_t length = 0; length < sizeof good - 1; length++) {
                 char message[80];
-
-                snprintf(message, sizeof(message), "byte %zu: the file ends before the pickle does", length);
+                snprintf(message, sizeof message, "byte %zu: the file ends before the pickle does", length);
                 refuse(good, length, message);
         }
 }
@@ -365,9 +351,8 @@ END_TEST
 START_TEST(depth_is_bounded)
 {
         char bytes[2 + 257] = "\x80\x04";
-
         memset(bytes + 2, '(', 257);
-        refuse(bytes, sizeof(bytes), "byte 258: values nested more than 256 deep");
+        refuse(bytes, sizeof bytes, "byte 258: values nested more than 256 deep");
 }
 END_TEST
 
@@ -377,15 +362,13 @@ START_TEST(memory_is_bounded)
         static const char *const repeated[] = {")", "]", "}", "\x94", "\x8c\x01x", "2"};
         char bytes[4096] = "\x80\x04]\x94";
         struct snapshot *s;
-
-        for (size_t i = 0; i < sizeof(repeated) / sizeof(repeated[0]); i++) {
+        for (size_t i = 0; i < sizeof repeated / sizeof repeated[0]; i++) {
                 size_t length = strlen(repeated[i]);
-
-                for (size_t at = 4; at + length <= sizeof(bytes); at += length)
+                for (size_t at = 4; at + length <= sizeof bytes; at += length)
                         memcpy(bytes + at, repeated[i], length);
-                ck_assert_int_eq(read_pieces(bytes, sizeof(bytes) - 8, sizeof(bytes), 4096, &s), PICKLE_E_REFUSED);
+                ck_assert_int_eq(read_pieces(bytes, sizeof bytes - 8, sizeof bytes, 4096, &s), PICKLE_E_REFUSED);
                 ck_assert_ptr_nonnull(strstr(pickle_reader_message(reader), "more than the 0 MiB of memory"));
-                ck_assert_int_eq(read_pieces(bytes, sizeof(bytes) - 8, sizeof(bytes), 1 << 20, &s), PICKLE_E_REFUSED);
+                ck_assert_int_eq(read_pieces(bytes, sizeof bytes - 8, sizeof bytes, 1 << 20, &s), PICKLE_E_REFUSED);
                 ck_assert_ptr_null(strstr(pickle_reader_message(reader), "memory"));
         }
 }
@@ -397,11 +380,10 @@ START_TEST(the_snapshot_counts_too)
         uint64_t enough = 1;
         struct snapshot *s = NULL;
         bool refused_at_the_end = false;
-
-        for (; read_pieces(bytes, sizeof(bytes) - 1, sizeof(bytes), enough, &s) != 0; enough += 8)
+        for (; read_pieces(bytes, sizeof bytes - 1, sizeof bytes, enough, &s) != 0; enough += 8)
                 refused_at_the_end |= pickle_reader_feed(reader, "", 0) == PICKLE_E_REFUSED;
         ck_assert(refused_at_the_end);
-        ck_assert_uint_gt(enough, sizeof(bytes));
+        ck_assert_uint_gt(enough, sizeof bytes);
         snapshot_unref(s);
 }
 END_TEST
@@ -409,7 +391,6 @@ END_TEST
 START_TEST(after_a_refusal_nothing_is_read)
 {
         struct snapshot *s;
-
         REFUSE("\x80\x04R", "byte 2: opcode 0x52, which tracemalloc does not write");
         ck_assert_int_eq(pickle_reader_feed(reader, ".", 1), PICKLE_E_REFUSED);
         ck_assert_int_eq(pickle_reader_finish(reader, &s), PICKLE_E_REFUSED);

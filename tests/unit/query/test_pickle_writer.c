@@ -50,7 +50,6 @@ static int take(void *userdata, const void *bytes, size_t length) {
 static void blocks(uint32_t domain, uint32_t total_nframe, uint64_t size, uint64_t count, int n, ...) {
         char *frames[8];
         va_list ap;
-
         va_start(ap, n);
         for (int i = 0; i < n; i++)
                 frames[i] = strdup(va_arg(ap, const char *));
@@ -63,13 +62,11 @@ static void blocks(uint32_t domain, uint32_t total_nframe, uint64_t size, uint64
 static int write_snapshot(const struct snapshot *s, enum pickle_shape shape, struct pickle_summary *summaryp) {
         struct pickle_sink sink = {.write = take};
         struct model m;
-        int r;
-
         free(file.bytes);
         file = (struct file){.fail_at = file.fail_at};
         ck_assert_int_eq(model_init(&m), 0);
         ck_assert_int_eq(model_add(&m, MODEL_NEW, &(struct model_source){s, symbols}), 0);
-        r = pickle_write(&m, shape, 5, &sink, summaryp);
+        int r = pickle_write(&m, shape, 5, &sink, summaryp);
         model_deinit(&m);
         return r;
 }
@@ -89,7 +86,7 @@ static bool holds(const char *bytes, size_t length) {
         return memmem(file.bytes, file.length, bytes, length) != NULL;
 }
 
-#define HOLDS(literal) holds(literal, sizeof(literal) - 1)
+#define HOLDS(literal) holds(literal, sizeof literal - 1)
 
 /* ---- bytes ---- */
 
@@ -104,8 +101,8 @@ START_TEST(one_block_is_these_bytes)
 
         blocks(0, 1, 10, 1, 1, "s,a.py,3");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
-        ck_assert_uint_eq(file.length, sizeof(expected) - 1);
-        ck_assert_mem_eq(file.bytes, expected, sizeof(expected) - 1);
+        ck_assert_uint_eq(file.length, sizeof expected - 1);
+        ck_assert_mem_eq(file.bytes, expected, sizeof expected - 1);
         ck_assert_uint_eq(summary.blocks, 1);
         ck_assert(!summary.functions_left_out && !summary.total_nframe_left_out);
 }
@@ -114,7 +111,6 @@ END_TEST
 START_TEST(the_older_shape_has_three)
 {
         struct pickle_summary summary;
-
         blocks(0, 1, 10, 1, 1, "s,a.py,3");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_8, &summary), 0);
         ck_assert(HOLDS("](K\x00K\x0a\x8c\x04"
@@ -130,7 +126,6 @@ END_TEST
 START_TEST(an_empty_snapshot_is_an_empty_list)
 {
         struct pickle_summary summary;
-
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
         ck_assert(HOLDS("_traces]sb"));
         ck_assert_uint_eq(summary.blocks, 0);
@@ -140,7 +135,6 @@ END_TEST
 START_TEST(frames_lie_most_recent_first)
 {
         struct pickle_summary summary;
-
         blocks(0, 2, 10, 1, 2, "s,old,1", "s,new,2");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
         ck_assert(HOLDS("\x8c\x03new\x94K\x02\x86\x94\x8c\x03old\x94K\x01\x86\x94\x86\x94K\x02t"));
@@ -150,7 +144,6 @@ END_TEST
 START_TEST(what_is_there_already_is_referred_to)
 {
         struct pickle_summary summary;
-
         blocks(0, 1, 10, 3, 1, "s,a.py,3");
         blocks(0, 1, 11, 1, 1, "s,a.py,3");
         blocks(0, 2, 12, 1, 2, "s,a.py,3", "s,a.py,4");
@@ -163,7 +156,6 @@ END_TEST
 START_TEST(unknown_total_nframe_is_none)
 {
         struct pickle_summary summary;
-
         blocks(0, SNAPSHOT_TOTAL_NFRAME_UNKNOWN, 10, 1, 1, "s,a.py,3");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
         ck_assert(HOLDS("\x85\x94Nte"));
@@ -191,10 +183,9 @@ START_TEST(numbers_are_as_short_as_they_can_be)
                 {UINT64_MAX, "\x8a\x09\xff\xff\xff\xff\xff\xff\xff\xff\x00", 11},
         };
 
-        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
                 struct pickle_summary summary;
                 char expected[32] = "((K\x00";
-
                 teardown();
                 setup();
                 blocks(0, 1, cases[i].number, 1, 1, "s,a.py,3");
@@ -209,7 +200,6 @@ END_TEST
 START_TEST(bytes_that_are_no_text_are_escaped)
 {
         struct pickle_summary summary;
-
         blocks(0, 1, 10, 1, 1, "s,caf%E9,3");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
         ck_assert(HOLDS("\x8c\x06"
@@ -221,7 +211,6 @@ END_TEST
 
 static void symbol(const char *module, uint64_t offset, const char *frame) {
         char *copy = strdup(module), *frames[] = {strdup(frame)};
-
         snapshot_text_symbol(symbols, copy, offset, frames, 1);
         free(copy);
         free(frames[0]);
@@ -230,7 +219,6 @@ static void symbol(const char *module, uint64_t offset, const char *frame) {
 START_TEST(frames_without_a_line_are_named_by_function_or_offset)
 {
         struct pickle_summary summary;
-
         symbol("/lib/x.so", 16, "s,,0,main");
         symbol("/lib/x.so", 32, "s,x.c,7,main");
         blocks(0, 1, 1, 1, 1, "n,/lib/x.so,16");
@@ -252,7 +240,6 @@ END_TEST
 START_TEST(native_frames_stand_in_the_order_of_their_names)
 {
         struct pickle_summary summary;
-
         symbol("/lib/x.so", 16, "s,,0,main");
         blocks(0, 1, 3, 1, 1, "n,/lib/x.so,9");
         blocks(0, 1, 2, 1, 1, "n,/lib/x.so,256");
@@ -267,7 +254,6 @@ END_TEST
 START_TEST(functions_in_names_are_not_left_out)
 {
         struct pickle_summary summary;
-
         symbol("/lib/x.so", 16, "s,,0,main");
         blocks(0, 1, 1, 1, 1, "n,/lib/x.so,16");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
@@ -278,7 +264,6 @@ END_TEST
 START_TEST(frames_that_python_takes_for_one_are_written_as_one)
 {
         struct pickle_summary summary;
-
         blocks(0, 1, 10, 1, 1, "s,a.py,3,f");
         blocks(0, 1, 10, 1, 1, "s,a.py,3,g");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
@@ -293,7 +278,6 @@ START_TEST(many_blocks_come_in_batches_and_chunks)
 {
         struct pickle_summary summary;
         struct snapshot *s;
-
         blocks(0, 1, 10, 1000, 1, "s,a.py,3");
         blocks(0, 1, 11, 600001, 1, "s,a.py,3");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
@@ -312,7 +296,6 @@ END_TEST
 START_TEST(a_sink_may_end_it)
 {
         struct pickle_summary summary;
-
         blocks(0, 1, 10, UINT64_C(1) << 60, 1, "s,a.py,3");
         file.fail_at = 1;
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), -42);
@@ -324,7 +307,6 @@ START_TEST(sums_without_sizes_cannot_be_written)
 {
         char *frames[] = {strdup("s,a.py,3")};
         struct pickle_summary summary;
-
         snapshot_text_sum(text, 0, 1, 10, 2, frames, 1);
         free(frames[0]);
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), PICKLE_E_NO_SIZES);
@@ -357,17 +339,15 @@ START_TEST(what_comes_back_is_equal)
 {
         struct snapshot_random_options options = {.n_tracebacks = 60};
         char why[2048];
-
         for (options.seed = 1; options.seed <= 30; options.seed++) {
-                struct snapshot *s = snapshot_random(&options), *once, *twice, *older;
-
-                once = check_there_and_back(s, PICKLE_SHAPE_3_9, options.seed);
+                struct snapshot *s = snapshot_random(&options);
+                struct snapshot *once = check_there_and_back(s, PICKLE_SHAPE_3_9, options.seed);
                 ck_assert_uint_eq(once->info.count, s->info.count);
                 ck_assert_uint_eq(once->info.size, s->info.size);
-                twice = check_there_and_back(once, PICKLE_SHAPE_3_9, options.seed);
-                ck_assert_msg(snapshot_equal(once, twice, false, why, sizeof(why)), "seed %" PRIu64 ": %s",
-                              options.seed, why);
-                older = check_there_and_back(s, PICKLE_SHAPE_3_8, options.seed);
+                struct snapshot *twice = check_there_and_back(once, PICKLE_SHAPE_3_9, options.seed);
+                ck_assert_msg(snapshot_equal(once, twice, false, why, sizeof why), "seed %" PRIu64 ": %s", options.seed,
+                              why);
+                struct snapshot *older = check_there_and_back(s, PICKLE_SHAPE_3_8, options.seed);
                 ck_assert_uint_eq(older->info.count, s->info.count);
                 snapshot_unref(s);
                 snapshot_unref(once);
@@ -398,7 +378,7 @@ int main(void) {
         TCase *tcase = check_case("pickle_writer");
 
         tcase_add_checked_fixture(tcase, setup, teardown);
-        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
                 tcase_add_test(tcase, cases[i]);
         suite_add_tcase(suite, tcase);
         return check_run(suite);

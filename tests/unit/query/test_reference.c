@@ -25,7 +25,6 @@ static void check_item(const struct reference *r, size_t i, enum reference_kind 
 
 static void check_one(const char *text, enum reference_kind kind, int64_t number, int snapshot_kind) {
         struct reference *reference = parse(text);
-
         ck_assert_uint_eq(reference->n_items, 1);
         check_item(reference, 0, kind, number, snapshot_kind);
         free(reference);
@@ -55,7 +54,6 @@ END_TEST
 START_TEST(lists_keep_their_order)
 {
         struct reference *reference = parse("17,s3,last~1,@5");
-
         ck_assert_uint_eq(reference->n_items, 4);
         check_item(reference, 0, REFERENCE_ID, 17, REFERENCE_ANY_KIND);
         check_item(reference, 1, REFERENCE_SET, 3, REFERENCE_ANY_KIND);
@@ -100,7 +98,6 @@ START_TEST(anything_else_is_a_usage_error)
 {
         struct reference *reference = NULL;
         char *message = NULL;
-
         ck_assert_int_eq(reference_parse(bad[_i], &reference, &message), QUERY_E_USAGE);
         ck_assert_ptr_nonnull(message);
         ck_assert_ptr_null(strchr(message, '\n'));
@@ -132,11 +129,10 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("reference");
         TCase *cases = check_case("reference");
-
         tcase_add_test(cases, ids_sets_and_pids_are_numbers);
         tcase_add_test(cases, last_has_a_kind_and_a_distance);
         tcase_add_test(cases, lists_keep_their_order);
-        tcase_add_loop_test(cases, anything_else_is_a_usage_error, 0, sizeof(bad) / sizeof(bad[0]));
+        tcase_add_loop_test(cases, anything_else_is_a_usage_error, 0, sizeof bad / sizeof bad[0]);
         tcase_add_test(cases, a_list_has_at_most_1024_members);
         suite_add_tcase(suite, cases);
         return check_run(suite);

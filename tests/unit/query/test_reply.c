@@ -22,7 +22,6 @@ struct seen {
 static int see(void *userdata, const Tracemallocd__Control__Reply *reply) {
         struct seen *seen = userdata;
         size_t bytes = tracemallocd__control__reply__get_packed_size(reply);
-
         if (seen->n_messages++ == seen->fail_at)
                 return seen->answer;
         if (bytes > seen->largest)
@@ -42,8 +41,7 @@ static struct snapshot *many_traces(unsigned n) {
         for (unsigned i = 0; i < n; i++) {
                 char frame[512];
                 char *frames[] = {frame};
-
-                snprintf(frame, sizeof(frame), "s,%0400u,1", i);
+                snprintf(frame, sizeof frame, "s,%0400u,1", i);
                 snapshot_text_blocks(s, 0, 1, i, 1, frames, 1);
         }
         return s;
@@ -57,10 +55,8 @@ static int ask(ask_fn query, const struct snapshot *s, uint64_t limit, struct se
         struct model_source source = {s, NULL};
         struct reply_sink sink = {see, seen};
         char *message = NULL;
-        int r;
-
         view.limit = limit;
-        r = query(&source, 1, &view, &sink, &message);
+        int r = query(&source, 1, &view, &sink, &message);
         ck_assert_ptr_null(message);
         return r;
 }
@@ -69,10 +65,8 @@ START_TEST(long_answers_come_in_chunks)
 {
         static const ask_fn queries[] = {query_stats, query_traces};
         struct snapshot *s = many_traces(2000);
-
         for (size_t i = 0; i < 2; i++) {
                 struct seen seen = {.fail_at = SIZE_MAX};
-
                 ck_assert_int_eq(ask(queries[i], s, 0, &seen), 0);
                 ck_assert_uint_eq(seen.n_rows, 2000);
                 ck_assert_uint_gt(seen.n_messages, 3);
@@ -87,7 +81,6 @@ START_TEST(limit_cuts_rows_but_not_what_is_announced)
 {
         struct snapshot *s = many_traces(30);
         struct seen seen = {.fail_at = SIZE_MAX};
-
         ck_assert_int_eq(ask(query_stats, s, 7, &seen), 0);
         ck_assert_uint_eq(seen.n_rows, 7);
         ck_assert_uint_eq(seen.n_rows_announced, 30);
@@ -98,10 +91,8 @@ END_TEST
 START_TEST(the_sink_s_refusal_ends_the_query)
 {
         struct snapshot *s = many_traces(2000);
-
         for (size_t fail_at = 0; fail_at < 4; fail_at++) {
                 struct seen seen = {.fail_at = fail_at, .answer = -EPIPE};
-
                 ck_assert_int_eq(ask(query_stats, s, 0, &seen), -EPIPE);
                 ck_assert_uint_eq(seen.n_messages, fail_at + 1);
         }
@@ -154,7 +145,6 @@ START_TEST(a_snapshot_is_described_by_its_info)
                                      .ended_by = (char *)"exit 0"};
         const struct snapshot_info *infos[] = {&info};
         Tracemallocd__Control__SnapshotInfo message;
-
         reply_snapshot_info(infos, 1, &message);
         ck_assert_int_eq(message.id, 17);
         ck_assert_int_eq(message.set, 3);
@@ -206,7 +196,6 @@ START_TEST(a_sum_is_described_by_what_its_members_share)
                                     .label = (char *)"y"};
         const struct snapshot_info *infos[] = {&one, &two};
         Tracemallocd__Control__SnapshotInfo message;
-
         reply_snapshot_info(infos, 2, &message);
         ck_assert_int_eq(message.id, 0);
         ck_assert_int_eq(message.set, 3);
@@ -228,7 +217,6 @@ START_TEST(a_sum_that_does_not_fit_stays_at_the_largest)
         const struct snapshot_info half = {.size = UINT64_C(1) << 63, .count = UINT64_C(1) << 63, .traces = 1},
                                    *infos[] = {&half, &half, &half};
         Tracemallocd__Control__SnapshotInfo message;
-
         reply_snapshot_info(infos, 3, &message);
         ck_assert_uint_eq(message.size, UINT64_MAX);
         ck_assert_uint_eq(message.count, UINT64_MAX);
@@ -243,7 +231,6 @@ START_TEST(more_than_1024_filters_are_refused)
         Tracemallocd__Control__View message = TRACEMALLOCD__CONTROL__VIEW__INIT;
         struct view *view = NULL;
         char *text = NULL;
-
         for (size_t i = 0; i < VIEW_PATTERNS_MAX + 1; i++)
                 filters[i] = &filter;
         message.filters = filters;
@@ -260,7 +247,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("reply");
         TCase *cases = check_case("reply");
-
         tcase_add_test(cases, long_answers_come_in_chunks);
         tcase_add_test(cases, limit_cuts_rows_but_not_what_is_announced);
         tcase_add_test(cases, the_sink_s_refusal_ends_the_query);

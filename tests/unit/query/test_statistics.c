@@ -385,7 +385,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("statistics");
         TCase *cases = check_case("statistics");
-
         tcase_add_test(cases, cumulative_counts_repeated_frames_each_time);
         tcase_add_test(cases, cumulative_with_traceback_has_python_s_message);
         tcase_add_test(cases, ties_go_to_the_larger_traceback);

@@ -19,7 +19,6 @@ static void teardown(void) {
 
 static uint32_t intern(const char *bytes, size_t length) {
         uint32_t id;
-
         ck_assert_int_eq(text_table_intern(&table, bytes, length, &id), 0);
         return id;
 }
@@ -45,10 +44,9 @@ START_TEST(order_is_by_code_point)
         static const char *const ascending[] = {"",      "a",     "a\x7f",         "a\xc2\x80",
                                                 "a\x80", "a\xff", "a\xee\x80\x80", "a\xf0\x90\x80\x80"};
 
-        for (size_t i = 1; i < sizeof(ascending) / sizeof(ascending[0]); i++) {
+        for (size_t i = 1; i < sizeof ascending / sizeof ascending[0]; i++) {
                 uint32_t less = intern(ascending[i - 1], strlen(ascending[i - 1]));
                 uint32_t more = intern(ascending[i], strlen(ascending[i]));
-
                 ck_assert_int_lt(text_table_compare(&table, less, more), 0);
                 ck_assert_int_gt(text_table_compare(&table, more, less), 0);
         }
@@ -61,9 +59,8 @@ END_TEST
 START_TEST(thousands_of_texts_are_all_found_again)
 {
         static char names[5000][8];
-
         for (int i = 0; i < 5000; i++) {
-                snprintf(names[i], sizeof(names[i]), "%d", i);
+                snprintf(names[i], sizeof names[i], "%d", i);
                 ck_assert_uint_eq(intern(names[i], strlen(names[i])), (uint32_t)i);
         }
         for (int i = 0; i < 5000; i++)
@@ -74,7 +71,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("text");
         TCase *cases = check_case("text");
-
         tcase_add_checked_fixture(cases, setup, teardown);
         tcase_add_test(cases, equal_texts_have_one_number);
         tcase_add_test(cases, an_escaped_byte_is_its_surrogate);

@@ -61,7 +61,7 @@ START_TEST(files_of_libraries_are_known)
                 "/usr/include/c++/12/bits/stl_vector.h", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30",
                 "/rustc/90c541806/library/alloc/src/raw_vec.rs", "/rust/deps/hashbrown-0.15.2/src/raw/mod.rs"};
 
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
                 ck_assert_msg(wrapper_file(known[i], strlen(known[i])), "%s", known[i]);
         ck_assert(!wrapper_file("/srv/c++/server.cc", 18));
         ck_assert(!wrapper_file("", 0));
@@ -70,7 +70,6 @@ END_TEST
 
 static void check(const char *question, const char *expected) {
         char *answer = world_ask(question);
-
         ck_assert_str_eq(answer, expected);
         free(answer);
 }
@@ -102,9 +101,9 @@ START_TEST(known_ones_are_told_from_names_that_only_end_so)
         static const char *const supposed[] = {"pool_strdup", "load_malloc", "checked_malloc(unsigned long)",
                                                "Arena::take_zalloc(int)", "fxmalloc"};
 
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
                 ck_assert_msg(wrapper_function(known[i], strlen(known[i])) == WRAPPER_KNOWN, "%s", known[i]);
-        for (size_t i = 0; i < sizeof(supposed) / sizeof(supposed[0]); i++)
+        for (size_t i = 0; i < sizeof supposed / sizeof supposed[0]; i++)
                 ck_assert_msg(wrapper_function(supposed[i], strlen(supposed[i])) == WRAPPER_SUPPOSED, "%s",
                               supposed[i]);
 }
@@ -212,10 +211,8 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("wrapper");
         TCase *cases = tcase_create("wrapper");
-
-        tcase_add_loop_test(cases, who_allocates_for_others_is_known_by_name, 0,
-                            sizeof(wrappers) / sizeof(wrappers[0]));
-        tcase_add_loop_test(cases, who_calls_them_is_not_whatever_its_types, 0, sizeof(callers) / sizeof(callers[0]));
+        tcase_add_loop_test(cases, who_allocates_for_others_is_known_by_name, 0, sizeof wrappers / sizeof wrappers[0]);
+        tcase_add_loop_test(cases, who_calls_them_is_not_whatever_its_types, 0, sizeof callers / sizeof callers[0]);
         tcase_add_test(cases, files_of_libraries_are_known);
         tcase_add_test(cases, the_caller_is_shown_and_it_is_said);
         tcase_add_test(cases, known_ones_are_told_from_names_that_only_end_so);

@@ -50,15 +50,13 @@ static void clear(struct world *w) {
 }
 
 static void renew(struct world *w) {
-        int r;
-
         clear(w);
-        r = symbol_set_new(&w->symbols);
+        int r = symbol_set_new(&w->symbols);
         assert(r == 0);
 }
 
 struct world *world_new(void) {
-        struct world *w = calloc(1, sizeof(*w));
+        struct world *w = calloc(1, sizeof *w);
 
         assert(w);
         renew(w);
@@ -132,7 +130,6 @@ static void print_header(const struct world *w, const Tracemallocd__Control__Sta
 static void print_statistics(const struct world *w, const Tracemallocd__Control__StatisticRows *rows) {
         for (size_t i = 0; i < rows->n_rows; i++) {
                 const Tracemallocd__Control__StatisticRow *row = rows->rows[i];
-
                 if (w->comparing)
                         fprintf(w->out, "row %" PRIu64 " %+" PRId64 " %" PRIu64 " %+" PRId64, row->size, row->size_diff,
                                 row->count, row->count_diff);
@@ -152,7 +149,6 @@ static void print_number(FILE *out, bool known, uint64_t number) {
 static void print_traces(const struct world *w, const Tracemallocd__Control__TraceRows *rows) {
         for (size_t i = 0; i < rows->n_rows; i++) {
                 const Tracemallocd__Control__TraceRow *row = rows->rows[i];
-
                 fprintf(w->out, "trace %" PRIu32 " ", row->domain);
                 print_optional(w->out, row->domain_name.len > 0, row->domain_name);
                 print_number(w->out, row->has_total_nframe, row->total_nframe);
@@ -167,11 +163,9 @@ static int print_reply(void *userdata, const Tracemallocd__Control__Reply *messa
         const struct world *w = userdata;
         size_t length = tracemallocd__control__reply__get_packed_size(message);
         uint8_t *packed = malloc(length);
-        Tracemallocd__Control__Reply *reply;
-
         assert(packed);
         tracemallocd__control__reply__pack(message, packed);
-        reply = tracemallocd__control__reply__unpack(NULL, length, packed);
+        Tracemallocd__Control__Reply *reply = tracemallocd__control__reply__unpack(NULL, length, packed);
         assert(reply);
         if (reply->body_case == TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS)
                 print_header(w, reply->statistics);
@@ -189,14 +183,12 @@ static int print_reply(void *userdata, const Tracemallocd__Control__Reply *messa
 static uint64_t number(const char *word) {
         char *end;
         uint64_t n = strtoull(word, &end, 0);
-
         assert(*word && !*end);
         return n;
 }
 
 static ProtobufCBinaryData pattern_copy(char *word) {
         ProtobufCBinaryData pattern = {.len = snapshot_text_unescape(word)};
-
         pattern.data = malloc(pattern.len + 1);
         assert(pattern.data);
         memcpy(pattern.data, word, pattern.len + 1);
@@ -205,7 +197,6 @@ static ProtobufCBinaryData pattern_copy(char *word) {
 
 static Tracemallocd__Control__Filter *add_filter(struct world *w, const char *mode, const char *domain) {
         Tracemallocd__Control__Filter *filter = &w->filters[w->view.n_filters];
-
         assert(w->view.n_filters < FILTERS_MAX);
         w->filter_pointers[w->view.n_filters++] = filter;
         tracemallocd__control__filter__init(filter);
@@ -217,7 +208,6 @@ static Tracemallocd__Control__Filter *add_filter(struct world *w, const char *mo
 static bool view_line(struct world *w, char **words, size_t n) {
         static const char *const groups[] = {"lineno", "filename", "traceback", "function"};
         Tracemallocd__Control__Filter *filter;
-
         if (strcmp(words[0], "view") == 0 && n == 5) {
                 clear_view(w);
                 w->view.group_by = (Tracemallocd__Control__GroupBy)99;
@@ -283,7 +273,6 @@ static bool snapshot_line(struct world *w, char **words, size_t n) {
 static bool symbol_line(struct world *w, char **words, size_t n) {
         uint32_t module;
         int r;
-
         if (strcmp(words[0], "symbol") == 0 && n >= 3) {
                 snapshot_text_symbol(w->symbols, words[1], number(words[2]), words + 3, n - 3);
                 return true;
@@ -310,7 +299,6 @@ static bool query_line(struct world *w, char **words, size_t n) {
         struct model_source sources[SNAPSHOTS_MAX];
         char *message = NULL;
         int r;
-
         if (n < 2 || n > SNAPSHOTS_MAX)
                 return false;
         for (size_t i = 1; i < n; i++)
@@ -334,11 +322,9 @@ static bool query_line(struct world *w, char **words, size_t n) {
 
 static bool match_line(struct world *w, char **words, size_t n) {
         struct pattern *pattern;
-        int r;
-
         if (strcmp(words[0], "match") != 0 || n != 3)
                 return false;
-        r = pattern_new(PATTERN_TEXT, words[1], snapshot_text_unescape(words[1]), &pattern);
+        int r = pattern_new(PATTERN_TEXT, words[1], snapshot_text_unescape(words[1]), &pattern);
         assert(r == 0);
         fprintf(w->out, "match %s\n",
                 pattern_match(pattern, words[2], snapshot_text_unescape(words[2])) ? "yes" : "no");
@@ -349,7 +335,6 @@ static bool match_line(struct world *w, char **words, size_t n) {
 void world_line(struct world *w, char *line, FILE *out) {
         static char *words[WORDS_MAX];
         size_t n = 0;
-
         if (!*line || *line == '#')
                 return;
         for (char *next = line; next && n < WORDS_MAX;)
@@ -370,11 +355,9 @@ char *world_ask(const char *text) {
         char *lines = strdup(text), *answer = NULL;
         size_t length;
         FILE *out = open_memstream(&answer, &length);
-
         assert(lines && out);
         for (char *next = lines; next;) {
                 char *line = strsep(&next, "\n");
-
                 world_line(w, line, out);
         }
         fclose(out);

@@ -127,14 +127,5 @@ START_TEST(what_the_writer_changes_is_seen)
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("snapshot_cache");
-        TCase *tc = tcase_create("snapshot_cache");
-        tcase_add_test(tc, the_least_recently_used_goes);
-        tcase_add_test(tc, another_version_drops_all);
-        tcase_add_test(tc, large_ones_are_not_kept);
-        tcase_add_test(tc, a_reader_loads_sums_once);
-        tcase_add_test(tc, what_the_writer_changes_is_seen);
-        suite_add_tcase(suite, tc);
-        return check_run(suite);
-}
+CHECK_MAIN("snapshot_cache", the_least_recently_used_goes, another_version_drops_all, large_ones_are_not_kept,
+           a_reader_loads_sums_once, what_the_writer_changes_is_seen)

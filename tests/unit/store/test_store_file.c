@@ -189,6 +189,20 @@ START_TEST(a_database_without_its_tables_is_moved_aside)
 }
 END_TEST
 
+START_TEST(each_database_that_is_moved_aside_stays)
+{
+        begin();
+        for (int i = 1; i <= 3; i++) { /* within one second or two */
+                ck_assert_int_eq(fixture_open(&f), 0);
+                fixture_close(&f);
+                fixture_execute(&f, "DROP TABLE symbol");
+        }
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(n_files(".damaged-"), 3);
+        fixture_deinit(&f);
+}
+END_TEST
+
 /* somebody deleted snapshots.db while its log had more */
 START_TEST(an_orphaned_log_is_not_applied_to_a_new_database)
 {
@@ -240,5 +254,6 @@ CHECK_MAIN("store_file", directory_and_database_are_made_for_the_owner_alone,
            a_file_that_is_no_database_is_refused_and_not_touched, another_programs_database_is_refused_and_not_touched,
            a_newer_schema_is_refused_and_not_touched, a_newer_schema_in_the_log_is_refused,
            an_empty_file_becomes_a_database, a_damaged_database_is_moved_aside_and_a_new_one_begun,
-           a_database_without_its_tables_is_moved_aside, an_orphaned_log_is_not_applied_to_a_new_database,
-           a_leftover_of_a_death_at_creation_is_in_nobodys_way, a_state_directory_that_is_a_file_is_told)
+           a_database_without_its_tables_is_moved_aside, each_database_that_is_moved_aside_stays,
+           an_orphaned_log_is_not_applied_to_a_new_database, a_leftover_of_a_death_at_creation_is_in_nobodys_way,
+           a_state_directory_that_is_a_file_is_told)

@@ -36,7 +36,6 @@ static ProtobufCBinaryData bytes(const char *string) {
 static int send_answer(const Tracemallocd__Symbol__Resolved *answer) {
         size_t length = tracemallocd__symbol__resolved__get_packed_size(answer);
         AUTO_FREE uint8_t *message = malloc(FRAME_HEADER_BYTES + length);
-
         tracemallocd__symbol__resolved__pack(answer, message + FRAME_HEADER_BYTES);
         return symbol_channel_send(&channel, message, length, -1, SYMBOL_CHANNEL_NO_DEADLINE);
 }
@@ -46,7 +45,6 @@ static int send_locations(const uint64_t *offsets, size_t n) {
         static Tracemallocd__Symbol__SourceFrame *pointers[LOCATIONS_MAX][2];
         static Tracemallocd__Symbol__Location locations[LOCATIONS_MAX], *location_pointers[LOCATIONS_MAX];
         Tracemallocd__Symbol__Resolved answer = TRACEMALLOCD__SYMBOL__RESOLVED__INIT;
-
         tracemallocd__symbol__source_frame__init(&second);
         second.function = bytes(pid);
         second.filename = bytes(content);
@@ -71,7 +69,6 @@ static int send_locations(const uint64_t *offsets, size_t n) {
 
 static int send_garbage(void) {
         uint8_t message[FRAME_HEADER_BYTES + 3] = {[FRAME_HEADER_BYTES] = 0xff, 0xff, 0xff};
-
         return symbol_channel_send(&channel, message, 3, -1, SYMBOL_CHANNEL_NO_DEADLINE);
 }
 
@@ -83,7 +80,6 @@ static int send_long_frame(void) {
 static int send_bomb(void) {
         const size_t n = 7 << 20;
         AUTO_FREE uint8_t *message = calloc(1, FRAME_HEADER_BYTES + 2 * n);
-
         for (size_t i = 0; i < n; i++)
                 message[FRAME_HEADER_BYTES + 2 * i] = 0x0a; /* field 1, of length 0 */
         return symbol_channel_send(&channel, message, 2 * n, -1, SYMBOL_CHANNEL_NO_DEADLINE);
@@ -92,7 +88,6 @@ static int send_bomb(void) {
 static int answer(const Tracemallocd__Symbol__Resolve *request) {
         Tracemallocd__Symbol__Resolved nothing = TRACEMALLOCD__SYMBOL__RESOLVED__INIT;
         bool is_first = n_requests++ == 1; /* request 0 is the greeting */
-
         nothing.closed = true;
         if (request->module == 0 || is("/closed") || (is("/closes") && !request->open))
                 return send_answer(&nothing);
@@ -119,7 +114,6 @@ static int serve_one(void) {
         AUTO_CLOSE int fd = -1;
         const uint8_t *payload;
         size_t length;
-
         if (symbol_channel_receive(&channel, &payload, &length, &fd, SYMBOL_CHANNEL_NO_DEADLINE) != 0)
                 return 1;
         Tracemallocd__Symbol__Resolve *request = tracemallocd__symbol__resolve__unpack(NULL, length, payload);
@@ -127,7 +121,7 @@ static int serve_one(void) {
                 n_opened++;
                 memcpy(path, request->path.data, request->path.len);
                 path[request->path.len] = '\0';
-                ssize_t n = fd < 0 ? 0 : pread(fd, content + 3, sizeof(content) - 4, 0);
+                ssize_t n = fd < 0 ? 0 : pread(fd, content + 3, sizeof content - 4, 0);
                 content[3 + (n > 0 ? n : 0)] = '\0';
         }
         int r = answer(request);
@@ -136,7 +130,7 @@ static int serve_one(void) {
 }
 
 int main(int argc, char **argv) {
-        snprintf(pid, sizeof(pid), "%d", (int)getpid());
+        snprintf(pid, sizeof pid, "%d", (int)getpid());
         symbol_channel_init(&channel, STDIN_FILENO, true);
         while (serve_one() == 0)
                 continue;

@@ -19,11 +19,10 @@
 static uint64_t *read_offsets(size_t *np) {
         uint64_t *offsets = NULL, address;
         size_t n = 0, size = 0;
-
         while (scanf("%" SCNx64, &address) == 1) {
                 if (n == size) {
                         size = size ? size * 2 : 1024;
-                        offsets = realloc(offsets, size * sizeof(*offsets));
+                        offsets = realloc(offsets, size * sizeof *offsets);
                         if (!offsets)
                                 abort();
                 }
@@ -43,7 +42,6 @@ static void print_text(const struct snapshot_string *text) {
 static void print_location(const struct symbol_set *set, uint32_t module, uint64_t offset) {
         uint32_t n;
         const struct symbol_frame *frames = symbol_set_find(set, module, offset, &n);
-
         printf("0x%016" PRIx64 "\n", offset - 1);
         for (uint32_t i = 0; frames && i < n; i++) {
                 print_text(&frames[i].function);
@@ -55,7 +53,6 @@ static void print_location(const struct symbol_set *set, uint32_t module, uint64
 
 static size_t parse_build_id(const char *hex, uint8_t *build_id) {
         size_t n = 0;
-
         for (; n < SYMBOL_SET_BUILD_ID_MAX && sscanf(hex + 2 * n, "%2hhx", &build_id[n]) == 1; n++)
                 continue;
         return n;
@@ -64,7 +61,6 @@ static size_t parse_build_id(const char *hex, uint8_t *build_id) {
 /* As an agent hands it over: the helper may not be able to open the path. */
 static int hand_over(struct module_files *files, const char *path, const uint8_t *build_id, size_t build_id_length) {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
-
         return fd < 0 ? 0 : module_files_add(files, 0, path, strlen(path), build_id, build_id_length, fd);
 }
 
@@ -77,7 +73,6 @@ int main(int argc, char **argv) {
         uint8_t build_id[SYMBOL_SET_BUILD_ID_MAX];
         uint32_t module;
         size_t n;
-
         if (argc < 3)
                 return 2;
         config.helper_path = argv[1];

@@ -15,7 +15,6 @@ static void ck_problem(const char *path, int fd, const char *expected) {
         struct module_source source = {.path = path, .fd = fd};
         struct module *module = NULL;
         char problem[MODULE_PROBLEM_BYTES] = "nothing was said";
-
         ck_assert_int_eq(module_open(&source, "/nowhere", &module, problem), MODULE_E_UNREADABLE);
         ck_assert_str_eq(problem, expected);
 }
@@ -31,7 +30,6 @@ END_TEST
 START_TEST(a_file_of_another_kind_is_a_problem)
 {
         int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
-
         ck_assert_int_ge(fd, 0);
         ck_problem("lib.so", fd, "lib.so is no ELF program or library that can be read");
         close(fd);
@@ -42,7 +40,6 @@ START_TEST(a_descriptor_too_many_is_a_problem)
 {
         int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
         struct rlimit limit;
-
         ck_assert_int_ge(fd, 0);
         ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
         limit.rlim_cur = (rlim_t)fd + 1;

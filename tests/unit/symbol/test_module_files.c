@@ -40,14 +40,12 @@ static struct module_files *new_files(uint32_t n_files, uint32_t n_files_per_uid
 
 static int new_file(void) {
         int fd = memfd_create("file", MFD_CLOEXEC);
-
         ck_assert_int_ge(fd, 0);
         return fd;
 }
 
 static ino_t inode_of(int fd) {
         struct stat status;
-
         ck_assert_int_eq(fstat(fd, &status), 0);
         return status.st_ino;
 }
@@ -58,7 +56,6 @@ static bool is_open(int fd) {
 
 static int add(struct module_files *files, uint32_t uid, const char *path, const uint8_t *id, int fd) {
         int r = module_files_add(files, uid, path, strlen(path), id, id ? 20 : 0, fd);
-
         module_files_check(files);
         return r;
 }
@@ -66,7 +63,6 @@ static int add(struct module_files *files, uint32_t uid, const char *path, const
 /* Return: the inode; 0 where there is none. */
 static ino_t get(struct module_files *files, uint32_t uid, const char *path, const uint8_t *id) {
         int fd, r = module_files_get(files, uid, path, strlen(path), id, id ? 20 : 0, &fd);
-
         module_files_check(files);
         if (r == MODULE_FILES_E_UNKNOWN)
                 return 0;
@@ -82,7 +78,6 @@ START_TEST(a_file_is_found_by_its_build_id_whatever_its_path)
         struct module_files *files = new_files(8, 8);
         int fd = new_file();
         ino_t inode = inode_of(fd);
-
         ck_assert_int_eq(add(files, 1000, "/lib/a.so", id_a, fd), 0);
         ck_assert_uint_eq(get(files, 1000, "/lib/a.so", id_a), inode);
         ck_assert_uint_eq(get(files, 1000, "/other/a.so", id_a), inode);
@@ -98,7 +93,6 @@ START_TEST(a_file_without_build_id_is_found_by_its_path)
         struct module_files *files = new_files(8, 8);
         int fd = new_file();
         ino_t inode = inode_of(fd);
-
         ck_assert_int_eq(add(files, 1000, "/lib/a.so", NULL, fd), 0);
         ck_assert_uint_eq(get(files, 1000, "/lib/a.so", NULL), inode);
         ck_assert_uint_eq(get(files, 1000, "/lib/b.so", NULL), 0);
@@ -109,7 +103,6 @@ END_TEST
 START_TEST(a_path_that_looks_like_a_build_id_is_not_one)
 {
         struct module_files *files = new_files(8, 8);
-
         ck_assert_int_eq(module_files_add(files, 1, id_a, 20, NULL, 0, new_file()), 0);
         ck_assert_uint_eq(get(files, 1, "/lib/a.so", id_a), 0);
         module_files_free(files);
@@ -119,7 +112,6 @@ END_TEST
 START_TEST(another_user_does_not_find_it)
 {
         struct module_files *files = new_files(8, 8);
-
         ck_assert_int_eq(add(files, 1000, "/lib/a.so", id_a, new_file()), 0);
         ck_assert_uint_eq(get(files, 1001, "/lib/a.so", id_a), 0);
         ck_assert_uint_eq(get(files, 0, "/lib/a.so", id_a), 0);
@@ -132,7 +124,6 @@ START_TEST(the_same_file_again_takes_no_second_descriptor)
 {
         struct module_files *files = new_files(8, 8);
         int fd = new_file(), again = dup(fd);
-
         ck_assert_int_eq(add(files, 1000, "/lib/a.so", id_a, fd), 0);
         ck_assert_int_eq(add(files, 1000, "/lib/a.so", id_a, again), 0);
         ck_assert(is_open(fd) && !is_open(again));
@@ -146,7 +137,6 @@ START_TEST(another_file_takes_the_place_of_the_older)
         struct module_files *files = new_files(8, 8);
         int older = new_file(), newer = new_file();
         ino_t inode = inode_of(newer);
-
         ck_assert_int_eq(add(files, 1000, "/lib/a.so", NULL, older), 0);
         ck_assert_int_eq(add(files, 1000, "/lib/a.so", NULL, newer), 0);
         ck_assert(!is_open(older));
@@ -161,7 +151,6 @@ START_TEST(what_is_no_regular_readable_file_is_refused_and_closed)
         struct module_files *files = new_files(8, 8);
         char name[] = "/tmp/module_files_XXXXXX";
         int pair[2], scratch = mkstemp(name);
-
         ck_assert_int_ge(scratch, 0);
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
         int fds[] = {pair[0],
@@ -170,7 +159,7 @@ START_TEST(what_is_no_regular_readable_file_is_refused_and_closed)
                      open("/dev/null", O_RDONLY),
                      open(name, O_PATH),
                      open(name, O_WRONLY)};
-        for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+        for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
                 ck_assert_int_ge(fds[i], 0);
                 ck_assert_int_eq(add(files, 1, "/x", NULL, fds[i]), MODULE_FILES_E_REFUSED);
                 ck_assert(!is_open(fds[i]));
@@ -187,8 +176,7 @@ START_TEST(a_build_id_that_is_too_long_counts_as_none)
 {
         struct module_files *files = new_files(8, 8);
         uint8_t id[MODULE_FILES_BUILD_ID_MAX + 1] = {1};
-
-        ck_assert_int_eq(module_files_add(files, 1, "/x", 2, id, sizeof(id), new_file()), 0);
+        ck_assert_int_eq(module_files_add(files, 1, "/x", 2, id, sizeof id, new_file()), 0);
         ck_assert_uint_ne(get(files, 1, "/x", NULL), 0);
         module_files_free(files);
 }
@@ -197,7 +185,6 @@ END_TEST
 START_TEST(a_user_over_the_limit_loses_what_was_used_least_recently)
 {
         struct module_files *files = new_files(8, 2);
-
         ck_assert_int_eq(add(files, 1, "/a", NULL, new_file()), 0);
         ck_assert_int_eq(add(files, 1, "/b", NULL, new_file()), 0);
         ck_assert_uint_ne(get(files, 1, "/a", NULL), 0);
@@ -212,7 +199,6 @@ END_TEST
 START_TEST(over_the_limit_of_all_the_user_with_the_most_loses_one)
 {
         struct module_files *files = new_files(4, 3);
-
         ck_assert_int_eq(add(files, 1, "/a", NULL, new_file()), 0);
         ck_assert_int_eq(add(files, 2, "/a", NULL, new_file()), 0);
         ck_assert_int_eq(add(files, 2, "/b", NULL, new_file()), 0);
@@ -230,7 +216,6 @@ START_TEST(without_descriptors_left_the_reason_is_returned)
 {
         struct module_files *files = new_files(4, 4);
         int fds[1024], n = 0, fd;
-
         ck_assert_int_eq(add(files, 1, "/a", NULL, new_file()), 0);
         while (n < 1024 && (fds[n] = dup(0)) >= 0)
                 n++;
@@ -244,13 +229,12 @@ END_TEST
 
 START_TEST(without_memory_nothing_changes_and_the_descriptor_is_closed)
 {
-        struct module_files *files, *none;
+        struct module_files *none;
         int older, fd;
-
         callocs_until_failure = 0;
         ck_assert_int_eq(module_files_new(&(struct module_files_limits){4, 4}, &none), -ENOMEM);
         callocs_until_failure = -1;
-        files = new_files(4, 4);
+        struct module_files *files = new_files(4, 4);
         ck_assert_int_eq(add(files, 1, "/a", NULL, older = new_file()), 0);
         for (int n = 0; n < 2; n++) { /* the file's, the owner's */
                 fd = new_file();
@@ -267,7 +251,6 @@ END_TEST
 
 static int count_fds(void) {
         int n = 0;
-
         for (int fd = 0; fd < 1024; fd++)
                 n += is_open(fd);
         return n;
@@ -276,10 +259,9 @@ static int count_fds(void) {
 static void random_steps(unsigned seed) {
         struct module_files *files = new_files(10, 5);
         char path[16];
-
         for (int step = 0; step < 300; step++) {
                 uint32_t uid = (uint32_t)rand() % 4;
-                snprintf(path, sizeof(path), "/%d", rand() % FILES);
+                snprintf(path, sizeof path, "/%d", rand() % FILES);
                 if (rand() % 3) {
                         int fd = new_file();
                         ino_t inode = inode_of(fd);
@@ -295,7 +277,6 @@ static void random_steps(unsigned seed) {
 START_TEST(random_use_keeps_the_invariants_and_leaks_no_descriptor)
 {
         int before = count_fds();
-
         for (unsigned seed = 1; seed <= 20; seed++) {
                 srand(seed);
                 random_steps(seed);
@@ -307,7 +288,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("module_files");
         TCase *tcase = check_case("module_files");
-
         tcase_add_test(tcase, a_file_is_found_by_its_build_id_whatever_its_path);
         tcase_add_test(tcase, a_file_without_build_id_is_found_by_its_path);
         tcase_add_test(tcase, a_path_that_looks_like_a_build_id_is_not_one);

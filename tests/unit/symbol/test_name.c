@@ -8,21 +8,18 @@
 
 static void demangles(const char *linkage_name, const char *expected) {
         char *name = name_demangle(linkage_name);
-
         ck_assert_pstr_eq(name, expected);
         free(name);
 }
 
 static void symbol_is(const char *symbol, const char *expected) {
         char *name = name_of_symbol(symbol);
-
         ck_assert_str_eq(name, expected);
         free(name);
 }
 
 static void path_is(const char *folder, const char *path, const char *expected) {
         char *normal = name_normal_path(folder, path);
-
         ck_assert_str_eq(normal, expected);
         free(normal);
 }
@@ -113,7 +110,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("name");
         TCase *tcase = check_case("name");
-
         tcase_add_test(tcase, cxx_names_show_their_arguments);
         tcase_add_test(tcase, legacy_rust_names_lose_their_hash);
         tcase_add_test(tcase, v0_rust_names_lose_their_crate_ids);

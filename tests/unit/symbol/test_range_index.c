@@ -10,14 +10,12 @@
 
 static uint32_t value_at(const struct range_index *index, uint64_t address) {
         const struct range_segment *segment = range_index_find(index, address);
-
         return segment ? segment->value : RANGE_NONE;
 }
 
 START_TEST(nothing_is_found_in_an_empty_index)
 {
         struct range_index index = {0};
-
         range_index_build(&index);
         ck_assert_ptr_null(range_index_find(&index, 0));
         ck_assert_ptr_null(range_index_find(&index, UINT64_MAX));
@@ -28,7 +26,6 @@ END_TEST
 START_TEST(the_higher_rank_answers_inside_and_the_lower_around)
 {
         struct range_index index = {0};
-
         range_index_add(&index, &(struct range){.low = 10, .high = 100, .rank = 0, .value = 1});
         range_index_add(&index, &(struct range){.low = 40, .high = 50, .rank = 1, .value = 2});
         range_index_build(&index);
@@ -47,7 +44,6 @@ END_TEST
 START_TEST(empty_and_backward_ranges_are_passed_over)
 {
         struct range_index index = {0};
-
         range_index_add(&index, &(struct range){.low = 10, .high = 10, .value = 1});
         range_index_add(&index, &(struct range){.low = 20, .high = 10, .value = 2});
         range_index_build(&index);
@@ -59,7 +55,6 @@ END_TEST
 START_TEST(pieces_of_one_value_join_only_where_they_touch)
 {
         struct range_index index = {0};
-
         range_index_add(&index, &(struct range){.low = 10, .high = 20, .value = 1});
         range_index_add(&index, &(struct range){.low = 20, .high = 30, .value = 1});
         range_index_add(&index, &(struct range){.low = 40, .high = 50, .value = 1});
@@ -74,7 +69,6 @@ END_TEST
 START_TEST(the_last_addresses_can_be_covered)
 {
         struct range_index index = {0};
-
         range_index_add(&index, &(struct range){.low = UINT64_MAX - 5, .high = UINT64_MAX, .value = 7});
         range_index_build(&index);
         ck_assert_uint_eq(value_at(&index, UINT64_MAX - 1), 7);
@@ -95,7 +89,6 @@ static int outranks(const struct range *a, const struct range *b) {
 
 static uint32_t model_at(const struct range *ranges, size_t n, uint64_t address) {
         const struct range *best = NULL;
-
         for (size_t i = 0; i < n; i++)
                 if (ranges[i].low <= address && address < ranges[i].high && (!best || outranks(&ranges[i], best)))
                         best = &ranges[i];
@@ -106,7 +99,6 @@ static void compare_with_model(unsigned seed) {
         struct range_index index = {0};
         struct range ranges[64];
         size_t n = 1 + (size_t)rand() % 64;
-
         for (size_t i = 0; i < n; i++) {
                 uint64_t low = (uint64_t)rand() % ADDRESSES;
                 ranges[i] = (struct range){.low = low,
@@ -136,7 +128,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("range_index");
         TCase *tcase = check_case("range_index");
-
         tcase_add_test(tcase, nothing_is_found_in_an_empty_index);
         tcase_add_test(tcase, the_higher_rank_answers_inside_and_the_lower_around);
         tcase_add_test(tcase, empty_and_backward_ranges_are_passed_over);

@@ -3,6 +3,7 @@
 /* The daemon's side against fake_helper.c, which does what the module's path says. */
 
 #include "daemon/symbol/helper_process.h"
+#include "daemon/base/clock.h"
 #include "daemon/symbol/symbol_channel.h"
 #include "daemon/symbol/symbolizer.h"
 #include "tests/support/check_main.h"
@@ -42,7 +43,6 @@ static int fds_before;
 
 static int count_fds(void) {
         int n = 0;
-
         for (int fd = 0; fd < 1024; fd++)
                 n += fcntl(fd, F_GETFD) >= 0;
         return n;
@@ -51,7 +51,6 @@ static int count_fds(void) {
 /* A symbolizer in the place of the one there was. */
 static void start(const char *helper, uint32_t timeout_ms) {
         struct symbolizer_config config = {.helper_path = helper, .request_timeout_ms = timeout_ms};
-
         symbolizer_free(symbolizer);
         ck_assert_int_eq(symbolizer_new(&config, files, &symbolizer), 0);
 }
@@ -75,7 +74,6 @@ static void tear_down(void) {
 
 static uint32_t module_with_id(const char *path, const char *build_id) {
         uint32_t module;
-
         ck_assert_int_eq(
                 symbol_set_module(set, path, strlen(path), (const uint8_t *)build_id, strlen(build_id), &module), 0);
         return module;
@@ -109,7 +107,6 @@ static const char *problem_of(uint32_t module) {
 START_TEST(a_return_address_is_looked_up_one_before)
 {
         uint32_t module = module_of("/a");
-
         ck_assert_int_eq(resolve_as(UID, module, 1001), 0);
         const struct symbol_frame *frames = frames_of(module, 1001, 2);
         ck_assert_str_eq(frames[0].function.bytes, "f");
@@ -125,7 +122,6 @@ START_TEST(many_locations_take_several_requests_and_one_opening)
 {
         uint32_t module = module_of("/a");
         uint64_t offsets[MANY];
-
         for (uint64_t i = 0; i < MANY; i++)
                 offsets[i] = 3 * i + 1;
         ck_assert_int_eq(symbolizer_resolve(symbolizer, UID, module, offsets, MANY, set, SYMBOLIZER_NO_DEADLINE), 0);
@@ -141,7 +137,6 @@ START_TEST(an_answer_may_be_partial)
 {
         uint32_t module = module_of("/one-by-one");
         uint64_t offsets[] = {1, 2, 3, 4, 5};
-
         ck_assert_int_eq(symbolizer_resolve(symbolizer, UID, module, offsets, 5, set, SYMBOLIZER_NO_DEADLINE), 0);
         for (uint64_t i = 1; i <= 5; i++)
                 ck_assert_uint_eq(frames_of(module, i, 2)[0].lineno, i - 1);
@@ -151,7 +146,6 @@ END_TEST
 START_TEST(a_module_that_the_helper_let_go_is_opened_again)
 {
         uint32_t module = module_of("/closes");
-
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         ck_assert_int_eq(resolve_as(UID, module, 2), 0);
         ck_assert_uint_eq(frames_of(module, 1, 2)[1].lineno, 1);
@@ -163,7 +157,6 @@ END_TEST
 START_TEST(a_module_without_build_id_is_opened_anew_each_time)
 {
         uint32_t module = module_with_id("/a", "");
-
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         ck_assert_int_eq(resolve_as(UID, module, 2), 0);
         ck_assert_uint_eq(frames_of(module, 2, 2)[1].lineno, 2);
@@ -174,7 +167,6 @@ START_TEST(the_descriptor_goes_along_to_its_owner_only)
 {
         uint32_t module = module_of("/a"), other = module_of("/b");
         int fd = memfd_create("file", 0);
-
         ck_assert_int_eq(write(fd, "content", 7), 7);
         ck_assert_int_eq(module_files_add(files, UID, "/a", 2, (const uint8_t *)"id", 2, fd), 0);
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
@@ -187,7 +179,6 @@ END_TEST
 START_TEST(each_user_has_a_helper_of_their_own)
 {
         uint32_t module = module_of("/a");
-
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         ck_assert_int_eq(resolve_as(UID, module, 2), 0);
         ck_assert_int_eq(resolve_as(UID + 1, module, 3), 0);
@@ -200,7 +191,6 @@ END_TEST
 START_TEST(a_problem_of_the_file_is_told_and_its_locations_are_nothing)
 {
         uint32_t module = module_of("/problem");
-
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         ck_assert_str_eq(problem_of(module), "it is no good");
         ck_assert(symbol_set_module_at(set, module)->examined);
@@ -214,7 +204,6 @@ static const char *const bad_paths[] = {"/die", "/garbage", "/long", "/bomb", "/
 START_TEST(a_module_that_ends_helpers_is_given_up)
 {
         uint32_t bad = module_of(bad_paths[_i]), good = module_of("/good");
-
         ck_assert_int_eq(resolve_as(UID, good, 1), 0);
         ck_assert_int_eq(resolve_as(UID, bad, 1), 0);
         frames_of(bad, 1, 0);
@@ -230,7 +219,6 @@ END_TEST
 START_TEST(the_bad_module_of_one_user_is_not_the_others)
 {
         uint32_t module = module_of("/die");
-
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         ck_assert_int_eq(resolve_as(UID + 1, module_of("/good"), 1), 0);
         pid_t before = helper_of(module_of("/good"), 1);
@@ -243,7 +231,6 @@ END_TEST
 START_TEST(one_death_is_an_accident)
 {
         uint32_t module = module_of("/dies-second");
-
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         ck_assert_int_eq(resolve_as(UID, module, 2), 0);
         ck_assert_int_ne(helper_of(module, 1), helper_of(module, 2));
@@ -254,7 +241,6 @@ END_TEST
 START_TEST(a_helper_that_is_killed_meanwhile_is_replaced)
 {
         uint32_t module = module_of("/a");
-
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         kill(helper_of(module, 1), SIGKILL);
         ck_assert_int_eq(resolve_as(UID, module, 2), 0);
@@ -265,7 +251,6 @@ END_TEST
 START_TEST(a_helper_that_hangs_is_ended)
 {
         uint32_t module = module_of("/hang");
-
         start(getenv("FAKE_SYMBOL_HELPER"), 50);
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         ck_assert_str_eq(problem_of(module), "reading its debug information takes too long");
@@ -277,8 +262,7 @@ START_TEST(a_deadline_in_the_past_resolves_nothing)
 {
         uint32_t module = module_of("/a"), n;
         uint64_t offset = 1;
-
-        int r = symbolizer_resolve(symbolizer, UID, module, &offset, 1, set, symbol_channel_now_ns());
+        int r = symbolizer_resolve(symbolizer, UID, module, &offset, 1, set, clock_ns(CLOCK_MONOTONIC));
         ck_assert_int_eq(r, SYMBOLIZER_E_TIMEOUT);
         ck_assert_ptr_null(symbol_set_find(set, module, 1, &n));
         ck_assert(!symbol_set_module_at(set, module)->examined);
@@ -288,7 +272,6 @@ END_TEST
 START_TEST(a_helper_that_is_not_there_is_an_error_of_the_call)
 {
         uint32_t module = module_of("/a"), n;
-
         start("/nonexistent/helper", TIMEOUT_MS);
         ck_assert_int_eq(resolve_as(UID, module, 1), -ENOENT);
         ck_assert_ptr_null(symbol_set_find(set, module, 1, &n));
@@ -298,7 +281,6 @@ END_TEST
 START_TEST(a_program_that_is_no_helper_is_an_error_of_the_call)
 {
         uint32_t module = module_of("/a");
-
         start("/bin/true", TIMEOUT_MS);
         ck_assert_int_eq(resolve_as(UID, module, 1), -EIO);
 }
@@ -308,16 +290,15 @@ START_TEST(the_helper_has_no_preload_and_only_its_socket)
 {
         uint32_t module = module_of("/a");
         char path[64], environment[256];
-
         ck_assert_int_eq(setenv("LD_PRELOAD", "", 1), 0);
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
-        snprintf(path, sizeof(path), "/proc/%d/environ", helper_of(module, 1));
+        snprintf(path, sizeof path, "/proc/%d/environ", helper_of(module, 1));
         int fd = open(path, O_RDONLY);
         ck_assert_int_ge(fd, 0);
-        ck_assert_int_eq(read(fd, environment, sizeof(environment)), 0);
+        ck_assert_int_eq(read(fd, environment, sizeof environment), 0);
         close(fd);
         for (int i = 3; i < 64; i++) {
-                snprintf(path, sizeof(path), "/proc/%d/fd/%d", helper_of(module, 1), i);
+                snprintf(path, sizeof path, "/proc/%d/fd/%d", helper_of(module, 1), i);
                 ck_assert_int_ne(access(path, F_OK), 0);
         }
 }
@@ -326,7 +307,6 @@ END_TEST
 START_TEST(the_vdso_is_answered_without_a_helper)
 {
         uint32_t module = module_of("[vdso]");
-
         start("/nonexistent/helper", TIMEOUT_MS);
         ck_assert_int_eq(resolve_as(UID, module, 1), 0);
         frames_of(module, 1, 0);
@@ -361,7 +341,6 @@ START_TEST(a_snapshot_is_resolved_as_far_as_it_is_unknown)
 {
         uint32_t a = module_of("/a");
         struct symbol_frame known = {.function = {"known", 5}};
-
         ck_assert_int_eq(symbol_set_add(set, a, 12, &known, 1), 0);
         ck_assert_int_eq(symbolizer_resolve_snapshot(symbolizer, &snapshot, set, SYMBOLIZER_NO_DEADLINE), 0);
         ck_assert_uint_eq(frames_of(a, 11, 2)[0].lineno, 10);
@@ -387,7 +366,6 @@ START_TEST(an_answer_that_unpacks_to_too_much_is_not_unpacked)
         Tracemallocd__Symbol__Resolve request = TRACEMALLOCD__SYMBOL__RESOLVE__INIT;
         Tracemallocd__Symbol__Resolved *answer;
         struct helper_process *helper;
-
         request.module = 1;
         request.open = true;
         request.path = (ProtobufCBinaryData){5, (uint8_t *)"/bomb"};
@@ -402,7 +380,6 @@ START_TEST(without_memory_the_call_fails_and_the_next_one_works)
         struct symbolizer_config config = {.helper_path = getenv("FAKE_SYMBOL_HELPER")};
         struct symbolizer *none;
         int failures = 0;
-
         callocs_until_failure = 0;
         ck_assert_int_eq(symbolizer_new(&config, files, &none), -ENOMEM);
         for (int r = -ENOMEM; r != 0; failures++) {
@@ -427,7 +404,6 @@ static void *resolve_many(void *argument) {
         struct job *job = argument;
         uint32_t module;
         uint64_t offsets[MANY];
-
         for (uint64_t i = 0; i < MANY; i++)
                 offsets[i] = i + 1;
         job->result = symbol_set_module(job->set, "/a", 2, NULL, 0, &module);
@@ -440,7 +416,6 @@ static void *resolve_many(void *argument) {
 START_TEST(threads_and_users_share_it)
 {
         struct job jobs[4];
-
         for (uint32_t i = 0; i < 4; i++) {
                 jobs[i].uid = UID + i % 2;
                 ck_assert_int_eq(symbol_set_new(&jobs[i].set), 0);
@@ -465,7 +440,7 @@ static void add_tests(TCase *tcase) {
         tcase_add_test(tcase, each_user_has_a_helper_of_their_own);
         tcase_add_test(tcase, a_problem_of_the_file_is_told_and_its_locations_are_nothing);
         tcase_add_loop_test(tcase, a_module_that_ends_helpers_is_given_up, 0,
-                            (int)(sizeof(bad_paths) / sizeof(*bad_paths)));
+                            (int)(sizeof bad_paths / sizeof *bad_paths));
         tcase_add_test(tcase, the_bad_module_of_one_user_is_not_the_others);
         tcase_add_test(tcase, one_death_is_an_accident);
         tcase_add_test(tcase, a_helper_that_is_killed_meanwhile_is_replaced);
@@ -485,7 +460,6 @@ static void add_tests(TCase *tcase) {
 int main(void) {
         Suite *suite = suite_create("symbolizer");
         TCase *tcase = check_case("symbolizer");
-
         tcase_add_checked_fixture(tcase, set_up, tear_down);
         add_tests(tcase);
         suite_add_tcase(suite, tcase);
