@@ -181,6 +181,7 @@ static bool set_up(void) {
                 agent.malloc_order = real_malloc_order();
                 agent.single_threaded = real_single_threaded();
                 hooks_process_setup();
+                hooks_seccomp_setup();
                 python_setup(agent.config.domains);
         }
         agent.set_up = true;
@@ -408,7 +409,7 @@ static void agent_arm(uintptr_t cfa) {
 }
 
 static void look_for_daemon(uintptr_t cfa) {
-        if (sys_clock_ns(true) >= atomic_load(&agent.retry_at_ns) && !thread_state.guard)
+        if (sys_clock_ns(true) >= atomic_load(&agent.retry_at_ns) && !thread_is_recording())
                 agent_arm(cfa);
 }
 
@@ -460,11 +461,18 @@ void agent_not_exact(struct epoch *epoch, uint32_t mode) {
                 set_gate(GATE_PAUSED);
 }
 
+/* No vfork child; in a program that forbids itself getpid() nobody can tell. */
+static bool is_own_process(void) {
+        int pid = sys_getpid();
+
+        return pid == agent.pid || pid == -EPERM;
+}
+
 struct epoch *agent_epoch_any(void) {
         enum gate gate = atomic_load_explicit(&process_page.gate, memory_order_acquire);
         struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
 
-        if ((gate != GATE_RECORDING && gate != GATE_PAUSED) || !epoch || sys_getpid() != agent.pid ||
+        if ((gate != GATE_RECORDING && gate != GATE_PAUSED) || !epoch || !is_own_process() ||
             atomic_load(&epoch_control(epoch)->mode) == TRACE_ENDED)
                 return NULL;
         return epoch;

@@ -57,7 +57,7 @@ static uint32_t intern(struct epoch *epoch, uint64_t path, uint32_t parent, uint
                 return node;
         if (!(key & TRIE_KEY_DEPTH))
                 unit = modules_find(&epoch->modules, RING_MAY_WAIT, key, &value);
-        node = definitions_add_node(&epoch->definitions, parent, unit, value);
+        node = parent && capture_is_own(key) ? parent : definitions_add_node(&epoch->definitions, parent, unit, value);
         if (node)
                 trie_insert_at(&epoch->trie, path, parent, key, node);
         return node;

@@ -18,8 +18,16 @@
  * calls. That is what stack_memo_capture() begins with. */
 #define HOOK_CFA ((uintptr_t)__builtin_frame_address(0) + 16)
 
+/* Declares real_NAME; every libc that has a caller for it has it. */
+#define REAL(name)                                                                                                     \
+        static __typeof__(name) *cached_;                                                                              \
+        __typeof__(name) *real_##name = cached_ ? cached_ : (cached_ = (__typeof__(name) *)real_symbol(#name))
+
 /** hooks_process_setup() - ask libc to tell of the process's exit; once an image, before anything is recorded */
 void hooks_process_setup(void);
+
+/** hooks_seccomp_setup() - look for libc's syscall(), so that no call of it needs a frame of ours */
+void hooks_seccomp_setup(void);
 
 /** hooks_track_python() - the agent's PyTraceMalloc_Track() and, below, PyTraceMalloc_Untrack(), under names of its
  * own: under theirs the loader may find Python's */

@@ -49,8 +49,8 @@ static void *map(void *address, size_t length, int protection, int flags, int fd
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MMAP);
         map_function *function = (map_function *)find(&cached, "mmap");
         void *mapped = function ? function(address, length, protection, flags, fd, offset)
-                                : (void *)with_errno(sys_call(SYS_mmap, (long)address, (long)length, protection, flags,
-                                                              fd, offset));
+                                : (void *)with_errno(sys_call_always(SYS_mmap, (long)address, (long)length, protection,
+                                                                     flags, fd, offset));
 
         /* what Python's allocators map are arenas, for blocks that count on their own */
         if (epoch && mapped != MAP_FAILED && !thread_in_python(cfa))
@@ -75,7 +75,7 @@ HOOK int munmap(void *address, size_t length) {
         if (epoch && length && ((uintptr_t)address & 4095) == 0)
                 recorder_unmap(epoch, address, length, HOOK_CFA);
         return function ? function(address, length)
-                        : (int)with_errno(sys_call(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0));
+                        : (int)with_errno(sys_call_always(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0));
 }
 
 /* A refused mremap leaves the old mapping with the traceback of this call: the record that frees the old
@@ -94,8 +94,8 @@ HOOK void *mremap(void *address, size_t old_length, size_t length, int flags, ..
         if (leaves)
                 recorder_unmap(epoch, address, old_length, HOOK_CFA);
         moved = function ? function(address, old_length, length, flags, wanted)
-                         : (void *)with_errno(sys_call(SYS_mremap, (long)address, (long)old_length, (long)length, flags,
-                                                       (long)wanted, 0));
+                         : (void *)with_errno(sys_call_always(SYS_mremap, (long)address, (long)old_length, (long)length,
+                                                              flags, (long)wanted, 0));
         if (epoch && moved != MAP_FAILED)
                 recorder_map(epoch, moved, length, HOOK_CFA);
         else if (leaves)

@@ -29,11 +29,6 @@
 
 HOOK pid_t _Fork(void);
 
-/* Declares real_NAME; every libc that has a caller for it has it. */
-#define REAL(name)                                                                                                     \
-        static __typeof__(name) *cached_;                                                                              \
-        __typeof__(name) *real_##name = cached_ ? cached_ : (cached_ = (__typeof__(name) *)real_symbol(#name))
-
 static _Atomic uint32_t last_fork_token;
 
 /* Whether libc calls just_before_fork(). */
@@ -102,7 +97,7 @@ HOOK pid_t _Fork(void) {
         REAL(_Fork);
 
         about_to_fork(HOOK_CFA);
-        return forked(real__Fork ? real__Fork() : (pid_t)sys_call(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
+        return forked(real__Fork ? real__Fork() : (pid_t)sys_call_always(SYS_fork, 0, 0, 0, 0, 0, 0), HOOK_CFA);
 }
 
 HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, const struct winsize *size) {
@@ -112,38 +107,42 @@ HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, cons
         return forked(real_forkpty(master, name, terminal, size), HOOK_CFA);
 }
 
+/* Return: 0; -errno. */
 static int streams_to_null(void) {
         struct stat status;
-        int fd = open("/dev/null", O_RDWR), r = -1;
+        int fd = sys_open("/dev/null", O_RDWR), r;
 
         if (fd < 0)
-                return -1;
-        if (fstat(fd, &status) == 0) {
-                errno = ENODEV;
-                if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)) {
-                        for (int stream = 0; stream <= 2; stream++)
-                                dup2(fd, stream);
-                        r = 0;
-                }
-        }
+                return fd;
+        r = sys_fstat(fd, &status);
+        if (r == 0 && (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3)))
+                r = -ENODEV;
+        for (int stream = 0; r >= 0 && stream <= 2; stream++)
+                r = (int)sys_call_always(SYS_dup2, fd, stream, 0, 0, 0, 0);
         if (fd > 2)
                 sys_close(fd);
-        return r;
+        return r < 0 ? r : 0;
 }
 
 /* What daemon(3) says, by the fork() above: inside of libc's the parent would end before it has said what child it has,
  * and the child's table would be gone with it. */
 HOOK int daemon(int keep_directory, int keep_streams) {
         pid_t pid = fork();
-        int r;
+        long r;
 
         if (pid > 0)
                 _exit(EXIT_SUCCESS);
-        if (pid < 0 || setsid() < 0)
+        if (pid < 0)
                 return -1;
-        r = keep_directory ? 0 : chdir("/");
-        (void)r; /* libc's goes on, too */
-        return keep_streams ? 0 : streams_to_null();
+        r = sys_call_always(SYS_setsid, 0, 0, 0, 0, 0, 0);
+        if (r >= 0 && !keep_directory)
+                sys_call_always(SYS_chdir, (long)"/", 0, 0, 0, 0, 0); /* libc's goes on without it, too */
+        if (r >= 0 && !keep_streams)
+                r = streams_to_null();
+        if (r >= 0)
+                return 0;
+        errno = (int)-r;
+        return -1;
 }
 
 /* What others record while the process ends reaches the daemon in a ring, but maybe not through a socket. */
@@ -181,6 +180,8 @@ HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...
         if (flags & CLONE_VM) {
                 if (!(flags & CLONE_VFORK))
                         agent_share_memory();
+                if (!(flags & (CLONE_VFORK | CLONE_SETTLS)))
+                        thread_share();
                 return real_clone(start, stack, flags, argument, parent_tid, tls, child_tid);
         }
         about_to_fork(HOOK_CFA);
@@ -321,7 +322,7 @@ void hooks_process_setup(void) {
 static __attribute__((destructor)) void last_words(void) {
         struct epoch *epoch = agent_epoch_any();
 
-        if (epoch && epoch->socket && !thread_state.guard)
+        if (epoch && epoch->socket && !thread_is_recording())
                 agent_drain(epoch, true);
 }
 

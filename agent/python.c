@@ -358,7 +358,8 @@ static __attribute__((noinline)) struct python_stack *renamed_stack(struct threa
                 return NULL;
         if (unlikely(limit - 1 >= 65535))
                 names.limit = limit ? 65535 : 1;
-        if (thread->python->names.trie != names.trie || thread->python->names.limit != names.limit)
+        if (thread->python->changing || thread->python->names.trie != names.trie ||
+            thread->python->names.limit != names.limit)
                 python_stack_rename(thread->python, &names);
         return thread->python;
 }
@@ -375,22 +376,6 @@ static void settle(struct epoch *epoch, struct python_stack *stack, uint64_t ver
         thread_state.settled = version;
 }
 
-static void unsettle(void) {
-        thread_state.settled = THREAD_UNSETTLED;
-        atomic_signal_fence(memory_order_seq_cst);
-}
-
-uint32_t python_settled_walk(struct python_stack *stack, uintptr_t top) {
-        uint64_t version = thread_state.settled;
-        uint32_t node;
-
-        unsettle();
-        node = python_stack_walk(stack, &python.layout, top);
-        atomic_signal_fence(memory_order_seq_cst);
-        thread_state.settled = version;
-        return node;
-}
-
 static uint32_t find_node(struct epoch *epoch, enum python_allocator_kind kind) {
         uint64_t version = atomic_load(&process_page.version);
         uintptr_t state = likely(state_of() == PYTHON_ON) ? python_thread(kind) : 0;
@@ -401,11 +386,11 @@ static uint32_t find_node(struct epoch *epoch, enum python_allocator_kind kind) 
 
         if (!thread)
                 return 0;
-        unsettle();
         stack = thread->python;
         limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
         /* an epoch's codes stay the same once there are any */
-        if (unlikely(!stack) || unlikely(stack->names.trie != &epoch->trie) || unlikely(stack->names.limit != limit))
+        if (unlikely(!stack) || unlikely(stack->changing) || unlikely(stack->names.trie != &epoch->trie) ||
+            unlikely(stack->names.limit != limit))
                 stack = renamed_stack(thread, epoch, limit);
         if (!stack)
                 return 0;

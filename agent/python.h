@@ -121,9 +121,6 @@ uintptr_t python_own_thread(uintptr_t current);
  */
 uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind);
 
-/** python_settled_walk() - python_stack_walk() of a thread that has settled */
-uint32_t python_settled_walk(struct python_stack *stack, uintptr_t top);
-
 /** python_raw_free() - a wrapped raw allocator is about to free something; notices that the interpreter has ended */
 void python_raw_free(void);
 

@@ -11,11 +11,12 @@
  *     the version with which it began to ask has missed no change but one that is just being made, as it would have
  *     one step later too, had it asked again.
  *   - The child of a fork finds version 0, with which no thread settles.
- *   - While a thread changes what it remembers of its stack, it has settled nothing. So a signal handler that leaves
- *     this by longjmp leaves nothing settled.
+ *   - What a thread remembers of its stack is marked while it changes (python_stack.changing). So what a signal handler
+ *     leaves by longjmp is not believed, although the thread stays settled: epoch and stack are the ones that the
+ *     version stands for, whichever of them were noted last.
  *
- * What the daemon alone changes (mode, domains, traceback limit) and what becomes of a trie's nodes is looked at each
- * time.
+ * That mark, what the daemon alone changes (mode, domains, traceback limit) and what becomes of a trie's nodes is
+ * looked at each time.
  */
 
 #include "agent/python.h"
@@ -68,7 +69,7 @@ static inline __attribute__((always_inline)) uint32_t python_settled_node(struct
         if (unlikely(top == 0))
                 return 0;
         node = python_stack_look_up(stack, &python.layout, top);
-        return likely(node != 0) ? node : python_settled_walk(stack, top);
+        return likely(node != 0) ? node : python_stack_walk(stack, &python.layout, top);
 }
 
 /** python_node_quick() - python_node(), the short way where it can be

@@ -30,7 +30,8 @@ static size_t bytes_for(uint32_t capacity) {
 
 static __attribute__((noinline)) bool reserve_more(struct python_stack *stack, uint32_t n) {
         uint32_t capacity = stack->capacity ? stack->capacity : CAPACITY_FIRST;
-        struct python_stack_frame *frames;
+        struct python_stack_frame *old = stack->frames, *frames;
+        uint32_t old_capacity = stack->capacity;
         uintptr_t *fresh;
         void *memory;
 
@@ -42,14 +43,18 @@ static __attribute__((noinline)) bool reserve_more(struct python_stack *stack, u
         frames = (struct python_stack_frame *)memory + 1;
         frames[-1].frame = NO_FRAME;
         fresh = (uintptr_t *)(void *)(frames + capacity);
-        if (stack->frames) {
-                memcpy(frames, stack->frames, stack->n_known * sizeof(*frames));
-                memcpy(fresh, stack->fresh, stack->capacity * sizeof(*fresh));
-                sys_unmap(stack->frames - 1, bytes_for(stack->capacity));
+        if (old) {
+                memcpy(frames, old, stack->n_known * sizeof(*frames));
+                memcpy(fresh, stack->fresh, old_capacity * sizeof(*fresh));
         }
         stack->frames = frames;
         stack->fresh = fresh;
+        atomic_signal_fence(memory_order_seq_cst);
         stack->capacity = capacity;
+        atomic_signal_fence(memory_order_seq_cst);
+        /* a longjmp out of a signal handler may leave the old ones mapped, but not in use */
+        if (old)
+                sys_unmap(old - 1, bytes_for(old_capacity));
         return true;
 }
 
@@ -257,9 +262,15 @@ static uint32_t gather(struct python_stack *stack, const struct python_layout *l
         return NOT_FOUND;
 }
 
+/* Around all that changes. A longjmp out of a signal handler leaves it set, and nothing is believed then. */
+static inline void set_changing(struct python_stack *stack, uint32_t changing) {
+        atomic_signal_fence(memory_order_seq_cst);
+        stack->changing = changing;
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
 static __attribute__((noinline)) void forget_all(struct python_stack *stack) {
         stack->n_frames = stack->n_known = 0;
-        stack->changing = 0;
         if (++stack->generation == 0) {
                 memset(stack->memo, 0, sizeof(stack->memo));
                 stack->generation = 1;
@@ -269,16 +280,16 @@ static __attribute__((noinline)) void forget_all(struct python_stack *stack) {
 }
 
 void python_stack_rename(struct python_stack *stack, const struct python_names *names) {
+        set_changing(stack, 1);
         stack->names = *names;
         forget_all(stack);
+        set_changing(stack, 0);
 }
 
 /* The remembered stack is now frames[0] to frames[@n - 1], of which those from @changed on stand elsewhere than before,
  * and on top of it @n_fresh more, for which there is room. */
 static inline void change(struct python_stack *stack, const struct python_layout *layout, uint32_t n, uint32_t changed,
                           uint32_t n_fresh) {
-        stack->changing = 1;
-        atomic_signal_fence(memory_order_seq_cst);
         for (uint32_t i = changed; i < n; i++)
                 set_frame(stack, layout, i, stack->frames[i].frame);
         for (; n_fresh > 0; n++) {
@@ -288,8 +299,6 @@ static inline void change(struct python_stack *stack, const struct python_layout
                 *python_stack_find_slot(stack, frame) = n;
         }
         stack->n_frames = n;
-        atomic_signal_fence(memory_order_seq_cst);
-        stack->changing = 0;
 }
 
 /* Makes the stack that begins at @top the remembered one, wherever it leaves that. Return: false: it is too deep. */
@@ -323,11 +332,9 @@ static uint32_t name_top(struct python_stack *stack, const struct python_layout 
         return top->node;
 }
 
-uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+static uint32_t walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
         uint32_t node;
 
-        if (unlikely(!python_stack_is_valid(stack)))
-                forget_all(stack);
         if (!follow(stack, layout, top))
                 return 0;
         node = stack->frames[stack->n_frames - 1].node;
@@ -336,5 +343,17 @@ uint32_t python_stack_walk(struct python_stack *stack, const struct python_layou
         /* without its trace function a frame stands at another line, and no word that is compared says so */
         if (unlikely(stack->sees_trace))
                 stack->n_frames = 0;
+        return node;
+}
+
+uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+        bool valid = python_stack_is_valid(stack);
+        uint32_t node;
+
+        set_changing(stack, 1);
+        if (unlikely(!valid))
+                forget_all(stack);
+        node = walk(stack, layout, top);
+        set_changing(stack, 0);
         return node;
 }

@@ -18,7 +18,7 @@
 
 static bool is_readable(uintptr_t address) {
         /* the kernel's sigset is 8 bytes */
-        return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) != -EFAULT;
+        return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) == -EINVAL;
 }
 
 bool stack_ranges_works(void) {

@@ -7,6 +7,7 @@
 #include "client/memory.h"
 #include "client/trace_environment.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +26,6 @@ static void forward(int signal) {
         if (forward_to > 0)
                 kill(forward_to, signal);
         errno = saved_errno;
-}
-
-static int64_t now_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
 static void handled_set(sigset_t *set) {
@@ -112,7 +107,7 @@ int child_start(struct child *child, const char *path, char **argv, struct envir
         write_end = pipe_ends[1];
         handled_set(&set);
         sigprocmask(SIG_BLOCK, &set, &old);
-        child->started_ns = now_ns();
+        child->started_ns = clock_ns(CLOCK_MONOTONIC);
         pid_t pid = fork();
         if (pid == 0) {
                 sigprocmask(SIG_SETMASK, &old, NULL);
@@ -181,7 +176,7 @@ void child_wait(struct child *child) {
         while (waitpid(child->pid, &child->wait_status, 0) < 0 && errno == EINTR)
                 ;
         handle_forwarded(SA_RESTART);
-        child->ran_ns = now_ns() - child->started_ns;
+        child->ran_ns = clock_ns(CLOCK_MONOTONIC) - child->started_ns;
 }
 
 int child_exit_code(const struct child *child) {

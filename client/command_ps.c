@@ -16,6 +16,7 @@
 #include "client/time_format.h"
 #include "client/names.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -82,7 +83,7 @@ static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
         table_cell(ps->table, p->resident_size > 0 ? size_cell(p->resident_size) : memory_copy("", 0));
         table_cell(ps->table, lost_cell(p));
         text_cell(ps, time_format_table(time, p->started_at_unix_ns, ps->terminal.width > 0));
-        text_cell(ps, time_format_span(time, time_format_now() - p->started_at_unix_ns));
+        text_cell(ps, time_format_span(time, clock_ns(CLOCK_REALTIME) - p->started_at_unix_ns));
         table_cell(ps->table, memory_format("%u", p->image));
         table_cell(ps->table, unit_name(p->unit.data, p->unit.len));
         bytes_cell(ps, &p->cgroup);

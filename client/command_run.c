@@ -34,9 +34,18 @@ struct run {
         size_t n_processes;
 };
 
+/* What a shell would have understood. Return: static, "" where it would not. */
+static const char *shell_hint(const char *command) {
+        if (strchr(command, '=') && !strchr(command, '/'))
+                return "; 'tmctl run -- env NAME=VALUE COMMAND' sets a variable";
+        if (strchr(command, ' '))
+                return "; a line for the shell is run by 'tmctl run -- sh -c LINE'";
+        return "";
+}
+
 static int exec_error(const char *command, int error) {
         if (error == -ENOENT || error == -ENOTDIR) {
-                message_error("command not found: %s", command[0] ? command : "''");
+                message_error("command not found: %s%s", command[0] ? command : "''", shell_hint(command));
                 return EXIT_CODE_RUN_NOT_FOUND;
         }
         message_error("cannot execute %s: %s", command, strerror(-error));
@@ -54,15 +63,23 @@ static int give_up_tracing(struct run *run, const char *why) {
         return go_on ? EXIT_CODE_DONE : EXIT_CODE_RUN_FAILED;
 }
 
+/* Of programs that are traced, and of which little is seen all the same. */
+static void remark(const struct run *run) {
+        const char *slash = strrchr(run->path, '/'), *command = run->options->arguments[0];
+        if (elf_is_go(run->path))
+                message_note("%s is a Go program: the heap of Go itself is not traced, only what its C "
+                             "libraries allocate",
+                             command);
+        else if (strcmp(slash ? slash + 1 : run->path, "valgrind") == 0)
+                message_note("%s brings a malloc of its own: what a program allocates in it is not traced", command);
+}
+
 static int check_program(struct run *run, bool *traceablep) {
         AUTO_FREE char *culprit = NULL;
         enum elf_verdict verdict = program_check(run->path, getenv("PATH"), &culprit);
         *traceablep = verdict == ELF_OK;
         if (*traceablep) {
-                if (elf_is_go(run->path))
-                        message_note("%s is a Go program: the heap of Go itself is not traced, only what its C "
-                                     "libraries allocate",
-                                     run->options->arguments[0]);
+                remark(run);
                 return EXIT_CODE_DONE;
         }
         if (access(culprit, F_OK) < 0 && errno == ENOENT) {

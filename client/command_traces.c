@@ -91,6 +91,8 @@ static void finish(const struct traces *t) {
         AUTO_FREE char *total = memory_format("Total of what is shown: size=%s, count=%" PRIu64 "%s", size,
                                               t->total_count, cut ? "; --limit 0 shows all" : "");
         render_sentence(&t->render, STYLE_PLAIN, total, 2);
+        if (t->n == 0)
+                render_nothing(&t->render);
 }
 
 static int traces_run(const struct options *o) {

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -124,8 +125,9 @@ static int unknown_command(const char *name) {
 
 /* "tmctl help compare", as of git */
 static int help(int n_names, char **names) {
-        const struct command *c = n_names > 0 ? command_find(names[0]) : NULL;
-        if (n_names > 0 && !c)
+        bool named = n_names > 0 && names[0][0] != '-';
+        const struct command *c = named ? command_find(names[0]) : NULL;
+        if (named && !c)
                 return unknown_command(names[0]);
         if (c)
                 command_help(c);

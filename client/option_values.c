@@ -7,14 +7,13 @@
 #include "client/memory.h"
 #include "client/message.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define NS_PER_SECOND INT64_C(1000000000)
 
 int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *valuep) {
         if (!text[0] || strspn(text, "0123456789") != strlen(text))

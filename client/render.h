@@ -32,6 +32,9 @@ void render_deinit(struct render *render);
  * @indent: of the lines below the first */
 void render_sentence(const struct render *render, enum style style, const char *text, size_t indent);
 
+/** render_nothing() - instead of rows: that there are none, and why filters may have left none */
+void render_nothing(const struct render *render);
+
 /* ---- render_place.c: where in the code ---- */
 
 /** render_place_least() - columns that a place takes when only its folders are cut away */

@@ -11,6 +11,7 @@
 #include "client/time_format.h"
 #include "client/names.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static char *snapshot_particulars(const Tracemallocd__Control__SnapshotInfo *s) 
         AUTO_FREE char *ended = text_display(s->ended_by.data, s->ended_by.len);
         AUTO_FREE char *label = text_display(s->label.data, s->label.len);
         return memory_format(", %s, %s ago%s%s%s%s%s", time_format_local(when, s->taken_at_unix_ns),
-                             time_format_span(age, time_format_now() - s->taken_at_unix_ns),
+                             time_format_span(age, clock_ns(CLOCK_REALTIME) - s->taken_at_unix_ns),
                              ended[0] ? ", ended by " : "", ended, label[0] ? ", \"" : "", label, label[0] ? "\"" : "");
 }
 

@@ -222,7 +222,7 @@ void render_statistics_end(const struct render *r, const Tracemallocd__Control__
                 fputc('\n', r->out);
         render_total(r, h, diff);
         if (n_shown == 0)
-                fprintf(r->out, "There is nothing %s.\n", r->options->n_filters > 0 ? "that matches" : "to show");
+                render_nothing(r);
         else if (n_shown < h->n_rows)
                 render_rows_left(r, n_shown, h->n_rows);
         if (h->n_beside_malloc > 0)

@@ -9,6 +9,7 @@
 
 #include "client/memory.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -69,8 +70,10 @@ void source_lines_until(struct source_lines *lines, int64_t until_ns) {
 }
 
 static bool changed_since(const struct source_lines *lines, const struct stat *st) {
-        int64_t changed_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
-        return lines->until_ns != 0 && changed_ns - UNTIL_GRACE_NS > lines->until_ns;
+        int64_t last_ns;
+        if (lines->until_ns == 0 || __builtin_add_overflow(lines->until_ns, UNTIL_GRACE_NS, &last_ns))
+                return false;
+        return timespec_ns(&st->st_mtim) > last_ns;
 }
 
 static bool read_whole(int fd, char *text, size_t length) {

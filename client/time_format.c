@@ -4,14 +4,15 @@
 
 #include "client/time_format.h"
 
+#include "daemon/base/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define NS_PER_SECOND INT64_C(1000000000)
-#define NS_PER_MS     INT64_C(1000000)
-#define NS_PER_US     INT64_C(1000)
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_US INT64_C(1000)
 
 /* Seconds and the rest in nanoseconds, which is not negative even before 1970. */
 static time_t split(int64_t unix_ns, int64_t *restp) {
@@ -48,7 +49,7 @@ const char *time_format_table(char text[TIME_FORMAT_MAX], int64_t unix_ns, bool 
         if (!brief)
                 return time_format_local(text, unix_ns);
         int64_t rest;
-        time_t seconds = split(unix_ns, &rest), now = split(time_format_now(), &rest);
+        time_t seconds = split(unix_ns, &rest), now = split(clock_ns(CLOCK_REALTIME), &rest);
         struct tm tm, today;
         localtime_r(&seconds, &tm);
         localtime_r(&now, &today);
@@ -72,10 +73,4 @@ const char *time_format_span(char text[TIME_FORMAT_MAX], int64_t ns) {
         else
                 snprintf(text, TIME_FORMAT_MAX, "%" PRId64 " d %" PRId64 " h", s / 86400, s % 86400 / 3600);
         return text;
-}
-
-int64_t time_format_now(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
 }

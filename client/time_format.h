@@ -19,6 +19,3 @@ const char *time_format_table(char text[TIME_FORMAT_MAX], int64_t unix_ns, bool 
 /** time_format_span() - "350 ms", "12.3 s", "4 min 10 s", "3 h 5 min", "2 d 4 h"; negative counts as 0. Return: @text.
  */
 const char *time_format_span(char text[TIME_FORMAT_MAX], int64_t ns);
-
-/** time_format_now() - CLOCK_REALTIME */
-int64_t time_format_now(void);

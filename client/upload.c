@@ -9,6 +9,7 @@
 #include "client/message.h"
 #include "client/request.h"
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +108,7 @@ static int upload(struct upload *u, char **referencep) {
                 return cannot_read(u->path, errno);
         struct stat st;
         if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-                u->modified_at_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+                u->modified_at_ns = timespec_ns(&st.st_mtim);
         u->connection->subject = strcmp(u->path, "-") == 0 ? "standard input" : u->path;
         int code = send_all(u, fd);
         u->connection->subject = NULL;

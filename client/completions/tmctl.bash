@@ -78,7 +78,7 @@ _tmctl_argument() { # COMMAND ARGUMENTS-BEFORE
                 printf '%s\n' last last:exit last:peak
                 ;;
         unit) if [ "$2" = 0 ]; then printf '%s\n' trace untrace; else _tmctl_units; fi ;;
-        '') _tmctl_commands ;;
+        '' | help) [ "$2" != 0 ] || _tmctl_commands ;;
         esac
 }
 

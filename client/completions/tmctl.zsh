@@ -71,6 +71,7 @@ _tmctl_argument() { # COMMAND ARGUMENTS-BEFORE
         show|label|delete) _tmctl_snapshots ;;
         unit) if (( $2 == 0 )); then compadd trace untrace; else _tmctl_units; fi ;;
         import) _files ;;
+        help) (( $2 > 0 )) || _tmctl_commands ;;
         esac
 }
 

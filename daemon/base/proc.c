@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 
 #define PROC_FILE_MAX 8192 /* stat, status and cgroup are far smaller; a longer cgroup path is cut */
 
@@ -31,18 +32,12 @@ static ssize_t read_file(pid_t pid, const char *name, char buffer[PROC_FILE_MAX]
         return n;
 }
 
-static int64_t now_ns(clockid_t clock) {
-        struct timespec now;
-        clock_gettime(clock, &now);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static int64_t ticks_to_ns(uint64_t ticks) {
-        return (int64_t)(ticks * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK)));
+        return (int64_t)(ticks * ((uint64_t)NS_PER_SECOND / (uint64_t)sysconf(_SC_CLK_TCK)));
 }
 
 int64_t proc_age_ns(const struct proc_info *info) {
-        return now_ns(CLOCK_BOOTTIME) - ticks_to_ns(info->start_ticks);
+        return clock_ns(CLOCK_BOOTTIME) - ticks_to_ns(info->start_ticks);
 }
 
 static int read_stat(struct proc_info *info) {
@@ -58,7 +53,7 @@ static int read_stat(struct proc_info *info) {
                    &ppid, &info->start_ticks) != 2)
                 return -EPROTO;
         info->ppid = ppid;
-        info->started_at_ns = now_ns(CLOCK_REALTIME) - proc_age_ns(info);
+        info->started_at_ns = clock_ns(CLOCK_REALTIME) - proc_age_ns(info);
         return 0;
 }
 

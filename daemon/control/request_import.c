@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/uploads.h"
@@ -32,17 +32,11 @@ struct import_job {
 
 /* ---- pool thread ---- */
 
-static int64_t now_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static int finish_file(struct import_job *i) {
         struct pickle_reader *reader = i->uploads->reader;
         struct snapshot_info *info = pickle_reader_info(reader);
         info->uid = i->job.who.uid;
-        info->taken_at_ns = now_ns();
+        info->taken_at_ns = clock_ns(CLOCK_REALTIME);
         info->started_at_ns = i->modified_at_ns;
         info->label = i->label;
         i->label = NULL;

@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/selector.h"
@@ -100,21 +100,15 @@ static bool all_tracing(const struct selection *s) {
         return true;
 }
 
-static int64_t realtime_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 /* The positions are sampled one right after the other: that is the moment. Where the kernel let somebody else run
  * in between, it was none, and they are sampled again. Each snapshot keeps its own time, so that anybody can see. */
 static void sample_positions(struct snapshot_request *q, const struct selection *s) {
         int64_t span_ns = INT64_MAX;
         for (int i = 0; i < MOMENT_TRIES && span_ns > MOMENT_NS; i++) {
-                int64_t begun_ns = realtime_ns();
+                int64_t begun_ns = clock_ns(CLOCK_REALTIME);
                 for (size_t k = 0; k < q->n; k++) {
                         q->parts[k].position = feed_position(s->processes[k]->feed);
-                        q->parts[k].taken_at_ns = realtime_ns();
+                        q->parts[k].taken_at_ns = clock_ns(CLOCK_REALTIME);
                 }
                 span_ns = q->parts[q->n - 1].taken_at_ns - begun_ns;
         }

@@ -3,6 +3,7 @@
 /* What the main loop asks of a feed: made and sent off here, done by the worker in feed_ops.c, called back here. Main
  * loop, but for the sorting of snapshots, which is the thread pool's. */
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/ingest/feed.h"
 #include "daemon/ingest/feed_private.h"
@@ -109,12 +110,6 @@ static int send_simple_op(struct feed *feed, enum feed_op_kind kind, uint64_t po
         return 0;
 }
 
-static int64_t realtime_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int feed_snapshot(struct feed *feed, const struct feed_snapshot_options *options, feed_snapshot_cb cb, void *data) {
         uint64_t position = options->position == FEED_POSITION_NOW ? feed_position(feed) : options->position;
         struct feed_op *op = new_op(feed, FEED_OP_SNAPSHOT, position);
@@ -128,7 +123,7 @@ int feed_snapshot(struct feed *feed, const struct feed_snapshot_options *options
         op->wanted[0] = true;
         op->one_block = options->one_block;
         op->address = options->address;
-        op->taken_at_ns = options->taken_at_ns ? options->taken_at_ns : realtime_ns();
+        op->taken_at_ns = options->taken_at_ns ? options->taken_at_ns : clock_ns(CLOCK_REALTIME);
         op->snapshot_cb = cb;
         op->data = data;
         send_op(op);
@@ -147,7 +142,7 @@ int feed_finish(struct feed *feed, unsigned flags, const char *ended_by, feed_fi
         op->kinds[1] = SNAPSHOT_PEAK;
         op->wanted[0] = flags & FEED_FINISH_EXIT;
         op->wanted[1] = flags & FEED_FINISH_PEAK;
-        op->taken_at_ns = realtime_ns();
+        op->taken_at_ns = clock_ns(CLOCK_REALTIME);
         op->finish_cb = cb;
         op->data = data;
         feed->finishing = true;

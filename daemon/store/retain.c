@@ -2,6 +2,7 @@
 
 /* Deletes what is beyond the limits. Called by store.c on the writer thread, after each put and now and then. */
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/store/store_file.h"
 #include "daemon/store/store_writer_private.h"
@@ -11,11 +12,10 @@
 #include <time.h>
 
 static int64_t oldest_allowed_ns(uint64_t age_s) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        if (age_s == 0 || age_s >= (uint64_t)now.tv_sec)
+        int64_t now_ns = clock_ns(CLOCK_REALTIME);
+        if (age_s == 0 || age_s >= (uint64_t)(now_ns / NS_PER_SECOND))
                 return INT64_MIN;
-        return (now.tv_sec - (int64_t)age_s) * INT64_C(1000000000) + now.tv_nsec;
+        return now_ns - (int64_t)age_s * NS_PER_SECOND;
 }
 
 static int64_t count_limit(uint64_t count) {

@@ -3,6 +3,7 @@
 /* Start, ask and end a symbol helper. Called by symbolizer.c on pool threads, each in its turn (symbol_turn.h). */
 
 #include "daemon/symbol/helper_process.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/symbol/symbol_answer.h"
@@ -213,7 +214,7 @@ static int outcome(int channel_result) {
 
 int helper_process_ask(struct helper_process *helper, const Tracemallocd__Symbol__Resolve *request, int fd,
                        uint32_t timeout_ms, Tracemallocd__Symbol__Resolved **answerp) {
-        int64_t deadline_ns = symbol_channel_now_ns() + (int64_t)timeout_ms * 1000000;
+        int64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + (int64_t)timeout_ms * 1000000;
         const uint8_t *payload;
         size_t length;
         int r = send_request(helper, request, fd, deadline_ns);

@@ -3,6 +3,7 @@
 /* Messages between tracemallocd (symbolizer.c, pool threads) and its helper (helper/main.c). */
 
 #include "daemon/symbol/symbol_channel.h"
+#include "daemon/base/clock.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,12 +13,6 @@
 #include <unistd.h>
 
 #define FDS_MAX 4 /* one belongs to a message; more are closed */
-
-int64_t symbol_channel_now_ns(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 void symbol_channel_init(struct symbol_channel *channel, int fd, bool takes_fds) {
         *channel = (struct symbol_channel){.fd = fd, .takes_fds = takes_fds, .received_fd = -1};
@@ -36,7 +31,7 @@ static int wait_for(struct symbol_channel *channel, short events, int64_t deadli
         for (;;) {
                 int timeout_ms = -1;
                 if (deadline_ns != SYMBOL_CHANNEL_NO_DEADLINE) {
-                        int64_t left_ns = deadline_ns - symbol_channel_now_ns();
+                        int64_t left_ns = deadline_ns - clock_ns(CLOCK_MONOTONIC);
                         if (left_ns <= 0)
                                 return SYMBOL_CHANNEL_E_TIMEOUT;
                         timeout_ms = left_ns > INT64_C(3600000000000) ? 3600000 : (int)((left_ns + 999999) / 1000000);

@@ -48,6 +48,3 @@ int symbol_channel_send(struct symbol_channel *channel, uint8_t *message, size_t
  * Return: 0; any of the three outcomes; -errno. After anything but 0 the channel is good for nothing. */
 int symbol_channel_receive(struct symbol_channel *channel, const uint8_t **payloadp, size_t *lengthp, int *fdp,
                            int64_t deadline_ns);
-
-/** symbol_channel_now_ns() - CLOCK_MONOTONIC */
-int64_t symbol_channel_now_ns(void);

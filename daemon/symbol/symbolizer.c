@@ -7,6 +7,7 @@
  */
 
 #include "daemon/symbol/symbolizer.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/symbol/helper_process.h"
@@ -359,7 +360,7 @@ int symbolizer_resolve(struct symbolizer *s, uint32_t uid, uint32_t module, cons
                 return r < 0 ? r : add_nothing(&job, offsets, n);
         }
         for (size_t at = 0, n_done; at < n; at += n_done) {
-                if (symbol_channel_now_ns() >= deadline_ns)
+                if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns)
                         return SYMBOLIZER_E_TIMEOUT;
                 struct user_turn waiter;
                 symbol_turn_take(&s->turn, uid, &waiter);

@@ -20,6 +20,7 @@
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
 
+#include "agent/capture.h"
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
 
@@ -106,12 +107,15 @@ static bool same(struct epoch *epoch, uint32_t limit, uint32_t node, const struc
                         return false;
                 node = nodes[node].parent;
         }
-        for (uint32_t i = 0; i < n; i++, node = nodes[node].parent) {
+        for (uint32_t i = 0; i < n; i++) {
                 uint64_t value;
                 uint32_t unit = modules_find(&epoch->modules, 0, walk->pcs[i], &value);
 
+                if (capture_is_own(walk->pcs[i]))
+                        continue;
                 if (node == 0 || nodes[node].unit != unit || nodes[node].value != value)
                         return false;
+                node = nodes[node].parent;
         }
         return !whole || node == 0;
 }

@@ -58,6 +58,7 @@ words() {
         claim_offers 'tmctl stats last:' exit peak
         claim_offers 'tmctl export last --python ' 3.8 3.9
         claim_offers 'tmctl export last --' --format --output
+        claim_offers 'tmctl help comp' compare
         claim_offers 'tmctl run --label x -- expr' expr
         claim_offers 'tmctl run expr' expr
         claim_offers 'tmctl import /etc/pass' /etc/passwd
@@ -108,6 +109,7 @@ zsh_works() {
         fi
         claim "zsh reads it" zsh -n "$completions/tmctl.zsh"
         claim_match "zsh offers commands" '^reset-peak$' "$(zsh_offers tmctl '')"
+        claim_match "to tmctl help too" '^reset-peak$' "$(zsh_offers tmctl help '')"
         claim_match "zsh offers options, with what they mean" '^--limit:rows' "$(zsh_offers tmctl stats --)"
         claim_match "zsh offers values" '^traceback$' "$(zsh_offers tmctl stats 1 --group-by '')"
         claim_match "zsh offers snapshots" '^last:peak$' "$(zsh_offers tmctl compare last '')"

@@ -151,6 +151,18 @@ def children(life):
     life.case("pre_fork_daemon")
 
 
+def called_back(life):
+    """Whoever allocates below a hooked function that calls the program stands below the function's caller."""
+    run = life.new_run([life.subject, "fork_handlers"], life.daemon.environment)
+    run.traced(life.daemon)
+    snapshots = snapshots_of(life.daemon, run.ledgers()).values()
+    stacks = [t["traceback"] for snapshot in snapshots for t in life.daemon.json_lines("traces", snapshot["id"])]
+    handlers = [stack for stack in stacks if any(frame["function"] == "before_fork" for frame in stack)]
+    modules = {os.path.basename(frame["module"] or "") for stack in handlers for frame in stack}
+    life.claims.check("fork_handlers: a handler's stack has no frame of the agent",
+                      "life_subject" in modules and "libtracemalloc-agent.so" not in modules, modules)
+
+
 def clones_beside(life):
     """Two processes on one memory, of which libc knows one, record at the same time.
 
@@ -217,6 +229,12 @@ def filters(life):
     life.case("seccomp", SYSTEM_CALLS["futex"], ENOSYS)
 
 
+def own_filters(life):
+    """A program that forbids itself, at the price of its life, what the agent would ask of the kernel."""
+    for how in ("prctl", "seccomp", "strict"):
+        life.case("confines_itself", how, wrap=["/usr/bin/env", "TRACEMALLOCD_RING_SIZE=65536"])
+
+
 def socket_way(life):
     """Records that were not sent die with the process; then the account says that it is not exact."""
     for name in ("sigkill", "abort", "underscore_exit", "exit_threaded"):
@@ -229,7 +247,9 @@ def socket_way(life):
     life.case("no_descriptors", way="socket")
 
 
-GROUPS = [ends, execs, setuid, children, clones_beside, insides, signal_handlers_with_mappings, confinements, filters, socket_way]
+GROUPS = [ends, execs, setuid, children, called_back, clones_beside, insides,
+          signal_handlers_with_mappings, confinements, filters, own_filters,
+          socket_way]
 
 with Claims() as claims, Daemon() as daemon:
     life = Life(claims, daemon)

@@ -152,6 +152,12 @@ class Test:
         self.check("--skip", "the wrapper's callers", self.rows("--skip", "*/wrap.py"),
                    [("b.py", 9, 1200, 2), ("a.py", 3, 150, 2)])
         self.check("--include", "matching ones stay", self.rows("--include", "*/a.py"), [lines[2]])
+        for command in ("stats", "traces"):
+            self.check("--include", f"{command}: a file's name alone matches no path, and that is said",
+                       self.daemon.tmctl(command, self.file, "--include", "wrap.py").stdout.splitlines()[-1],
+                       "There is nothing that matches. A pattern is of the whole path: '*/wrap.py'.")
+        self.check("--include", "what only other frames match is named --all-frames",
+                   "--all-frames" in self.daemon.tmctl("stats", self.file, "--include", "*/main.py").stdout, True)
         self.check("--include", "a line", self.rows("--include", "*/a.py:4"), [])
         self.check("--exclude", "matching ones go", self.rows("--exclude", "*/wrap.py:1"), [lines[0], lines[2]])
         self.check("--all-frames", "any frame matches", self.rows("--include", "*/a.py", "--all-frames"),
@@ -334,7 +340,9 @@ class Test:
             (3, f"exit snapshot {exit_snapshot}", "stats", f"@{ended.pid}"),
             (3, f"exit snapshot {exit_snapshot}", "block", "--pid", ended.pid, "0x10"),
             (125, "run: takes .*tmctl run --help", "run"),
-            (127, "command not found: no-such-program", "run", "no-such-program"),
+            (127, "command not found: no-such-program$", "run", "no-such-program"),
+            (127, "command not found: A=1; 'tmctl run -- env NAME=VALUE COMMAND' sets", "run", "A=1", "true"),
+            (127, "command not found: ls -l; .*'tmctl run -- sh -c LINE'", "run", "ls -l"),
             (126, "cannot execute", "run", self.file),
         ):
             result = self.daemon.tmctl(*arguments)

@@ -123,6 +123,10 @@ if [ "$(id -u)" = 0 ]; then
 fi
 claim_equal "an ordinary program is traced" hello "$(tmctl run -- "$scratch/plain" 2>/dev/null)"
 claim "and leaves an exit snapshot" tmctl show last:exit
+printf '#!/bin/sh\necho hello\n' >"$scratch/valgrind"
+chmod +x "$scratch/valgrind"
+claim_match "of Valgrind it is said that it brings a malloc of its own" 'valgrind brings a malloc of its own' \
+        "$(tmctl run -- "$scratch/valgrind" 2>&1)"
 compile gcc asan -fsanitize=address -g
 claim_equal "a program with AddressSanitizer is traced" hello "$(tmctl run -- "$scratch/asan" 2>/dev/null)"
 claim_match "and its blocks are seen" '"total_count": *[1-9]' "$(tmctl stats last:exit --allocated --json)"

@@ -134,6 +134,37 @@ static int filtered(void) {
         return 0;
 }
 
+/* All but what a program does that computes. */
+static struct sock_filter only_computing[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_brk, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
+/* Then it records more than a ring holds. */
+static int confines_itself(void) {
+        struct sock_fprog filter = {sizeof(only_computing) / sizeof(*only_computing), only_computing};
+        const char *how = arguments[2];
+
+        some_work();
+        EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        if (strcmp(how, "prctl") == 0)
+                EXPECT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+        else if (strcmp(how, "seccomp") == 0)
+                EXPECT(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0);
+        else
+                EXPECT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);
+        for (int i = 0; i < 400; i++)
+                some_work();
+        EXPECT(write(1, "confined\n", 9) == 9);
+        if (strcmp(how, "strict") == 0)
+                syscall(SYS_exit, 23);
+        _exit(23);
+}
+
 const struct life_case life_limits[] = {
         {"chroot", chroots},
         {"close_all", close_all},
@@ -144,5 +175,6 @@ const struct life_case life_limits[] = {
         {"fill", fill},
         {"seccomp", seccomp_fails},
         {"filtered", filtered},
+        {"confines_itself", confines_itself},
         {0},
 };

@@ -35,7 +35,7 @@ needed=$(readelf -dW "$library" | awk '/NEEDED/ {print $NF}')
 readelf -rW "$library" | grep -E 'DTPMOD|TLSDESC' && fail "dynamic TLS: only initial-exec allocates nothing"
 readelf -dW "$library" | grep -q TEXTREL && fail "text relocations"
 
-nm -D --defined-only "$library" | awk '{print $3}' | grep -Ev '^(malloc|free|calloc|realloc|reallocarray|posix_memalign|aligned_alloc|memalign|valloc|pvalloc|free_sized|free_aligned_sized|_Zn[wa].*|_Zd[la].*|mmap|mmap64|munmap|mremap|fork|_Fork|forkpty|daemon|clone|execve|execv|execvp|execvpe|fexecve|execl|execlp|execle|_exit|_Exit|quick_exit|dlclose|tm_agent_[a-z_]*_1|PyTraceMalloc_(Track|Untrack))$' &&
+nm -D --defined-only "$library" | awk '{print $3}' | grep -Ev '^(malloc|free|calloc|realloc|reallocarray|posix_memalign|aligned_alloc|memalign|valloc|pvalloc|free_sized|free_aligned_sized|_Zn[wa].*|_Zd[la].*|mmap|mmap64|munmap|mremap|fork|_Fork|forkpty|daemon|clone|execve|execv|execvp|execvpe|fexecve|execl|execlp|execle|_exit|_Exit|quick_exit|dlclose|prctl|syscall|tm_agent_[a-z_]*_1|PyTraceMalloc_(Track|Untrack))$' &&
         fail "these are no hooks"
 n=$(nm -D --defined-only "$library" | grep -Ec ' _Z(n[wa]|d[la])')
 [ "$n" -eq 20 ] || fail "$n forms of operator new and delete, not 20"

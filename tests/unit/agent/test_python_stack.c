@@ -4,12 +4,14 @@
 
 #include "agent/python_stack.h"
 
-#include <check.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/sys.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/agent/python_objects.h"
 
 #define CODES      12
 #define OFFSETS    9
@@ -22,59 +24,6 @@ static uint64_t seed;
 static unsigned dice(unsigned n) {
         seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         return (unsigned)(seed >> 33) % n;
-}
-
-static void put_word(void *object, uint32_t offset, uint64_t word) {
-        memcpy((char *)object + offset, &word, sizeof(word));
-}
-
-static void put_int(void *object, uint32_t offset, int32_t number) {
-        memcpy((char *)object + offset, &number, sizeof(number));
-}
-
-static void *new_memory(size_t bytes) {
-        void *memory = sys_map_memory(bytes);
-
-        ck_assert_ptr_nonnull(memory);
-        return memory;
-}
-
-static void *new_object(void) {
-        static char *pool;
-        static unsigned n_left;
-
-        if (n_left == 0) {
-                n_left = 4096;
-                pool = new_memory(512 * n_left);
-        }
-        n_left--;
-        pool += 512;
-        return pool - 512;
-}
-
-/* A compact ASCII str. */
-static void *new_text(const struct python_layout *layout, const char *text) {
-        char *object = new_object();
-
-        put_word(object, PYTHON_TEXT_LENGTH, strlen(text));
-        put_int(object, PYTHON_TEXT_STATE, 1 << 2 | 1 << 5 | 1 << 6);
-        strcpy(object + layout->text_ascii_bytes, text);
-        return object;
-}
-
-/* What was a code object becomes another, named by a number that no other has. */
-static void fill_code(const struct python_layout *layout, void *code) {
-        static unsigned n;
-        char name[32], *table = new_object();
-
-        snprintf(name, sizeof(name), "f%u", ++n);
-        put_word(table, PYTHON_BYTES_LENGTH, 4);
-        put_word(code, layout->code_filename, (uintptr_t)new_text(layout, "a.py"));
-        put_word(code, layout->code_name, (uintptr_t)new_text(layout, name));
-        put_word(code, layout->code_table, (uintptr_t)table);
-        put_int(code, layout->code_first_line, (int32_t)n);
-        if (layout->frame_kind == PYTHON_FRAME_INTERPRETER)
-                put_int(code, layout->code_first_traceable, 2);
 }
 
 /* A stack of ours, its frames at the same addresses again and again, and the structures under test. */
@@ -311,6 +260,83 @@ static void push_code(struct world *world, unsigned code) {
         move(world, i);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* whose own instructions would be most of them */
+static sigjmp_buf way_out;
+static volatile long steps_left;
+
+static void on_step(int number) {
+        if (--steps_left < 0)
+                siglongjmp(way_out, 1);
+}
+
+/* Walks; after so many instructions a signal handler leaves. Return: whether it came to that. */
+static __attribute__((noinline)) bool walk_is_left(struct world *world, long steps) {
+        struct sigaction action = {.sa_handler = on_step};
+
+        sigaction(SIGTRAP, &action, NULL);
+        if (sigsetjmp(way_out, 1))
+                return true;
+        steps_left = steps;
+        /* each instruction from here on is a step */
+        __asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+        world_node(world);
+        __asm__ volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+        return false;
+}
+
+static void leave_walks(unsigned minor, unsigned n_walks) {
+        struct world *world = world_new(minor);
+        unsigned n_left = 0;
+
+        world->n_codes = CODES;
+        world->n_offsets = OFFSETS;
+        world->depth = DEPTH;
+        push(world);
+        for (unsigned step = 0; step < n_walks; step++) {
+                if (dice(3) == 0)
+                        world_rename(world, 1 + dice(20));
+                for (unsigned n = dice(10); n > 0; n--)
+                        change(world);
+                n_left += walk_is_left(world, dice(dice(3) ? 200 : 2000));
+                for (unsigned n = 0; n < 3; n++) {
+                        check_node(world, world_node(world), step);
+                        change(world);
+                }
+        }
+        ck_assert_uint_gt(n_left, n_walks / 4);
+}
+
+START_TEST(walk_that_a_signal_handler_leaves_anywhere_is_not_believed)
+{
+        seed = 20261130;
+        for (unsigned minor = 8; minor <= 12; minor++)
+                leave_walks(minor, 40);
+}
+END_TEST
+
+/* The arrays grow, and the old ones go. */
+START_TEST(walk_that_a_signal_handler_leaves_as_it_makes_room_leaves_none_that_is_gone)
+{
+        struct world *world = world_new(11);
+        unsigned n_left = 0;
+
+        seed = 1;
+        world->n_codes = world->n_offsets = 1;
+        for (long steps = 0; steps < 160; steps++) {
+                world->n = 0;
+                push_code(world, 2);
+                push_code(world, 2);
+                check_node(world, world_node(world), 0);
+                world->stack->capacity = 2; /* as if there were room for no more */
+                push_code(world, 2);
+                n_left += walk_is_left(world, steps);
+                check_node(world, world_node(world), (unsigned)steps);
+        }
+        ck_assert_uint_gt(n_left, 100);
+}
+END_TEST
+#endif
+
 /* A frame was outermost, and named; now another calls it, for which there is no room. Twice: the second walk remembers.
  */
 START_TEST(without_room_for_a_caller_there_is_no_name)
@@ -439,7 +465,20 @@ START_TEST(code_is_known_by_what_it_says)
 }
 END_TEST
 
-#include "tests/support/check_main.h"
-CHECK_MAIN("python_stack", a_stack_is_named_as_it_is, without_room_for_a_caller_there_is_no_name,
-           a_version_that_nobody_knows_has_no_layout, offsets_of_3_13_are_read_and_doubted,
-           names_with_the_same_place_are_both_looked_up, code_is_known_by_what_it_says)
+int main(void) {
+        Suite *suite = suite_create("python_stack");
+        TCase *tcase = check_case("python_stack");
+
+        tcase_add_test(tcase, a_stack_is_named_as_it_is);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        tcase_add_test(tcase, walk_that_a_signal_handler_leaves_anywhere_is_not_believed);
+        tcase_add_test(tcase, walk_that_a_signal_handler_leaves_as_it_makes_room_leaves_none_that_is_gone);
+#endif
+        tcase_add_test(tcase, without_room_for_a_caller_there_is_no_name);
+        tcase_add_test(tcase, a_version_that_nobody_knows_has_no_layout);
+        tcase_add_test(tcase, offsets_of_3_13_are_read_and_doubted);
+        tcase_add_test(tcase, names_with_the_same_place_are_both_looked_up);
+        tcase_add_test(tcase, code_is_known_by_what_it_says);
+        suite_add_tcase(suite, tcase);
+        return check_run(suite);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The canned control server of test_tmctl.c: one process, one connection at a time. */
+/* The canned control server of test_tmctl*.c: one process, one connection at a time. */
 
 #include "tests/unit/client/canned_server.h"
 

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A program gives itself a seccomp filter. By prctl(), or by syscall(), which has no frame of ours for any other system
+ * call: one of them may return twice.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+
+#include "agent/hooks.h"
+#include "agent/real.h"
+#include "agent/seccomp.h"
+#include "agent/sys.h"
+
+typedef long syscall_function(long number, long a, long b, long c, long d, long e, long f);
+
+static syscall_function first_syscall, seccomp_syscall;
+static syscall_function *volatile real_syscall __attribute__((used)) = first_syscall;
+
+static_assert(SYS_seccomp == 317, "as below");
+__asm__(".pushsection .text\n"
+        ".globl syscall\n"
+        ".type syscall, @function\n"
+        "syscall:\n"
+        ".cfi_startproc\n"
+        "endbr64\n"
+        "cmpl $317, %edi\n"
+        "je seccomp_syscall\n"
+        "jmp *real_syscall(%rip)\n"
+        ".cfi_endproc\n"
+        ".size syscall, .-syscall\n"
+        ".popsection\n");
+
+static long always(long number, long a, long b, long c, long d, long e, long f) {
+        long r = sys_call_always(number, a, b, c, d, e, f);
+
+        if (r >= 0 || r <= -4096)
+                return r;
+        errno = (int)-r;
+        return -1;
+}
+
+void hooks_seccomp_setup(void) {
+        syscall_function *found = (syscall_function *)real_symbol("syscall");
+
+        real_syscall = found ? found : always;
+}
+
+static long first_syscall(long number, long a, long b, long c, long d, long e, long f) {
+        hooks_seccomp_setup();
+        return real_syscall(number, a, b, c, d, e, f);
+}
+
+/* What the kernel answered to a filter or to strict mode. */
+static void answered(long r, bool strict, struct seccomp_filter *filter, const struct sock_fprog *program) {
+        if (r < 0)
+                seccomp_drop(filter);
+        else if (strict)
+                seccomp_forbid_all();
+        else
+                seccomp_add(filter, program);
+}
+
+static __attribute__((used)) long seccomp_syscall(long number, long operation, long flags, long program, long d, long e,
+                                                  long f) {
+        bool strict = operation == SECCOMP_SET_MODE_STRICT;
+        struct seccomp_filter *filter;
+        long r;
+
+        if (!strict && operation != SECCOMP_SET_MODE_FILTER)
+                return real_syscall(number, operation, flags, program, d, e, f);
+        filter = strict ? NULL : seccomp_reserve();
+        r = real_syscall(number, operation, flags, program, d, e, f);
+        answered(r, strict, filter, (const struct sock_fprog *)program);
+        return r;
+}
+
+HOOK int prctl(int option, ...) {
+        REAL(prctl);
+        unsigned long mode, b, c, d;
+        struct seccomp_filter *filter;
+        va_list rest;
+        int r;
+
+        va_start(rest, option);
+        mode = va_arg(rest, unsigned long);
+        b = va_arg(rest, unsigned long);
+        c = va_arg(rest, unsigned long);
+        d = va_arg(rest, unsigned long);
+        va_end(rest);
+        if (option != PR_SET_SECCOMP || (mode != SECCOMP_MODE_STRICT && mode != SECCOMP_MODE_FILTER))
+                return real_prctl(option, mode, b, c, d);
+        filter = mode == SECCOMP_MODE_FILTER ? seccomp_reserve() : NULL;
+        r = real_prctl(option, mode, b, c, d);
+        answered(r, mode == SECCOMP_MODE_STRICT, filter, (const struct sock_fprog *)b);
+        return r;
+}
