@@ -409,7 +409,7 @@ static void agent_arm(uintptr_t cfa) {
 }
 
 static void look_for_daemon(uintptr_t cfa) {
-        if (sys_clock_ns(true) >= atomic_load(&agent.retry_at_ns) && !thread_state.guard)
+        if (sys_clock_ns(true) >= atomic_load(&agent.retry_at_ns) && !thread_is_recording())
                 agent_arm(cfa);
 }
 

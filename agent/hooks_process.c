@@ -180,6 +180,8 @@ HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...
         if (flags & CLONE_VM) {
                 if (!(flags & CLONE_VFORK))
                         agent_share_memory();
+                if (!(flags & (CLONE_VFORK | CLONE_SETTLS)))
+                        thread_share();
                 return real_clone(start, stack, flags, argument, parent_tid, tls, child_tid);
         }
         about_to_fork(HOOK_CFA);
@@ -320,7 +322,7 @@ void hooks_process_setup(void) {
 static __attribute__((destructor)) void last_words(void) {
         struct epoch *epoch = agent_epoch_any();
 
-        if (epoch && epoch->socket && !thread_state.guard)
+        if (epoch && epoch->socket && !thread_is_recording())
                 agent_drain(epoch, true);
 }
 

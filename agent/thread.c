@@ -13,6 +13,9 @@
 
 #include "agent/sys.h"
 
+/* About as long as a walk takes. */
+#define SHARED_PAUSES 64
+
 __thread struct thread_state thread_state = {.settled = THREAD_UNSETTLED};
 
 static struct thread *_Atomic slots;
@@ -115,6 +118,7 @@ void thread_after_fork(void) {
 
         for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next)
                 atomic_store(&slot->owner, slot == self ? sys_gettid() : 0);
+        atomic_store(&thread_state.shared_taken, 0); /* whoever recorded is not here */
 }
 
 bool thread_in_python_slow(uintptr_t cfa) {
@@ -125,8 +129,35 @@ bool thread_in_python_slow(uintptr_t cfa) {
         return false;
 }
 
-bool thread_guard_enter_slow(uintptr_t cfa) {
+/* A guard on one of two stacks says nothing of what is on the other, and two walks at the same time would spoil each
+ * other's memo: both follow pointers of it. */
+void thread_share(void) {
+        if (thread_state.guard == 0)
+                thread_state.guard = THREAD_GUARD_SHARED;
+}
+
+static bool take_shared(void) {
+        for (unsigned i = 0; i < SHARED_PAUSES; i++) {
+                if (!atomic_exchange_explicit(&thread_state.shared_taken, 1, memory_order_acquire))
+                        return true;
+                __builtin_ia32_pause();
+        }
+        return false; /* the other one waits, or this interrupted it */
+}
+
+bool thread_guard_enter_slow(uintptr_t cfa, uintptr_t *previousp) {
+        if (*previousp == THREAD_GUARD_SHARED) {
+                if (!take_shared())
+                        return false;
+                *previousp = THREAD_GUARD_TAKEN;
+                return true;
+        }
         /* Below the frame that set it: interrupted. At or above it: that frame is gone, it was left by a
          * longjmp, unless we are on another stack. */
-        return cfa >= thread_state.guard && !sys_on_signal_stack();
+        if (cfa < thread_state.guard || sys_on_signal_stack())
+                return false;
+        *previousp = 0;
+        thread_state.guard = cfa;
+        atomic_signal_fence(memory_order_seq_cst);
+        return true;
 }

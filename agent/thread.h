@@ -37,7 +37,7 @@ struct thread {
 struct thread_state {
         struct thread *self;
         /* Stack pointer of the hook that is recording, 0 outside. A longjmp out of a signal handler can
-         * leave it set; that is noticed by comparing stack pointers. */
+         * leave it set; that is noticed by comparing stack pointers. THREAD_GUARD_SHARED: see thread_share(). */
         uintptr_t guard;
 
         /* operator new calls malloc: what that call looks like, so that the block is counted once. One
@@ -55,9 +55,10 @@ struct thread_state {
         uintptr_t python_new;  /* the last block of the obj allocator, if no object was made of it yet */
         uint32_t python_probe; /* 1: asks whether a wrapper is called; 2: it was */
 
-        uint32_t ticks;      /* calls since the last look at the clock while there is no daemon */
-        uint32_t resolving;  /* inside dlsym */
-        uint32_t fork_token; /* of the fork that this thread is in */
+        uint32_t ticks;                /* calls since the last look at the clock while there is no daemon */
+        uint32_t resolving;            /* inside dlsym */
+        uint32_t fork_token;           /* of the fork that this thread is in */
+        _Atomic uint32_t shared_taken; /* where the guard is shared: one of those that share it is recording */
 
         uint64_t settled; /* process_page.version with which the next two were found: python_settled.h */
         struct epoch *settled_epoch;
@@ -90,17 +91,25 @@ bool thread_others(void);
 /** thread_after_fork() - the calling thread is all that is left of its process's threads */
 void thread_after_fork(void);
 
-bool thread_guard_enter_slow(uintptr_t cfa);
+/* Above all stacks: the guard of thread-local storage that is several processes'. It stays. */
+#define THREAD_GUARD_SHARED UINTPTR_MAX
+/* What thread_guard_leave() is told by whoever has taken it. */
+#define THREAD_GUARD_TAKEN  (UINTPTR_MAX - 1)
+
+/** thread_share() - from now on the calling thread's storage is another process's, too, which shares this one's memory:
+ * of what both do at the same time, one captures its stack and may wait */
+void thread_share(void);
+
+bool thread_guard_enter_slow(uintptr_t cfa, uintptr_t *previousp);
 
 /** thread_guard_enter() - begin to record
  * @cfa: of the hook; *previousp: for thread_guard_leave()
- * Return: false where this interrupted a hook of the same thread that was recording: then the caller may
- * neither capture a stack nor wait. */
+ * Return: false where this interrupted a hook of the same thread that was recording, or another process that shares
+ * its storage is: then the caller may neither capture a stack nor wait. */
 static inline bool thread_guard_enter(uintptr_t cfa, uintptr_t *previousp) {
         *previousp = thread_state.guard;
-        if (unlikely(*previousp != 0) && !thread_guard_enter_slow(cfa))
-                return false;
-        *previousp = 0;
+        if (unlikely(*previousp != 0))
+                return thread_guard_enter_slow(cfa, previousp);
         thread_state.guard = cfa;
         atomic_signal_fence(memory_order_seq_cst);
         return true;
@@ -108,7 +117,16 @@ static inline bool thread_guard_enter(uintptr_t cfa, uintptr_t *previousp) {
 
 static inline void thread_guard_leave(uintptr_t previous) {
         atomic_signal_fence(memory_order_seq_cst);
-        thread_state.guard = previous;
+        if (unlikely(previous == THREAD_GUARD_TAKEN))
+                atomic_store_explicit(&thread_state.shared_taken, 0, memory_order_release);
+        else
+                thread_state.guard = previous;
+}
+
+/** thread_is_recording() - whether this interrupted a hook of this thread that was recording, as far as its own storage
+ * says */
+static inline bool thread_is_recording(void) {
+        return thread_state.guard != 0 && thread_state.guard != THREAD_GUARD_SHARED;
 }
 
 bool thread_in_python_slow(uintptr_t cfa);

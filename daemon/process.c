@@ -87,14 +87,20 @@ static void on_feed_closed(void *data) {
         free(p);
 }
 
+/* Not sooner: children that wait for its table get it when its feed is detached, and a daemon that dies before that
+ * leaves both to the next one. */
+static void on_feed_closed_for_good(void *data) {
+        kept_process_remove(data);
+        on_feed_closed(data);
+}
+
 void process_close(struct process *p) {
+        void (*closed)(void *data) = p->left ? on_feed_closed : on_feed_closed_for_good;
         unlink_process(p);
-        if (!p->left)
-                kept_process_remove(p);
         if (p->feed)
-                feed_free(p->feed, on_feed_closed, p);
+                feed_free(p->feed, closed, p);
         else
-                on_feed_closed(p);
+                closed(p);
 }
 
 bool process_outlives_daemon(const struct process *p) {

@@ -138,7 +138,7 @@ class Soak:
             return all((ledger.pid, ledger.image) in index for ledger in ledgers)
 
         index = {}
-        wait_until(60, found)
+        wait_until(180, found)
         return index
 
     def hold(self, program, ledgers, snapshots):
@@ -196,10 +196,9 @@ def main():
     claim("every table is that of its program", not wrong, *wrong[:20], f"{len(wrong)} in all")
     claim("nothing of them stays in the store of descriptors",
           wait_until(60, lambda: int(service("NFileDescriptorStore")) <= stored), service("NFileDescriptorStore"), stored)
-    after = daemon_has()
-    claim("the daemon has the descriptors that it had", wait_until(30, lambda: daemon_has()[0] <= before[0] + 4), before, after,
+    claim("the daemon has the descriptors that it had", wait_until(60, lambda: daemon_has()[0] <= before[0] + 4), before, daemon_has(),
           *descriptors())
-    claim("and memory of that size", after[1] < before[1] + 64 * 1024, before, after)
+    claim("and memory of that size", wait_until(60, lambda: daemon_has()[1] < before[1] + 64 * 1024), before, daemon_has())
     subprocess.run(["systemctl", "stop", *(f"tracemallocd{unit}" for unit in ("-agent.socket", "-control.socket", ".service"))],
                    check=False)
     with sqlite3.connect(DATABASE) as db:

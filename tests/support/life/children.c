@@ -172,11 +172,26 @@ static int clone_vm(void) {
 
 #define N_MAPS 100000
 
-static int map_and_unmap(void *data) {
-        for (int i = 0; i < N_MAPS; i++) {
-                void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static __attribute__((noinline)) void map_and_unmap_below(unsigned depth) {
+        char *volatile frame = (char *)&depth; /* no tail call */
+        void *memory;
 
-                EXPECT(memory != MAP_FAILED && munmap(memory, 4096) == 0);
+        if (depth > 0) {
+                map_and_unmap_below(depth - 1);
+                kept = frame;
+                return;
+        }
+        memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        EXPECT(memory != MAP_FAILED && munmap(memory, 4096) == 0);
+}
+
+/* Each time from another depth, so that each stack is another one. */
+static int map_and_unmap(void *data) {
+        unsigned seed = data ? 1 : 2;
+
+        for (int i = 0; i < N_MAPS; i++) {
+                seed = seed * 1103515245 + 12345;
+                map_and_unmap_below(seed >> 16 & 63);
         }
         return 15;
 }
@@ -184,7 +199,7 @@ static int map_and_unmap(void *data) {
 /* The same, both at once. libc believes that it has one thread, so its malloc() is for neither of them. */
 static int clone_beside(void) {
         static char stack[1 << 18] __attribute__((aligned(16)));
-        pid_t pid = clone(map_and_unmap, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+        pid_t pid = clone(map_and_unmap, stack + sizeof(stack), CLONE_VM | SIGCHLD, stack);
 
         EXPECT(map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
         say("both have mapped");

@@ -208,6 +208,27 @@ START_TEST(a_guard_left_by_longjmp_is_noticed)
 }
 END_TEST
 
+/* Of two processes on one memory, each on a stack of its own, one above the other. */
+START_TEST(who_shares_storage_is_not_taken_for_a_longjmp)
+{
+        uintptr_t cfa = (uintptr_t)__builtin_dwarf_cfa(), one, other;
+
+        thread_share();
+        ck_assert(thread_guard_enter(cfa, &one));
+        ck_assert(!thread_guard_enter(cfa + 4096, &other));
+        thread_guard_leave(other);
+        ck_assert(!guard_from_here());
+        thread_guard_leave(one);
+        ck_assert(guard_from_here());
+        ck_assert(!thread_is_recording());
+
+        ck_assert(thread_guard_enter(cfa, &one));
+        thread_after_fork(); /* in the child of a fork the other does not come back */
+        ck_assert(guard_from_here());
+        thread_state.guard = 0;
+}
+END_TEST
+
 static bool entered_in_handler;
 
 static void guard_in_handler(int signal_number) {
@@ -563,6 +584,7 @@ int main(void) {
         tcase_add_test(tcase, a_node_that_is_just_being_written_is_not_counted);
         tcase_add_test(tcase, a_nested_event_is_noticed);
         tcase_add_test(tcase, a_guard_left_by_longjmp_is_noticed);
+        tcase_add_test(tcase, who_shares_storage_is_not_taken_for_a_longjmp);
         tcase_add_test(tcase, a_handler_on_a_higher_stack_is_nested);
         tcase_add_test(tcase, only_the_allocation_that_was_announced_is_the_inner_one);
         tcase_add_test(tcase, an_epoch_is_sealed_and_as_large_as_asked_for);
