@@ -5,46 +5,35 @@
 
 #include "daemon/live/image_snapshot.h"
 
-#include "daemon/live/code_map.h"
+#include "daemon/live/node_map.h"
 #include "proto/record.h"
-#include "proto/ring.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_A_SLICE   1024
-/* Frames of cut tracebacks that a snapshot looks at, each shared with none: an agent that has more (a million such
- * tracebacks with the default limit) gets the rest without frames, instead of holding up other people's processes. */
-#define CUT_FRAMES_MAX (1u << 26)
-#define FRAMES_MAX     65535 /* the largest traceback limit; total_nframe saturates here, too, as tracemalloc's does */
+#define ROWS_A_SLICE 1024
 
-/* What a node of the agent's trie became. */
-struct node_memo {
-        uint32_t node_plus_1;  /* 0: not looked at yet */
-        uint32_t total_nframe; /* 0: the depth of node */
-        uint32_t group_plus_1; /* of the domain below; 0: none yet */
-        uint32_t group_domain;
-        uint32_t location_plus_1; /* of a frame of cut tracebacks; 0: not looked at yet */
+/* What blocks of a slot of the sums are in the snapshot. */
+struct slot_memo {
+        uint32_t index;        /* node of the builder, and later group there */
+        uint16_t total_nframe; /* at most NODE_MAP_FRAMES_MAX; 0: no traceback of the snapshot */
+        bool has_group;
 };
 
+/* First all tracebacks, then what was allocated by them: what finds nodes and what finds groups are never there at the
+ * same time, and together would be more than the snapshot. */
 struct image_snapshot {
         struct snapshot_builder *builder;
-        const struct node_source *source;
-        struct module_map *modules;
+        struct node_map nodes; /* until all tracebacks are there */
         struct domain_map domains;
-        struct code_map codes;
         struct cut cut;           /* not open for a peak, nor when it was read */
-        struct sums_cut sums_cut; /* not open when it was read */
-        struct node_memo *memos;  /* [n_memos] */
-        uint32_t n_memos;
-        uint32_t unknown_node_plus_1; /* the one frame of a traceback without frames */
-        uint32_t *path;               /* scratch of resolve() */
-        size_t path_capacity;
-        uint32_t cut_frames_left;
-        bool peak, broken;
+        struct sums_cut sums_cut; /* not open when it was read, nor for one block */
+        struct slot_memo *slots;  /* [sums_cut.n_slots] */
+        bool peak;
         bool one_block; /* only the smallest that contains address */
+        bool has_nodes; /* the first reading of the sums is done */
         uint64_t address;
         struct trace_block found; /* birth 0: none yet */
 };
@@ -52,12 +41,10 @@ struct image_snapshot {
 static void image_snapshot_free(struct image_snapshot *s) {
         cut_close(&s->cut);
         sums_cut_close(&s->sums_cut);
-        module_map_unref(s->modules);
+        node_map_deinit(&s->nodes);
         domain_map_deinit(&s->domains);
-        code_map_deinit(&s->codes);
         snapshot_builder_free(s->builder);
-        free(s->memos);
-        free(s->path);
+        free(s->slots);
         free(s);
 }
 
@@ -71,7 +58,15 @@ static int name_domains(struct image_snapshot *s) {
         return 0;
 }
 
-static int open_parts(struct image_snapshot *s, struct image *image) {
+static int open_sums(struct image_snapshot *s, struct image *image) {
+        int r = sums_cut_open(&s->sums_cut, image->sums);
+        if (r)
+                return r;
+        s->slots = calloc(s->sums_cut.n_slots, sizeof *s->slots);
+        return s->slots ? 0 : -ENOMEM;
+}
+
+static int open_parts(struct image_snapshot *s, struct image *image, const struct node_source *source) {
         int r = snapshot_builder_new(&s->builder);
         if (r == 0)
                 r = domain_map_copy(&s->domains, &image->domains);
@@ -79,12 +74,9 @@ static int open_parts(struct image_snapshot *s, struct image *image) {
                 r = name_domains(s);
         if (r)
                 return r;
-        s->memos = calloc(s->n_memos, sizeof *s->memos);
-        if (!s->memos)
-                return -ENOMEM;
-        s->modules = module_map_ref(image->modules);
-        if (!s->one_block)
-                r = sums_cut_open(&s->sums_cut, image->sums);
+        r = node_map_init(&s->nodes, s->builder, source, image->modules);
+        if (r == 0 && !s->one_block)
+                r = open_sums(s, image);
         if (r == 0 && !s->peak && image_cut(image, &s->cut))
                 return -ENOMEM;
         return r;
@@ -93,11 +85,8 @@ static int open_parts(struct image_snapshot *s, struct image *image) {
 /* @s: freed on errors */
 static int begin(struct image_snapshot *s, struct image *image, enum snapshot_kind kind,
                  const struct node_source *source, struct image_snapshot **snapshotp) {
-        s->source = source;
         s->peak = kind == SNAPSHOT_PEAK;
-        s->n_memos = source->n_nodes(source);
-        s->cut_frames_left = CUT_FRAMES_MAX;
-        int r = open_parts(s, image);
+        int r = open_parts(s, image, source);
         if (r) {
                 image_snapshot_free(s);
                 return r;
@@ -142,172 +131,61 @@ int image_snapshot_begin_block(struct image *image, uint64_t address, const stru
         return begin(s, image, SNAPSHOT_LIVE, source, snapshotp);
 }
 
-static int unknown_node(struct image_snapshot *s, uint32_t *nodep) {
-        if (!s->unknown_node_plus_1) {
-                static const char unknown[] = "<unknown>";
-                struct snapshot_location location = {.kind = LOCATION_SOURCE, .function = SNAPSHOT_NONE};
-                uint32_t index, node;
-                if (snapshot_builder_string(s->builder, unknown, sizeof unknown - 1, &location.filename) ||
-                    snapshot_builder_location(s->builder, &location, &index) ||
-                    snapshot_builder_node(s->builder, 0, index, &node))
-                        return -ENOMEM;
-                s->unknown_node_plus_1 = node + 1;
-        }
-        *nodep = s->unknown_node_plus_1 - 1;
-        return 0;
+/* Return: 0; 1: nothing is left; -ENOMEM. */
+static int read_sums(struct image_snapshot *s, struct sums_row *rows, size_t *np) {
+        int r = sums_cut_read(&s->sums_cut, rows, ROWS_A_SLICE, np);
+        return r == SUMS_CUT_E_BROKEN ? -ENOMEM : r == SUMS_CUT_END;
 }
 
-static int native_location(struct image_snapshot *s, const struct node_def *def, uint32_t *indexp) {
-        struct snapshot_location location = {.kind = LOCATION_NATIVE, .module = SNAPSHOT_NONE, .offset = def->value};
-        const struct module_file *file = def->unit ? module_map_find(s->modules, def->unit) : NULL;
-        if (file && snapshot_builder_module(s->builder, file->path, file->path_length, file->build_id,
-                                            file->build_id_length, &location.module))
-                return -ENOMEM;
-        return snapshot_builder_location(s->builder, &location, indexp);
+static void end_nodes(struct image_snapshot *s) {
+        node_map_deinit(&s->nodes);
+        snapshot_builder_nodes_done(s->builder);
+        sums_cut_rewind(&s->sums_cut);
+        s->has_nodes = true;
 }
 
-static int code_location(struct image_snapshot *s, const struct node_def *def, uint32_t *indexp) {
-        return code_map_location(&s->codes, s->builder, s->source, def->unit & ~NODE_UNIT_CODE, def->value, indexp);
+static bool is_wanted(const struct image_snapshot *s, const struct sums_row *row) {
+        return s->peak ? row->peak_count > 0 : row->live_count > 0 || row->allocated_count > 0;
 }
 
-static int frame_location(struct image_snapshot *s, const struct node_def *def, uint32_t *indexp) {
-        return def->unit & NODE_UNIT_CODE ? code_location(s, def, indexp) : native_location(s, def, indexp);
-}
-
-static uint32_t saturated(uint32_t total_nframe) {
-        return total_nframe > FRAMES_MAX ? FRAMES_MAX : total_nframe;
-}
-
-/* One node whose parent is known already. Deeper than FRAMES_MAX no agent goes; a hostile one gets its frames cut. */
-static int resolve_one(struct image_snapshot *s, struct node_memo *memo, const struct node_def *def, uint32_t parent) {
-        uint32_t node = parent, location;
-        if (def->unit == NODE_UNIT_DEPTH) {
-                memo->total_nframe = def->value > FRAMES_MAX ? FRAMES_MAX : (uint32_t)def->value;
-        } else if (snapshot_builder_depth(s->builder, parent) < FRAMES_MAX) {
-                int r = frame_location(s, def, &location);
-                if (r == 0)
-                        r = snapshot_builder_node(s->builder, parent, location, &node);
-                if (r)
-                        return r;
-        }
-        memo->node_plus_1 = node + 1;
-        return 0;
-}
-
-static int push_path(struct image_snapshot *s, size_t n, uint32_t node) {
-        if (n == s->path_capacity) {
-                size_t capacity = n ? 2 * n : 128;
-                uint32_t *path = realloc(s->path, capacity * sizeof *path);
-                if (!path)
-                        return -ENOMEM;
-                s->path = path;
-                s->path_capacity = capacity;
-        }
-        s->path[n] = node;
-        return 0;
-}
-
-/* A frame of a cut traceback on top of *nodep. */
-static int add_cut_frame(struct image_snapshot *s, uint32_t node, uint32_t *nodep) {
-        struct node_memo *memo = &s->memos[node];
-        struct node_def def;
-        if (!memo->location_plus_1) {
-                uint32_t location;
-                if (s->source->node(s->source, node, &def) || def.unit == NODE_UNIT_DEPTH || def.unit == NODE_UNIT_CUT)
-                        return 0; /* hostile; no frame */
-                int r = frame_location(s, &def, &location);
-                if (r)
-                        return r;
-                memo->location_plus_1 = location + 1;
-        }
-        return snapshot_builder_node(s->builder, *nodep, memo->location_plus_1 - 1, nodep);
-}
-
-/* NODE_UNIT_CUT: its most recent frames make a traceback of their own, beginning at the root. */
-static int resolve_cut(struct image_snapshot *s, struct node_memo *memo, const struct node_def *cut) {
-        uint64_t limit = cut->value >> 32;
-        uint32_t node = 0;
+static int add_nodes(struct image_snapshot *s) {
+        struct sums_row rows[ROWS_A_SLICE];
         size_t n = 0;
-        for (uint32_t up = cut->parent; up && n < limit && n < FRAMES_MAX && s->cut_frames_left > 0;
-             s->cut_frames_left--) {
-                struct node_def def;
-                int r = push_path(s, n++, up);
-                if (r)
-                        return r;
-                up = s->source->node(s->source, up, &def) == 0 ? def.parent : 0;
-        }
-        while (n > 0) {
-                int r = add_cut_frame(s, s->path[--n], &node);
-                if (r)
-                        return r;
-        }
-        memo->node_plus_1 = node + 1;
-        memo->total_nframe = saturated((uint32_t)cut->value);
-        return 0;
-}
-
-/* Up from the node to the first ancestor that is known, then down again. Each node is looked at once a snapshot. */
-static int resolve(struct image_snapshot *s, uint32_t node) {
-        size_t n = 0;
-        uint32_t up = node;
-        struct node_def leaf;
-        if (s->source->node(s->source, node, &leaf) == 0 && leaf.unit == NODE_UNIT_CUT)
-                return resolve_cut(s, &s->memos[node], &leaf);
-        while (up && !s->memos[up].node_plus_1) {
-                struct node_def def;
-                int r = push_path(s, n++, up);
-                if (r)
-                        return r;
-                up = s->source->node(s->source, up, &def) == 0 ? def.parent : 0;
-        }
-        uint32_t parent = up ? s->memos[up].node_plus_1 - 1 : 0;
-        while (n > 0) {
-                struct node_memo *memo = &s->memos[s->path[--n]];
-                struct node_def def;
-                if (s->source->node(s->source, s->path[n], &def)) {
-                        memo->node_plus_1 = parent + 1; /* no such node: no frame */
+        int r = read_sums(s, rows, &n);
+        if (r > 0)
+                end_nodes(s);
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                struct slot_memo *slot = &s->slots[rows[i].slot];
+                uint32_t total_nframe;
+                if (slot->total_nframe > 0 || !is_wanted(s, &rows[i]))
                         continue;
-                }
-                if (def.unit == NODE_UNIT_CUT)
-                        continue; /* no leaf: hostile; no frame. As a leaf it is another traceback, whichever comes
-                                     first */
-                int r = resolve_one(s, memo, &def, parent);
-                if (r)
-                        return r;
-                parent = memo->node_plus_1 - 1;
+                r = node_map_traceback(&s->nodes, rows[i].node, &slot->index, &total_nframe);
+                slot->total_nframe = r ? 0 : (uint16_t)total_nframe;
         }
-        return 0;
+        return r < 0 ? r : 0;
 }
 
-/* The group of (node of the agent, domain index). */
-static int find_group(struct image_snapshot *s, uint32_t node, unsigned domain, uint32_t *groupp) {
-        struct node_memo *memo = &s->memos[node < s->n_memos ? node : 0];
-        if (memo->group_plus_1 && memo->group_domain == domain) {
-                *groupp = memo->group_plus_1 - 1;
-                return 0;
-        }
+/* The group of a slot whose traceback is there. */
+static int find_group(struct image_snapshot *s, uint32_t index, unsigned domain, uint32_t *groupp) {
+        struct slot_memo *slot = &s->slots[index];
         int r = 0;
-        if (memo != s->memos && !memo->node_plus_1)
-                r = resolve(s, node);
-        uint32_t frame = memo->node_plus_1 ? memo->node_plus_1 - 1 : 0;
-        if (r == 0 && frame == 0)
-                r = unknown_node(s, &frame);
-        if (r)
-                return r;
-        uint32_t total_nframe = memo->total_nframe ? memo->total_nframe : snapshot_builder_depth(s->builder, frame);
-        uint32_t number = domain_map_number(&s->domains, domain);
-        r = snapshot_builder_group(s->builder, number, frame, total_nframe, groupp);
-        if (r == 0 && !memo->group_plus_1) {
-                memo->group_plus_1 = *groupp + 1;
-                memo->group_domain = domain;
+        if (!slot->has_group) {
+                assert(slot->total_nframe > 0);
+                r = snapshot_builder_group(s->builder, domain_map_number(&s->domains, domain), slot->index,
+                                           slot->total_nframe, &slot->index);
+                slot->has_group = r == 0;
         }
+        *groupp = slot->index;
         return r;
 }
 
+/* Each block of the cut was counted into its slot before. */
 static int add_blocks(struct image_snapshot *s, const struct trace_block *blocks, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                uint32_t group;
-                int r = find_group(s, trace_block_node(&blocks[i]), trace_block_domain(&blocks[i]), &group);
+                unsigned domain = trace_block_domain(&blocks[i]);
+                uint32_t group, slot = traceback_sums_find(s->sums_cut.sums, trace_block_node(&blocks[i]), domain);
+                assert(slot > 0 && slot < s->sums_cut.n_slots);
+                int r = find_group(s, slot, domain, &group);
                 if (r == 0)
                         r = snapshot_builder_group_block(s->builder, group, blocks[i].size, 1);
                 if (r)
@@ -316,21 +194,26 @@ static int add_blocks(struct image_snapshot *s, const struct trace_block *blocks
         return 0;
 }
 
-static int add_rows(struct image_snapshot *s, const struct sums_row *rows, size_t n) {
-        for (size_t i = 0; i < n; i++) {
+static int add_sums(struct image_snapshot *s) {
+        struct sums_row rows[ROWS_A_SLICE];
+        size_t n = 0;
+        int r = read_sums(s, rows, &n);
+        if (r > 0)
+                sums_cut_close(&s->sums_cut);
+        for (size_t i = 0; r == 0 && i < n; i++) {
                 const struct sums_row *row = &rows[i];
                 uint32_t group;
                 if (s->peak ? row->peak_count == 0 : row->allocated_count == 0)
                         continue;
-                int r = find_group(s, row->node, row->domain, &group);
+                r = find_group(s, row->slot, row->domain, &group);
                 if (r)
-                        return r;
+                        break;
                 if (s->peak)
                         snapshot_builder_group_sum(s->builder, group, row->peak_size, row->peak_count);
                 else
                         snapshot_builder_group_allocated(s->builder, group, row->allocated_size, row->allocated_count);
         }
-        return 0;
+        return r < 0 ? r : 0;
 }
 
 /* A block of no bytes has an address all the same. Of two at one place (a program's own domain over malloc's) the
@@ -351,35 +234,35 @@ static int add_found(struct image_snapshot *s) {
         if (!s->found.birth)
                 return 0;
         snapshot_builder_info(s->builder)->block_address = s->found.address;
-        return add_blocks(s, &s->found, 1);
+        uint32_t node, total_nframe;
+        int r = node_map_traceback(&s->nodes, trace_block_node(&s->found), &node, &total_nframe);
+        uint32_t number = domain_map_number(&s->domains, trace_block_domain(&s->found));
+        return r ? r : snapshot_builder_block(s->builder, number, node, total_nframe, s->found.size, 1);
+}
+
+static int read_blocks(struct image_snapshot *s) {
+        struct trace_block blocks[ROWS_A_SLICE];
+        size_t n;
+        int r = cut_read(&s->cut, blocks, ROWS_A_SLICE, &n);
+        if (r == CUT_E_BROKEN)
+                return -ENOMEM;
+        if (r == CUT_END) {
+                cut_close(&s->cut);
+                return s->one_block ? add_found(s) : 0;
+        }
+        if (!s->one_block)
+                return add_blocks(s, blocks, n);
+        look_at_blocks(s, blocks, n);
+        return 0;
 }
 
 /* One slice. Return: 0; 1: nothing is left; -ENOMEM. */
 static int read_slice(struct image_snapshot *s) {
-        size_t n;
-        if (s->cut.table) {
-                struct trace_block blocks[ROWS_A_SLICE];
-                int r = cut_read(&s->cut, blocks, ROWS_A_SLICE, &n);
-                if (r == CUT_E_BROKEN)
-                        return -ENOMEM;
-                if (r == CUT_END) {
-                        cut_close(&s->cut);
-                        return s->one_block ? add_found(s) : 0;
-                }
-                if (!s->one_block)
-                        return add_blocks(s, blocks, n);
-                look_at_blocks(s, blocks, n);
-                return 0;
-        }
-        if (!s->sums_cut.sums)
-                return 1;
-        struct sums_row rows[ROWS_A_SLICE];
-        int r = sums_cut_read(&s->sums_cut, rows, ROWS_A_SLICE, &n);
-        if (r == SUMS_CUT_E_BROKEN)
-                return -ENOMEM;
-        if (r == SUMS_CUT_END)
-                sums_cut_close(&s->sums_cut);
-        return r == SUMS_CUT_END ? 0 : add_rows(s, rows, n);
+        if (s->sums_cut.sums && !s->has_nodes)
+                return add_nodes(s);
+        if (s->cut.table)
+                return read_blocks(s);
+        return s->sums_cut.sums ? add_sums(s) : 1;
 }
 
 int image_snapshot_step(struct image_snapshot *s, size_t n) {

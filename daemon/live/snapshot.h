@@ -66,7 +66,6 @@ struct snapshot_location {
 struct snapshot_node {
         uint32_t parent;
         uint32_t location;
-        uint32_t depth; /* frames from the root; 0 for the root */
 };
 
 /* All live blocks of one (domain, traceback, total_nframe). */
@@ -75,7 +74,7 @@ struct snapshot_group {
         uint32_t node;
         uint32_t total_nframe;
         uint32_t n_sizes;        /* 0: sizes are not known (peak), or nothing is alive */
-        uint64_t first_size;     /* index into sizes */
+        uint32_t first_size;     /* index into sizes */
         uint64_t size;           /* sum in bytes */
         uint64_t count;          /* blocks */
         uint64_t allocated_size; /* everything allocated here since tracing began; 0 where unknown */
@@ -171,8 +170,12 @@ int snapshot_builder_module(struct snapshot_builder *b, const void *path, size_t
 /** snapshot_builder_location() - intern by all fields */
 int snapshot_builder_location(struct snapshot_builder *b, const struct snapshot_location *location, uint32_t *indexp);
 
-/** snapshot_builder_node() - intern by (parent, location); depth is computed */
+/** snapshot_builder_node() - intern by (parent, location) */
 int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t location, uint32_t *indexp);
+
+/** snapshot_builder_nodes_done() - no more nodes will come: what looks for them, half as much as they take, is freed
+ * After it neither snapshot_builder_node() nor snapshot_builder_depth() may be called. */
+void snapshot_builder_nodes_done(struct snapshot_builder *b);
 
 /** snapshot_builder_block() - count blocks of one size into their group
  * (found or made by domain, node, total_nframe); O(1) */
@@ -196,8 +199,12 @@ int snapshot_builder_group_sizes(struct snapshot_builder *b, uint32_t group, con
 void snapshot_builder_group_sum(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
 void snapshot_builder_group_allocated(struct snapshot_builder *b, uint32_t group, uint64_t size, uint64_t count);
 
-/** snapshot_builder_depth() - frames from the root to a node */
+/** snapshot_builder_depth() - frames from the root to a node, at most SNAPSHOT_DEPTH_MAX */
 uint32_t snapshot_builder_depth(const struct snapshot_builder *b, uint32_t node);
+#define SNAPSHOT_DEPTH_MAX UINT16_MAX
+
+/** snapshot_builder_node_location() - what was given for a node that is not the root */
+uint32_t snapshot_builder_node_location(const struct snapshot_builder *b, uint32_t node);
 
 /** snapshot_builder_sum() - add sums without sizes (peak) to a group; a group has either blocks or sums */
 int snapshot_builder_sum(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,

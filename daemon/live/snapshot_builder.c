@@ -22,11 +22,12 @@ struct snapshot_builder {
         struct snapshot_module *modules;
         struct snapshot_location *locations;
         struct snapshot_node *nodes;
+        uint16_t *depths; /* of nodes, while more may come */
         struct snapshot_group *groups;
         struct snapshot_domain *domains;
         struct snapshot_size *sizes;
         uint32_t *size_groups; /* of each, whose it is: an array of its own, 20 bytes for both and not 24 */
-        size_t strings_capacity, modules_capacity, locations_capacity, nodes_capacity, groups_capacity,
+        size_t strings_capacity, modules_capacity, locations_capacity, nodes_capacity, depths_capacity, groups_capacity,
                 domains_capacity, sizes_capacity, size_groups_capacity;
         uint32_t n_sizes;
         struct index_table string_index, module_index, location_index, node_index, group_index, size_index;
@@ -54,21 +55,28 @@ int snapshot_builder_new(struct snapshot_builder **builderp) {
         if (!b)
                 return -ENOMEM;
         b->object = calloc(1, sizeof *b->object);
-        if (!b->object || GROW(b, nodes, 0)) {
+        if (!b->object || GROW(b, nodes, 0) || GROW(b, depths, 0)) {
                 snapshot_builder_free(b);
                 return -ENOMEM;
         }
-        b->nodes[0] = (struct snapshot_node){.parent = 0, .location = SNAPSHOT_NONE, .depth = 0};
+        b->nodes[0] = (struct snapshot_node){.parent = 0, .location = SNAPSHOT_NONE};
+        b->depths[0] = 0;
         b->object->snapshot.n_nodes = 1;
         *builderp = b;
         return 0;
 }
 
+void snapshot_builder_nodes_done(struct snapshot_builder *b) {
+        index_table_deinit(&b->node_index);
+        free(b->depths);
+        b->depths = NULL;
+}
+
 static void free_tables(struct snapshot_builder *b) {
+        snapshot_builder_nodes_done(b);
         index_table_deinit(&b->string_index);
         index_table_deinit(&b->module_index);
         index_table_deinit(&b->location_index);
-        index_table_deinit(&b->node_index);
         index_table_deinit(&b->group_index);
         index_table_deinit(&b->size_index);
         free(b->size_groups);
@@ -234,7 +242,7 @@ static uint32_t hash_of_node(const void *owner, uint32_t index) {
 
 int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t location, uint32_t *indexp) {
         uint32_t n = b->object->snapshot.n_nodes;
-        assert(parent < n);
+        assert(parent < n && b->depths);
         uint32_t hash = hash_node(parent, location), cursor = hash, index;
         while ((index = index_table_next(&b->node_index, hash, &cursor)) != INDEX_TABLE_NONE) {
                 if (b->nodes[index].parent == parent && b->nodes[index].location == location) {
@@ -242,10 +250,10 @@ int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t 
                         return 0;
                 }
         }
-        if (GROW(b, nodes, n) || index_table_reserve(&b->node_index, n, hash_of_node, b))
+        if (GROW(b, nodes, n) || GROW(b, depths, n) || index_table_reserve(&b->node_index, n, hash_of_node, b))
                 return -ENOMEM;
-        b->nodes[n] =
-                (struct snapshot_node){.parent = parent, .location = location, .depth = b->nodes[parent].depth + 1};
+        b->nodes[n] = (struct snapshot_node){.parent = parent, .location = location};
+        b->depths[n] = b->depths[parent] < SNAPSHOT_DEPTH_MAX ? b->depths[parent] + 1 : SNAPSHOT_DEPTH_MAX;
         index_table_put(&b->node_index, hash, n);
         b->object->snapshot.n_nodes++;
         *indexp = n;
@@ -347,7 +355,11 @@ void snapshot_builder_group_allocated(struct snapshot_builder *b, uint32_t group
 }
 
 uint32_t snapshot_builder_depth(const struct snapshot_builder *b, uint32_t node) {
-        return b->nodes[node].depth;
+        return b->depths[node];
+}
+
+uint32_t snapshot_builder_node_location(const struct snapshot_builder *b, uint32_t node) {
+        return b->nodes[node].location;
 }
 
 int snapshot_builder_sum(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,
@@ -439,7 +451,7 @@ static uint32_t *find_places(struct snapshot_builder *b, const struct snapshot *
         }
         for (uint32_t i = 0; i < b->n_sizes; i++) {
                 struct snapshot_group *g = &b->groups[b->size_groups[i]];
-                b->size_groups[i] = (uint32_t)g->first_size + g->n_sizes++;
+                b->size_groups[i] = g->first_size + g->n_sizes++;
         }
         return b->size_groups;
 }

@@ -131,10 +131,12 @@ struct traceback_sums *traceback_sums_unref(struct traceback_sums *s) {
         return NULL;
 }
 
-static struct sums_row row_of(const struct node_sums *slot, uint64_t peak_epoch) {
+static struct sums_row row_of(const struct traceback_sums *s, uint32_t index, uint64_t peak_epoch) {
+        const struct node_sums *slot = &s->slots[index];
         bool since_peak = slot->epoch == peak_epoch;
         return (struct sums_row){.node = slot->node_domain & ((UINT32_C(1) << TRACE_NODE_BITS) - 1),
                                  .domain = node_sums_domain(slot),
+                                 .slot = index,
                                  .live_size = slot->live_size,
                                  .live_count = slot->live_count,
                                  .allocated_size = slot->allocated_size,
@@ -154,13 +156,13 @@ static void save_slot(struct sums_cut *cut, uint32_t index) {
                 cut->saved = saved;
                 cut->saved_capacity = capacity;
         }
-        cut->saved[cut->n_saved++] = row_of(&cut->sums->slots[index], cut->peak_epoch);
+        cut->saved[cut->n_saved++] = row_of(cut->sums, index, cut->peak_epoch);
         cut->saved_slots[index / 64] |= UINT64_C(1) << index % 64;
 }
 
 static void save_for_cuts(struct traceback_sums *s, uint32_t index) {
         for (struct sums_cut *cut = s->cuts; cut; cut = cut->next) {
-                if (index >= cut->cursor && index < cut->n_slots && !cut->broken &&
+                if ((cut->twice || index >= cut->cursor) && index < cut->n_slots && !cut->broken &&
                     !(cut->saved_slots[index / 64] >> index % 64 & 1))
                         save_slot(cut, index);
         }
@@ -182,6 +184,22 @@ static uint32_t new_slot(struct traceback_sums *s, uint32_t node, uint32_t node_
         return index;
 }
 
+/* Return: the slot; 0: there is none, and *lastp is the last of the node's chain. */
+static uint32_t find_slot(const struct traceback_sums *s, uint32_t node, uint32_t node_domain, uint32_t *lastp) {
+        uint32_t index = s->index[node];
+        *lastp = 0;
+        while (index && s->slots[index].node_domain != node_domain) {
+                *lastp = index;
+                index = s->slots[index].next;
+        }
+        return index;
+}
+
+uint32_t traceback_sums_find_slow(const struct traceback_sums *s, uint32_t node, unsigned domain) {
+        uint32_t last;
+        return find_slot(s, node, node | domain << TRACE_NODE_BITS, &last);
+}
+
 struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t node, unsigned domain) {
         uint32_t node_domain = node | domain << TRACE_NODE_BITS;
         if (node >= s->index_capacity) {
@@ -192,11 +210,7 @@ struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t no
                         return NULL;
         }
         region_expect(&s->index_region, (node + (size_t)1) * sizeof *s->index); /* numbers of nodes ascend */
-        uint32_t index = s->index[node], last = 0;
-        while (index && s->slots[index].node_domain != node_domain) {
-                last = index;
-                index = s->slots[index].next;
-        }
+        uint32_t last, index = find_slot(s, node, node_domain, &last);
         if (!index)
                 index = new_slot(s, node, node_domain, last);
         if (!index)
@@ -221,7 +235,7 @@ static bool slot_is_linked(const struct traceback_sums *s, const struct node_sum
 bool traceback_sums_is_sound(const struct traceback_sums *s) {
         struct sums_total total = {}, domains[256] = {};
         for (uint32_t index = 1; index < s->n_slots; index++) {
-                struct sums_row row = row_of(&s->slots[index], s->peak_epoch);
+                struct sums_row row = row_of(s, index, s->peak_epoch);
                 if (!slot_is_linked(s, &s->slots[index], row.node))
                         return false;
                 total.live_size += row.live_size;
@@ -253,6 +267,7 @@ int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums) {
                                  .peak_epoch = sums->peak_epoch,
                                  .n_slots = sums->n_slots,
                                  .cursor = 1,
+                                 .twice = true,
                                  .saved_slots = bitmap};
         sums->cuts = cut;
         return 0;
@@ -265,7 +280,7 @@ int sums_cut_read(struct sums_cut *cut, struct sums_row *rows, size_t capacity, 
         if (cut->cursor < cut->n_slots) {
                 for (; cut->cursor < cut->n_slots && n < capacity; cut->cursor++) {
                         if (!(cut->saved_slots[cut->cursor / 64] >> cut->cursor % 64 & 1))
-                                rows[n++] = row_of(&cut->sums->slots[cut->cursor], cut->peak_epoch);
+                                rows[n++] = row_of(cut->sums, cut->cursor, cut->peak_epoch);
                 }
                 *np = n;
                 return 0;
@@ -279,6 +294,12 @@ int sums_cut_read(struct sums_cut *cut, struct sums_row *rows, size_t capacity, 
         cut->n_saved_read += n;
         *np = n;
         return 0;
+}
+
+void sums_cut_rewind(struct sums_cut *cut) {
+        cut->cursor = 1;
+        cut->n_saved_read = 0;
+        cut->twice = false;
 }
 
 void sums_cut_close(struct sums_cut *cut) {

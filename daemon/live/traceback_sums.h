@@ -119,6 +119,15 @@ static inline void traceback_sums_rebase(const struct traceback_sums *s, struct 
         }
 }
 
+/** traceback_sums_find() - Return: the number of a slot, the same as long as there are sums; 0: there is none. */
+uint32_t traceback_sums_find_slow(const struct traceback_sums *s, uint32_t node, unsigned domain);
+static inline uint32_t traceback_sums_find(const struct traceback_sums *s, uint32_t node, unsigned domain) {
+        uint32_t index = node < s->index_capacity ? s->index[node] : 0;
+        if (index == 0 || s->slots[index].node_domain == (node | domain << SUMS_NODE_BITS))
+                return index;
+        return traceback_sums_find_slow(s, node, domain);
+}
+
 /** traceback_sums_add() - a block came alive. @slot: of (node, domain), fresh. */
 static inline void traceback_sums_add(struct traceback_sums *s, struct node_sums *slot, uint64_t size) {
         traceback_sums_rebase(s, slot);
@@ -169,8 +178,8 @@ void traceback_sums_check(const struct traceback_sums *s);
  * changing: a slot is saved before its first change after the cut.
  */
 struct sums_row {
-        uint32_t node;
-        uint32_t domain;
+        uint32_t node : SUMS_NODE_BITS, domain : 32 - SUMS_NODE_BITS;
+        uint32_t slot;
         uint64_t live_size, live_count, allocated_size, allocated_count, peak_size, peak_count;
 };
 
@@ -183,6 +192,7 @@ struct sums_cut {
         struct sums_row *saved;
         size_t n_saved, saved_capacity, n_saved_read;
         bool broken;
+        bool twice; /* to be read once more: what was read is saved, too, before it changes */
 };
 
 enum {
@@ -190,7 +200,7 @@ enum {
         SUMS_CUT_E_BROKEN = 2, /* there was no memory to save a slot */
 };
 
-/** sums_cut_open() - O(slots / 64) for the bitmap
+/** sums_cut_open() - O(slots / 64) for the bitmap; may be read twice
  * @cut: caller's memory, does not move. Return: 0; -ENOMEM. */
 int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums);
 
@@ -198,6 +208,10 @@ int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums);
  * @rows: [capacity]; @np: set on 0 only, may be 0
  * Return: 0; SUMS_CUT_END; SUMS_CUT_E_BROKEN. */
 int sums_cut_read(struct sums_cut *cut, struct sums_row *rows, size_t capacity, size_t *np);
+
+/** sums_cut_rewind() - from the beginning, for the last time
+ * Until here a slot that changes after it was read comes again among those that were saved. */
+void sums_cut_rewind(struct sums_cut *cut);
 
 /** sums_cut_close() - not open is fine */
 void sums_cut_close(struct sums_cut *cut);

@@ -3,6 +3,7 @@
 /* One snapshot into rows: what its groups reach, from strings up to tracebacks, each found or added, then the groups in
  * the order of their key. Called by store_writer.c on the writer thread, within a transaction. */
 
+#include "daemon/store/row_ids.h"
 #include "daemon/store/sizes.h"
 #include "daemon/store/store_writer_private.h"
 
@@ -10,17 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_NONE (-1) /* no row looked for yet; 0 is the root's */
+#define ROW_NONE    (-1)             /* no row looked for yet; 0 is the root's */
+#define NODE_WANTED (ROW_ID_MAX + 1) /* the same, and a group needs it */
 
 struct put {
         struct store_writer *writer;
         const struct snapshot *snapshot;
         int64_t id; /* of the snapshot's row */
         /* rows by index into the snapshot's arrays */
-        int64_t *strings, *modules, *locations, *nodes;
-        /* added by this put: then no row can refer to it yet, and looking for one is in vain */
-        uint8_t *location_is_new, *node_is_new;
-        uint8_t *node_is_used;
+        int64_t *strings, *modules, *locations;
+        struct row_ids nodes;
+        /* first row that this put has added, or 0. No row can refer to one added by it, so looking for that is in vain:
+         * ids ascend. */
+        int64_t first_new_frame, first_new_traceback;
         uint32_t *order; /* groups by key */
         bool unresolved; /* a native location has no symbols yet */
         uint8_t *bytes;  /* for sizes */
@@ -141,6 +144,15 @@ static int describe_frame(struct put *put, const struct snapshot_location *locat
         return r == 0 && frame->filename == 0 ? invalid(put, "location") : r;
 }
 
+static void note_new(int64_t *firstp, int64_t id) {
+        if (*firstp == 0)
+                *firstp = id;
+}
+
+static bool is_new(int64_t first, int64_t id) {
+        return first > 0 && id >= first;
+}
+
 static int put_location(struct put *put, uint32_t index) {
         if (index >= put->snapshot->n_locations)
                 return invalid(put, "location");
@@ -152,8 +164,8 @@ static int put_location(struct put *put, uint32_t index) {
         if (r == 0)
                 r = find_frame(put, &frame, &id);
         if (r == 0 && id == 0) {
-                put->location_is_new[index] = 1;
                 r = add_frame(put->writer, &frame, &id);
+                note_new(&put->first_new_frame, id);
         }
         if (r == 0)
                 put->locations[index] = id;
@@ -166,19 +178,22 @@ static int put_node(struct put *put, uint32_t index) {
         if (r)
                 return r;
         struct store_writer *writer = put->writer;
-        int64_t parent = put->nodes[node->parent], frame = put->locations[node->location], id = 0;
-        if (!put->node_is_new[node->parent] && !put->location_is_new[node->location]) {
+        int64_t parent = row_ids_get(&put->nodes, node->parent), frame = put->locations[node->location], id = 0;
+        if (!is_new(put->first_new_traceback, parent) && !is_new(put->first_new_frame, frame)) {
                 sqlite3_bind_int64(writer->statements[FIND_TRACEBACK], 1, parent);
                 sqlite3_bind_int64(writer->statements[FIND_TRACEBACK], 2, frame);
                 r = writer_find(writer, FIND_TRACEBACK, &id);
         }
         if (r == 0 && id == 0) {
-                put->node_is_new[index] = 1;
                 sqlite3_bind_int64(writer->statements[ADD_TRACEBACK], 1, parent);
                 sqlite3_bind_int64(writer->statements[ADD_TRACEBACK], 2, frame);
                 r = writer_add(writer, ADD_TRACEBACK, &id);
+                note_new(&put->first_new_traceback, id);
         }
-        put->nodes[index] = id;
+        if (r == 0 && id > ROW_ID_MAX)
+                r = store_error_set(writer->error, STORE_E_FULL, "the database has no numbers left for tracebacks");
+        if (r == 0)
+                row_ids_set(&put->nodes, index, id);
         return r;
 }
 
@@ -188,19 +203,19 @@ static int put_nodes(struct put *put) {
         for (uint32_t i = 0; i < s->n_groups; i++) {
                 if (s->groups[i].node >= s->n_nodes)
                         return invalid(put, "node");
-                put->node_is_used[s->groups[i].node] = 1;
+                row_ids_set(&put->nodes, s->groups[i].node, NODE_WANTED);
         }
         for (uint32_t i = s->n_nodes; i-- > 1;) {
-                if (!put->node_is_used[i])
+                if (row_ids_get(&put->nodes, i) != NODE_WANTED)
                         continue;
                 if (s->nodes[i].parent >= i)
                         return invalid(put, "parent");
-                put->node_is_used[s->nodes[i].parent] = 1;
+                row_ids_set(&put->nodes, s->nodes[i].parent, NODE_WANTED);
         }
         if (s->n_nodes)
-                put->nodes[0] = 0;
+                row_ids_set(&put->nodes, 0, 0);
         for (uint32_t i = 1; i < s->n_nodes; i++) {
-                int r = put->node_is_used[i] ? put_node(put, i) : 0;
+                int r = row_ids_get(&put->nodes, i) == NODE_WANTED ? put_node(put, i) : 0;
                 if (r)
                         return r;
         }
@@ -235,7 +250,7 @@ static int put_group(struct put *put, const struct snapshot_group *group) {
         sqlite3_stmt *statement = put->writer->statements[ADD_GROUP];
         bool depth_known = group->total_nframe != SNAPSHOT_TOTAL_NFRAME_UNKNOWN;
         sqlite3_bind_int64(statement, 1, put->id);
-        sqlite3_bind_int64(statement, 2, put->nodes[group->node]);
+        sqlite3_bind_int64(statement, 2, row_ids_get(&put->nodes, group->node));
         sqlite3_bind_int64(statement, 3, group->domain);
         sqlite3_bind_int64(statement, 4, depth_known ? (int64_t)group->total_nframe : -1);
         sqlite3_bind_int64(statement, 5, (int64_t)group->size);
@@ -252,7 +267,7 @@ static int compare_groups(const void *a, const void *b, void *data) {
         const struct put *put = data;
         const struct snapshot_group *x = &put->snapshot->groups[*(const uint32_t *)a];
         const struct snapshot_group *y = &put->snapshot->groups[*(const uint32_t *)b];
-        int64_t s = put->nodes[x->node], t = put->nodes[y->node];
+        int64_t s = row_ids_get(&put->nodes, x->node), t = row_ids_get(&put->nodes, y->node);
         if (s != t)
                 return s < t ? -1 : 1;
         if (x->domain != y->domain)
@@ -333,13 +348,8 @@ static int put_init(struct put *put) {
         put->strings = new_rows(s->n_strings);
         put->modules = new_rows(s->n_modules);
         put->locations = new_rows(s->n_locations);
-        put->nodes = new_rows(s->n_nodes);
-        put->location_is_new = calloc((size_t)s->n_locations + 1, 1);
-        put->node_is_new = calloc((size_t)s->n_nodes + 1, 1);
-        put->node_is_used = calloc((size_t)s->n_nodes + 1, 1);
         put->order = malloc(((size_t)s->n_groups + 1) * sizeof *put->order);
-        return put->strings && put->modules && put->locations && put->nodes && put->location_is_new &&
-                               put->node_is_new && put->node_is_used && put->order
+        return row_ids_init(&put->nodes, s->n_nodes) && put->strings && put->modules && put->locations && put->order
                        ? 0
                        : -ENOMEM;
 }
@@ -348,10 +358,7 @@ static void put_deinit(struct put *put) {
         free(put->strings);
         free(put->modules);
         free(put->locations);
-        free(put->nodes);
-        free(put->location_is_new);
-        free(put->node_is_new);
-        free(put->node_is_used);
+        row_ids_deinit(&put->nodes);
         free(put->order);
         free(put->bytes);
 }

@@ -31,7 +31,7 @@ enum store_outcome {
         STORE_E_NOT_FOUND = 1, /* no such snapshot or set */
         STORE_E_NOT_OURS,      /* the file is no database of tracemallocd; it was not touched */
         STORE_E_NEWER,         /* made by a newer tracemallocd; it was not touched */
-        STORE_E_FULL,          /* no space, quota or file size limit */
+        STORE_E_FULL,          /* no space, quota, file size limit or row number */
         STORE_E_BUSY,          /* another program holds the database */
         STORE_E_READ_ONLY,     /* not permitted, read-only file system */
         STORE_E_CORRUPT,       /* the database is damaged */

@@ -101,7 +101,7 @@ static int configure(sqlite3 *db, bool writer, struct store_error *error) {
                 writer ? "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; "
                          "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; "
                          "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 16777216; "
-                         "PRAGMA cache_size = -16384"
+                         "PRAGMA cache_size = -8192"
                        : "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; "
                          "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192",
                 error);

@@ -3,6 +3,7 @@
 /* Each side is written out as text in a canonical order, one line for each group with its whole traceback; then the
  * texts are compared. Slow and simple: it shares no code with what it judges. */
 
+#include "tests/support/snapshot_depth.h"
 #include "tests/support/snapshot_equal.h"
 
 #include <inttypes.h>
@@ -53,7 +54,8 @@ static char *group_line(const struct snapshot *s, const struct snapshot_group *g
         for (uint32_t node = group->node; node != 0; node = s->nodes[node].parent)
                 print_location(out, s, &s->locations[s->nodes[node].location]);
         fprintf(out, " depth %" PRIu32 ": size %" PRIu64 " count %" PRIu64 " allocated %" PRIu64 " %" PRIu64 " sizes",
-                s->nodes[group->node].depth, group->size, group->count, group->allocated_size, group->allocated_count);
+                snapshot_depth(s, group->node), group->size, group->count, group->allocated_size,
+                group->allocated_count);
         for (uint32_t i = 0; i < group->n_sizes; i++)
                 fprintf(out, " %" PRIu64 "*%" PRIu64, s->sizes[group->first_size + i].size,
                         s->sizes[group->first_size + i].count);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "tests/support/snapshot_depth.h"
 #include "tests/unit/ingest/feed_fixture.h"
 
 /* Declares holes lost as soon as it can: what is no hole has to be whole when it is seen. */
@@ -291,7 +292,7 @@ START_TEST(frames_have_their_modules)
         ck_assert_uint_eq(s->n_modules, 1);
         ck_assert_str_eq(s->strings[s->modules[0].path].bytes, "/usr/bin/prog");
         ck_assert_uint_eq(s->n_groups, 1);
-        ck_assert_uint_eq(s->nodes[s->groups[0].node].depth, 2);
+        ck_assert_uint_eq(snapshot_depth(s, s->groups[0].node), 2);
         ck_assert_uint_eq(s->locations[s->nodes[s->groups[0].node].location].offset, 0x402000);
         snapshot_unref(s);
 }

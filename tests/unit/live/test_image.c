@@ -7,6 +7,7 @@
 
 #include "tests/unit/live/image_fixture.h"
 #include "tests/support/check_main.h"
+#include "tests/support/snapshot_depth.h"
 
 /* Where the block that contains @address begins, 0 for none; between begin and step the table changes by @meanwhile. */
 static uint64_t find_block(uint64_t address, uint64_t *sizep, void (*meanwhile)(void)) {
@@ -370,11 +371,11 @@ START_TEST(frames_become_what_their_unit_says)
                 } else if (size == 3) { /* nodes 2 and 4 */
                         ck_assert_uint_eq(g->count, 2);
                         ck_assert_uint_eq(g->total_nframe, 2);
-                        ck_assert_uint_eq(n->depth, 2);
+                        ck_assert_uint_eq(snapshot_depth(s, g->node), 2);
                         seen |= 4;
                 } else if (size == 6) {
                         ck_assert_uint_eq(g->total_nframe, 500);
-                        ck_assert_uint_eq(n->depth, 2);
+                        ck_assert_uint_eq(snapshot_depth(s, g->node), 2);
                         seen |= 8;
                 } else if (size == 7) {
                         ck_assert_uint_eq(l->kind, LOCATION_SOURCE);
@@ -433,8 +434,8 @@ START_TEST(a_cut_leaf_takes_the_most_recent_frames)
                 if (node == 6 || node == 9)
                         continue;
                 seen++;
-                ck_assert_msg(s->nodes[g->node].depth == expected[node].depth, "node %d: %u frames", (int)node,
-                              s->nodes[g->node].depth);
+                ck_assert_msg(snapshot_depth(s, g->node) == expected[node].depth, "node %d: %u frames", (int)node,
+                              snapshot_depth(s, g->node));
                 ck_assert_uint_eq(g->total_nframe, expected[node].total_nframe);
                 if (node == 5) {
                         ck_assert_uint_eq(s->locations[s->nodes[g->node].location].offset, 0x40);

@@ -9,6 +9,7 @@
 #include "tests/unit/live/image_fixture.h"
 #include "tests/unit/live/model_random.h"
 #include "tests/support/check_main.h"
+#include "tests/support/snapshot_depth.h"
 
 #define N_NODES     40
 #define N_ADDRESSES 400
@@ -229,7 +230,7 @@ static void check_snapshot(struct expectation *e, const struct snapshot *s) {
                 uint32_t node = node_of(s, g);
                 ck_assert_uint_eq(g->size, e->sums.size[d][node]);
                 ck_assert_uint_eq(g->count, e->sums.count[d][node]);
-                ck_assert_uint_eq(g->total_nframe, s->nodes[g->node].depth);
+                ck_assert_uint_eq(g->total_nframe, snapshot_depth(s, g->node));
                 e->sums.size[d][node] = e->sums.count[d][node] = 0; /* each comes once */
                 if (e->peak) {
                         ck_assert_uint_eq(g->n_sizes, 0);

@@ -28,7 +28,6 @@ START_TEST(empty_snapshot_has_the_root_and_empty_strings)
 {
         struct snapshot *s = finish();
         ck_assert_uint_eq(s->n_nodes, 1);
-        ck_assert_uint_eq(s->nodes[0].depth, 0);
         ck_assert_uint_eq(s->n_groups, 0);
         ck_assert_str_eq(s->info.name, "");
         ck_assert_str_eq(s->info.ended_by, "");

@@ -2,8 +2,7 @@
 
 /* What a snapshot in the making takes: resident memory at its highest, so without memcheck and sanitizers. */
 
-#include "daemon/live/snapshot.h"
-#include "daemon/live/trace_table.h"
+#include "tests/unit/live/image_fixture.h"
 #include "tests/support/check_main.h"
 
 #include <sys/prctl.h>
@@ -55,13 +54,85 @@ START_TEST(blocks_that_all_differ_take_at_most_what_their_table_takes)
 }
 END_TEST
 
+/* A trie as a compiler's: a binary tree, and below each of its leaves a chain of frames that nobody shares. */
+#define N_TREE      ((uint32_t)1 << 17)
+#define N_CHAINS    (N_TREE / 2)
+#define N_CHAIN     7 /* frames */
+#define N_TRIE      (N_TREE + N_CHAINS * N_CHAIN)
+#define LEAF(chain) (N_TREE + (chain)*N_CHAIN + N_CHAIN - 1)
+
+static uint32_t trie_n_nodes(const struct node_source *source) {
+        return N_TRIE;
+}
+
+static int trie_node(const struct node_source *source, uint32_t node, struct node_def *defp) {
+        uint32_t chain = (node - N_TREE) / N_CHAIN, at = (node - N_TREE) % N_CHAIN;
+        if (node < N_TREE)
+                *defp = (struct node_def){.parent = node / 2, .value = node % 2};
+        else
+                *defp = (struct node_def){.parent = at > 0 ? node - 1 : N_CHAINS + chain, .value = 2 + at};
+        return node == 0;
+}
+
+static const struct fake_nodes trie = {.source = {.n_nodes = trie_n_nodes, .node = trie_node}};
+
+/* Each traceback had a block, one in @live still has. */
+static void allocate_by_all(uint32_t live) {
+        for (uint32_t chain = 0; chain < N_CHAINS; chain++) {
+                uint64_t address = UINT64_C(0x10000) + 16 * chain;
+                apply(RECORD_ALLOC, 0, LEAF(chain), address, 1 + chain % 16, 0);
+                if (chain % live)
+                        apply(RECORD_FREE, 0, 0, address, 0, 0);
+        }
+}
+
+/* As tmctl ps counts it. */
+static uint64_t table_bytes(void) {
+        return image.charge->used + N_TRIE * sizeof(struct node_def);
+}
+
+START_TEST(tracebacks_that_share_little_take_at_most_what_their_table_takes)
+{
+        open_image();
+        allocate_by_all(_i ? 1 : 10);
+        const uint64_t before = most_bytes();
+        struct snapshot *s = take_snapshot(SNAPSHOT_REQUEST, &trie);
+        uint64_t taken = most_bytes() - before;
+        ck_assert_uint_eq(s->n_nodes, N_TRIE);
+        ck_assert_uint_eq(s->n_groups, N_CHAINS);
+        ck_assert_uint_le(taken, table_bytes());
+        snapshot_unref(s);
+        close_image();
+}
+END_TEST
+
+START_TEST(tracebacks_that_are_not_in_it_take_nothing)
+{
+        open_image();
+        apply(RECORD_ALLOC, 0, 1, 0x1000, 1 << 30, 0);
+        apply(RECORD_FREE, 0, 0, 0x1000, 0, 0);
+        allocate_by_all(1);
+        const uint64_t before = most_bytes();
+        struct snapshot *s = take_snapshot(SNAPSHOT_PEAK, &trie);
+        uint64_t taken = most_bytes() - before;
+        ck_assert_uint_eq(s->n_groups, 1);
+        ck_assert_uint_le(taken, table_bytes() / 20);
+        snapshot_unref(s);
+        close_image();
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("live/snapshot_memory");
         TCase *tcase = check_case("snapshot_memory");
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         tcase_add_loop_test(tcase, blocks_that_all_differ_take_at_most_what_their_table_takes, 0, 2);
+        tcase_add_loop_test(tcase, tracebacks_that_share_little_take_at_most_what_their_table_takes, 0, 2);
+        tcase_add_test(tcase, tracebacks_that_are_not_in_it_take_nothing);
 #else
         (void)blocks_that_all_differ_take_at_most_what_their_table_takes;
+        (void)tracebacks_that_share_little_take_at_most_what_their_table_takes;
+        (void)tracebacks_that_are_not_in_it_take_nothing;
 #endif
         suite_add_tcase(suite, tcase);
         return check_run(suite);

@@ -131,7 +131,6 @@ static uint32_t add_node(struct snapshot *s, uint32_t parent, uint32_t location)
         struct snapshot_node *node = append32(ITEMS(s->nodes), &s->n_nodes, sizeof *s->nodes);
         node->parent = parent;
         node->location = location;
-        node->depth = s->nodes[parent].depth + 1;
         return s->n_nodes - 1;
 }
 

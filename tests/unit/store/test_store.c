@@ -9,6 +9,7 @@
 #include "tests/unit/store/store_fixture.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -341,6 +342,31 @@ START_TEST(a_snapshot_that_contradicts_itself_is_refused)
 }
 END_TEST
 
+/* One that nobody refers to, so that the next ones come behind it. */
+static void add_traceback(int64_t id) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "INSERT INTO traceback VALUES (%" PRId64 ", 0, %" PRId64 ")", id, id);
+        fixture_execute(&f, sql);
+}
+
+START_TEST(row_numbers_of_tracebacks_go_up_to_48_bits)
+{
+        begin();
+        struct snapshot *s = make(4, 100, SNAPSHOT_REQUEST, 5), *other = make(5, 100, SNAPSHOT_REQUEST, 5);
+        int64_t id;
+        add_traceback(INT64_C(1) << 40);
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), 0);
+        fixture_load_equal(&f, id, s);
+        add_traceback((INT64_C(1) << 48) - 3);
+        ck_assert_int_eq(fixture_put(&f, other, 0, &id), STORE_E_FULL);
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), 0); /* it is all there */
+        fixture_load_equal(&f, id, s);
+        snapshot_unref(s);
+        snapshot_unref(other);
+        fixture_deinit(&f);
+}
+END_TEST
+
 /* The shape that tracemalloc makes of a large program: 1.5 million blocks, 500 call sites, 10 frames. */
 START_TEST(what_many_blocks_take_goes_by_their_call_sites)
 {
@@ -566,7 +592,7 @@ CHECK_MAIN("store", random_snapshots_come_back_equal_to_the_letter, a_deep_trace
            pins_that_would_fill_more_than_half_do_not_count, what_one_user_stores_pushes_out_nothing_of_another,
            a_set_holds_all_its_members_and_goes_with_the_last, a_label_can_be_changed,
            a_delete_with_one_unknown_id_deletes_nothing, a_set_is_stored_whole_or_not_at_all,
-           a_snapshot_that_contradicts_itself_is_refused, what_many_blocks_take_goes_by_their_call_sites,
-           one_that_fails_takes_none_with_it_that_waited_beside_it,
+           a_snapshot_that_contradicts_itself_is_refused, row_numbers_of_tracebacks_go_up_to_48_bits,
+           what_many_blocks_take_goes_by_their_call_sites, one_that_fails_takes_none_with_it_that_waited_beside_it,
            one_of_a_set_that_is_not_there_is_refused_when_it_is_tried_again_alone, a_close_does_what_was_queued_first,
            a_closed_store_leaves_no_descriptor)
