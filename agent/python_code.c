@@ -231,9 +231,31 @@ static unsigned number_bytes(uint64_t number) {
         return n;
 }
 
+/* Return: NULL: no number of that page was handed out. */
+static _Atomic uint64_t *item_of(const struct python_codes *codes, uint32_t number) {
+        _Atomic uint64_t *page =
+                atomic_load_explicit(&codes->items[number >> PYTHON_CODES_PAGE_LOG2], memory_order_acquire);
+
+        return page ? &page[number & (PYTHON_CODES_PAGE - 1)] : NULL;
+}
+
+/* Return: NULL where there is no memory. */
+static _Atomic uint64_t *new_item(struct python_codes *codes, uint32_t number) {
+        _Atomic uint64_t *_Atomic *place = &codes->items[number >> PYTHON_CODES_PAGE_LOG2];
+        _Atomic uint64_t *page, *none = NULL;
+
+        if (!atomic_load_explicit(place, memory_order_acquire)) {
+                page = sys_map_memory(PYTHON_CODES_PAGE * sizeof(*page));
+                if (page && !atomic_compare_exchange_strong(place, &none, page))
+                        sys_unmap(page, PYTHON_CODES_PAGE * sizeof(*page)); /* another thread was first */
+        }
+        return item_of(codes, number);
+}
+
 /* Whether the Item of a number says the same: it ends with those bytes, and what is before them is its number. */
 static bool says(const struct python_codes *codes, uint32_t number, const struct said *said, uint64_t n_bytes) {
-        uint64_t item = atomic_load_explicit(&codes->items[number], memory_order_acquire);
+        const _Atomic uint64_t *place = item_of(codes, number);
+        uint64_t item = place ? atomic_load_explicit(place, memory_order_acquire) : 0;
         struct sink sink = {0};
         const void *bytes;
         uint32_t length;
@@ -253,8 +275,9 @@ static bool says(const struct python_codes *codes, uint32_t number, const struct
 static bool write_item(struct python_codes *codes, uint32_t number, const struct said *said, uint64_t n_bytes) {
         uint64_t code_def = 1 + number_bytes(number) + n_bytes;
         uint32_t length = (uint32_t)(1 + number_bytes(code_def) + code_def);
+        _Atomic uint64_t *item = new_item(codes, number);
         uint64_t offset;
-        uint8_t *place = definitions_begin_item(codes->definitions, length, &offset);
+        uint8_t *place = item ? definitions_begin_item(codes->definitions, length, &offset) : NULL;
         struct sink sink = {.to = place};
 
         if (!place)
@@ -263,7 +286,7 @@ static bool write_item(struct python_codes *codes, uint32_t number, const struct
         put_tagged(&sink, TAG_CODE, number);
         put_said(&sink, said);
         definitions_end_item(codes->definitions, offset, length);
-        atomic_store_explicit(&codes->items[number], offset + 1, memory_order_release);
+        atomic_store_explicit(item, offset + 1, memory_order_release);
         return true;
 }
 
@@ -316,17 +339,22 @@ void python_codes_inherit(struct python_codes *codes, const struct python_codes 
         trie_share(&codes->by_content, &parent->by_content);
         atomic_store(&codes->n_codes, n);
         for (uint32_t number = 1; number <= n; number++) {
-                uint64_t item = atomic_load(&parent->items[number]), offset;
+                const _Atomic uint64_t *from = item_of(parent, number);
+                uint64_t item = from ? atomic_load(from) : 0, offset;
+                _Atomic uint64_t *to;
                 const void *bytes;
                 uint32_t length;
 
                 if (!item)
                         continue; /* a thread of the parent was at it */
+                to = new_item(codes, number);
+                if (!to)
+                        return;
                 length = definitions_item(parent->definitions, item - 1, &bytes);
                 offset = definitions_add_item(codes->definitions, bytes, length);
                 if (offset == DEFINITIONS_FULL)
                         return;
-                atomic_store(&codes->items[number], offset + 1);
+                atomic_store(to, offset + 1);
         }
 }
 

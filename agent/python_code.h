@@ -20,6 +20,9 @@
 #define PYTHON_CODES_LOG2        20
 #define PYTHON_CODES_MAX         (UINT32_C(1) << PYTHON_CODES_LOG2)
 #define PYTHON_CODES_CACHED_LOG2 14
+#define PYTHON_CODES_PAGE_LOG2   12 /* numbers whose items are mapped at once: 32 KiB */
+#define PYTHON_CODES_PAGE        (UINT32_C(1) << PYTHON_CODES_PAGE_LOG2)
+#define PYTHON_CODES_PAGES       (PYTHON_CODES_MAX >> PYTHON_CODES_PAGE_LOG2)
 
 /* of code that could not be told of: nothing describes it, so the reader calls it unknown */
 #define PYTHON_CODE_UNKNOWN 0
@@ -31,7 +34,9 @@ struct python_codes {
         struct trie by_content;   /* hash of what a code says -> number */
         /* address / 16 and number in one word, 0: free. A cache: what is pushed out is found by content again */
         _Atomic uint64_t by_address[1 << PYTHON_CODES_CACHED_LOG2];
-        _Atomic uint64_t items[PYTHON_CODES_MAX]; /* offset of the Item of a number, plus 1; 0: not told */
+        /* Offset of the Item of a number, plus 1; 0: not told. Mapped as numbers are handed out: all at once they would
+         * be address space that a program below RLIMIT_AS has a use for. */
+        _Atomic uint64_t *_Atomic items[PYTHON_CODES_PAGES];
 };
 
 /** python_codes_new() - none yet
@@ -43,7 +48,8 @@ struct python_codes *python_codes_new(struct definitions *definitions, const str
 void python_codes_inherit(struct python_codes *codes, const struct python_codes *parent);
 
 /** python_codes_number() - number of a code object that a frame of the calling thread runs
- * O(1) where the address is known, else O(what it says). Return: 1..PYTHON_CODES_MAX-1; PYTHON_CODE_UNKNOWN. */
+ * O(1) where the address is known, else O(what it says), and a system call for each 4096th.
+ * Return: 1..PYTHON_CODES_MAX-1; PYTHON_CODE_UNKNOWN. */
 uint32_t python_codes_number(struct python_codes *codes, uintptr_t code);
 
 /** python_codes_forget() - the code object at an address is about to be freed */

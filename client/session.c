@@ -5,9 +5,11 @@
 #include "client/session.h"
 
 #include "client/exit_code.h"
+#include "client/memory.h"
 #include "client/message.h"
 #include "client/places.h"
 #include "client/private_daemon.h"
+#include "daemon/base/cleanup.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -15,9 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "client/memory.h"
-#include "daemon/base/cleanup.h"
 
 static int code_of(int connection_error) {
         return connection_error == CONNECTION_E_DENIED ? EXIT_CODE_DENIED : EXIT_CODE_NO_DAEMON;

@@ -4,11 +4,6 @@
 
 #include "daemon/agents.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "daemon/base/credentials.h"
 #include "daemon/base/listener.h"
 #include "daemon/base/log.h"
@@ -20,6 +15,11 @@
 #include "daemon/process_layers.h"
 #include "daemon/symbol/module_files.h"
 #include "proto/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define WINDOW_BYTES (UINT64_C(1) << 20) /* socket way: what an agent may send ahead of the acknowledgements */
 

@@ -4,6 +4,8 @@
 
 #include "daemon/config.h"
 
+#include "daemon/base/cleanup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -13,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "daemon/base/cleanup.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (1024 * KIB)

@@ -7,11 +7,11 @@
  * any thread.
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "daemon/base/log.h"
 #include "daemon/store/retention.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #define CONFIG_PATH_DEFAULT "/etc/tracemallocd/tracemallocd.conf"
 

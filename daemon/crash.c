@@ -4,10 +4,10 @@
 
 #include "daemon/crash.h"
 
+#include "daemon/live/keep.h"
+
 #include <signal.h>
 #include <stddef.h>
-
-#include "daemon/live/keep.h"
 
 /* The default action is back already. A fault comes again by itself, with the right place for the core; what was sent
  * (by abort(), or by systemd's watchdog) does not. */

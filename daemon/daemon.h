@@ -6,15 +6,15 @@
  * the main loop's thread touches it, except where a member says so.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <uv.h>
-
 #include "daemon/base/drops.h"
 #include "daemon/config.h"
 #include "daemon/control/pool_queue.h"
 #include "daemon/places.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
 
 #define WORKERS_MAX 64
 

@@ -4,16 +4,16 @@
 
 #include "daemon/exec_watch.h"
 
+#include "daemon/base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/ingest/feed.h"
+#include "daemon/process.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/types.h>
 #include <uv.h>
-
-#include "daemon/base/log.h"
-#include "daemon/daemon.h"
-#include "daemon/ingest/feed.h"
-#include "daemon/process.h"
 
 /* How long a successor may take to greet before its predecessor is ended; most take a few milliseconds. One that takes
  * longer loses nothing. */

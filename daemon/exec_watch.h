@@ -7,9 +7,9 @@
  * ended. A successor that greets after all is the next image of the same process. Main loop.
  */
 
-#include <stdint.h>
-
 #include "daemon/base/proc.h"
+
+#include <stdint.h>
 
 struct daemon;
 struct exec_watch;

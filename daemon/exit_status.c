@@ -4,6 +4,8 @@
 
 #include "daemon/exit_status.h"
 
+#include "daemon/base/cleanup.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -12,8 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "daemon/base/cleanup.h"
 
 /* linux/pidfd.h of Linux 6.15; Debian 12's headers are older */
 struct pidfd_info {

@@ -4,14 +4,14 @@
 
 #include "daemon/fd_store.h"
 
+#include "daemon/base/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
-
-#include "daemon/base/log.h"
 
 #define SETTLE_US (5 * 1000 * 1000) /* a systemd that does not answer in that time: agents wait no longer */
 

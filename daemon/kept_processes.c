@@ -4,19 +4,19 @@
 
 #include "daemon/kept_processes.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/fd_store.h"
 #include "daemon/ingest/feed_kept.h"
 #include "daemon/process.h"
 #include "proto/kept.pb-c.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define NAME_BYTES 64
 

@@ -4,11 +4,6 @@
 
 #include "daemon/last_snapshots.h"
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/exit_status.h"
@@ -18,6 +13,11 @@
 #include "daemon/process.h"
 #include "daemon/run.h"
 #include "daemon/store/store.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Shells ask for a few kilobytes between fork and exec. */
 #define INTERLUDE_ALLOCATED_MAX 65536

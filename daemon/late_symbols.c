@@ -4,14 +4,14 @@
 
 #include "daemon/late_symbols.h"
 
+#include "daemon/base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/snapshot_symbols.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
-
-#include "daemon/base/log.h"
-#include "daemon/daemon.h"
-#include "daemon/snapshot_symbols.h"
 
 struct late_symbols {
         struct daemon *daemon;

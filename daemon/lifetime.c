@@ -8,15 +8,6 @@
 
 #include "daemon/lifetime.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <systemd/sd-daemon.h>
-#include <unistd.h>
-#include <uv.h>
-
 #include "daemon/agents.h"
 #include "daemon/base/log.h"
 #include "daemon/control/control_server.h"
@@ -30,6 +21,15 @@
 #include "daemon/store/store_reader.h"
 #include "daemon/symbol/module_files.h"
 #include "daemon/symbol/symbolizer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+#include <uv.h>
 
 #define SWEEP_MS             5000
 #define IDLE_CHECK_MS        1000

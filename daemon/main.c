@@ -6,17 +6,6 @@
  * has the other threads.
  */
 
-#include <errno.h>
-#include <getopt.h>
-#include <malloc.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "daemon/agents.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/listener.h"
@@ -33,6 +22,17 @@
 #include "daemon/store/store.h"
 #include "daemon/symbol/module_files.h"
 #include "daemon/symbol/symbolizer.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MODULE_FILES_MAX      16384
 #define MODULE_FILES_PER_USER 4096

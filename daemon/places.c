@@ -4,6 +4,8 @@
 
 #include "daemon/places.h"
 
+#include "daemon/base/cleanup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,8 +14,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "daemon/base/cleanup.h"
 
 #define RUNTIME_DIR_SYSTEM "/run/tracemallocd"
 #define STATE_DIR_SYSTEM   "/var/lib/tracemallocd"

@@ -4,14 +4,6 @@
 
 #include "daemon/process.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/pidfd.h>
-#include <unistd.h>
-
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
@@ -23,6 +15,14 @@
 #include "daemon/process_layers.h"
 #include "daemon/process_private.h"
 #include "daemon/run.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
 
 /* ---- the list ---- */
 

@@ -10,15 +10,15 @@
  * stored -> freed. A dead parent stays until no fork table of it can be claimed any more.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <uv.h>
-
 #include "daemon/base/credentials.h"
 #include "daemon/base/proc.h"
 #include "daemon/ingest/agent_peer.h"
 #include "daemon/ingest/feed.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
 
 struct daemon;
 struct process_fork;

@@ -2,11 +2,6 @@
 
 /* How a process comes to be known: its agent greets. Main loop; called by daemon/agents.c. */
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
-
 #include "daemon/base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/exec_watch.h"
@@ -18,6 +13,11 @@
 #include "daemon/process_private.h"
 #include "daemon/run.h"
 #include "proto/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
 
 #define TRACEBACK_LIMIT_MAX 65535 /* tracemalloc's */
 #define TEXT_MAX            4096  /* of a name or path that an agent gives: PATH_MAX */

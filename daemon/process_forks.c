@@ -4,14 +4,14 @@
 
 #include "daemon/process_forks.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/base/proc.h"
 #include "daemon/daemon.h"
 #include "daemon/ingest/feed.h"
 #include "daemon/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define FORKS_MAX 1024 /* entries waiting for their children; beyond it the oldest table is let go */
 

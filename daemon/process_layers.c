@@ -4,13 +4,13 @@
 
 #include "daemon/process_layers.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/base/log.h"
 #include "daemon/kept_processes.h"
 #include "daemon/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define LAYERS_MAX     16
 #define LAYER_NAME_MAX 64

@@ -4,15 +4,15 @@
 
 #include "daemon/run.h"
 
+#include "daemon/daemon.h"
+#include "daemon/process.h"
+#include "daemon/store/store.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-
-#include "daemon/daemon.h"
-#include "daemon/process.h"
-#include "daemon/store/store.h"
 
 int run_new(struct daemon *d, const struct credentials *client, const void *label, size_t label_length,
             struct run **runp) {

@@ -6,12 +6,12 @@
  * their environment, and what is left of those that ended. Main loop.
  */
 
+#include "daemon/base/credentials.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#include "daemon/base/credentials.h"
 
 struct daemon;
 struct process;

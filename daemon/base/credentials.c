@@ -4,13 +4,13 @@
 
 #include "daemon/base/credentials.h"
 
+#include "daemon/base/cleanup.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "daemon/base/cleanup.h"
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59 /* Linux 4.13 */

@@ -4,10 +4,10 @@
 
 #include "daemon/base/drops.h"
 
+#include "daemon/base/log.h"
+
 #include <stddef.h>
 #include <string.h>
-
-#include "daemon/base/log.h"
 
 static uint64_t tell(struct drops_kind *k, uint64_t now_ms) {
         uint64_t n = k->n_untold;

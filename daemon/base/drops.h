@@ -7,10 +7,10 @@
  * empty.
  */
 
+#include "daemon/base/credentials.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "daemon/base/credentials.h"
 
 #define DROPS_TOLD_MS  5000 /* between two lines about one user and one reason */
 #define DROPS_KIND_MAX 64   /* users and reasons that are told apart; the one told longest ago makes room */

@@ -4,6 +4,9 @@
 
 #include "daemon/base/listener.h"
 
+#include "daemon/base/cleanup.h"
+#include "daemon/base/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +14,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "daemon/base/cleanup.h"
-#include "daemon/base/log.h"
 
 #define ACCEPTS_PER_WAKE      64   /* then other peers have their turn */
 #define OUT_OF_DESCRIPTORS_MS 100  /* pause, instead of spinning on a socket that stays readable */

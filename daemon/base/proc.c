@@ -4,6 +4,9 @@
 
 #include "daemon/base/proc.h"
 
+#include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,9 +15,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "daemon/base/cleanup.h"
-#include "daemon/base/clock.h"
 
 #define PROC_FILE_MAX 8192 /* stat, status and cgroup are far smaller; a longer cgroup path is cut */
 

@@ -4,10 +4,10 @@
 
 #include "daemon/control/block_reply.h"
 
+#include "daemon/query/query.h"
+
 #include <errno.h>
 #include <stdio.h>
-
-#include "daemon/query/query.h"
 
 struct block {
         const struct reply_sink *sink;

@@ -4,6 +4,9 @@
 
 #include "daemon/control/control_peer.h"
 
+#include "daemon/base/frame.h"
+#include "daemon/base/log.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -11,9 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "daemon/base/frame.h"
-#include "daemon/base/log.h"
 
 #define ERROR_MESSAGE_MAX  1024
 #define HELLO_TIMEOUT_MS   10000                /* tmctl says hello as soon as it has connected */

@@ -7,14 +7,14 @@
  * if the client leaves meanwhile, what is sent to it is dropped in silence.
  */
 
+#include "daemon/base/credentials.h"
+#include "daemon/base/drops.h"
+#include "proto/control.pb-c.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
-
-#include "daemon/base/credentials.h"
-#include "daemon/base/drops.h"
-#include "proto/control.pb-c.h"
 
 struct control_peer;
 

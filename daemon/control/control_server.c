@@ -4,16 +4,16 @@
 
 #include "daemon/control/control_server.h"
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "daemon/base/listener.h"
 #include "daemon/base/uid_count.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/uploads.h"
 #include "daemon/daemon.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 struct control_server {
         struct daemon *daemon;

@@ -4,11 +4,11 @@
 
 #include "daemon/control/export_replies.h"
 
+#include "daemon/query/query.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "daemon/query/query.h"
 
 struct export {
         struct reply_buffer *replies;

@@ -3,11 +3,11 @@
 
 /* A tracemalloc file as Reply messages. A thread of the pool. */
 
-#include <stddef.h>
-
 #include "daemon/control/reply_buffer.h"
 #include "daemon/query/model.h"
 #include "proto/control.pb-c.h"
+
+#include <stddef.h>
 
 #define EXPORT_BYTES_MAX (UINT64_C(1) << 30) /* as much as can be imported; it is made in memory */
 

@@ -4,12 +4,12 @@
 
 #include "daemon/control/pool_job.h"
 
+#include "daemon/control/control_server.h"
+#include "daemon/daemon.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "daemon/control/control_server.h"
-#include "daemon/daemon.h"
 
 /* Of answers that a user's clients do not read, or not fast enough, beside the last two: memory that the user could
  * have of us for nothing. */

@@ -7,12 +7,12 @@
  * loop.
  */
 
-#include <stdint.h>
-
 #include "daemon/control/control_peer.h"
 #include "daemon/control/pool_queue.h"
 #include "daemon/control/reply_buffer.h"
 #include "daemon/store/store_reader.h"
+
+#include <stdint.h>
 
 struct daemon;
 

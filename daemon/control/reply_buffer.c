@@ -4,10 +4,10 @@
 
 #include "daemon/control/reply_buffer.h"
 
+#include "daemon/base/frame.h"
+
 #include <errno.h>
 #include <stdlib.h>
-
-#include "daemon/base/frame.h"
 
 static int reserve(struct reply_buffer *b, size_t n) {
         if (b->size - b->length >= n)

@@ -3,10 +3,10 @@
 
 /* Replies that a pool thread makes, framed one behind the other, for the main loop to send. One thread at a time. */
 
+#include "proto/control.pb-c.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/control.pb-c.h"
 
 struct reply_buffer {
         uint8_t *bytes;

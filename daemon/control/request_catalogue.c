@@ -3,16 +3,16 @@
 /* list, show, label and delete: stored snapshots as things. A pool thread reads, the main loop asks the store to write.
  */
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/resolve.h"
 #include "daemon/control/selector.h"
 #include "daemon/daemon.h"
 #include "daemon/query/reply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct catalogue_job {
         struct pool_job job;

@@ -6,17 +6,17 @@
  * connection.
  */
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/base/clock.h"
 #include "daemon/control/pool_job.h"
 #include "daemon/control/requests.h"
 #include "daemon/control/uploads.h"
 #include "daemon/daemon.h"
 #include "daemon/store/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct import_job {
         struct pool_job job;

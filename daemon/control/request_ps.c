@@ -2,11 +2,11 @@
 
 /* ps: from the gauges that the workers keep. Main loop. */
 
-#include <stdatomic.h>
-
 #include "daemon/control/requests.h"
 #include "daemon/control/selector.h"
 #include "daemon/process.h"
+
+#include <stdatomic.h>
 
 static uint64_t gauge(const _Atomic uint64_t *value) {
         return atomic_load_explicit((_Atomic uint64_t *)value, memory_order_relaxed);

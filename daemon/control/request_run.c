@@ -3,14 +3,14 @@
 /* run_begin and run_wait: what tmctl run needs before and after its command. A run is its connection's, one at a time,
  * so that a client that is killed leaves none behind. Main loop. */
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <uv.h>
-
 #include "daemon/base/cleanup.h"
 #include "daemon/control/requests.h"
 #include "daemon/daemon.h"
 #include "daemon/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
 
 #define WAIT_MAX_MS 60000
 

@@ -3,18 +3,18 @@
 /* Choosing processes for a request, and what is said of those that are gone. Main loop, and a pool thread for the
  * lookup. */
 
+#include "daemon/control/pool_job.h"
+#include "daemon/control/requests.h"
+#include "daemon/control/selector.h"
+#include "daemon/daemon.h"
+#include "daemon/process.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
-
-#include "daemon/control/pool_job.h"
-#include "daemon/control/requests.h"
-#include "daemon/control/selector.h"
-#include "daemon/daemon.h"
-#include "daemon/process.h"
 
 #define STORING_MS_MAX  10000 /* a last snapshot of gigabytes takes a while */
 #define STORING_MS_POLL 20

@@ -2,11 +2,6 @@
 
 /* snapshot: cuts of one or several processes at one moment, stored together. Main loop. */
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/control/requests.h"
@@ -15,6 +10,11 @@
 #include "daemon/late_symbols.h"
 #include "daemon/process.h"
 #include "daemon/store/store.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define MOMENT_NS    INT64_C(1000000) /* tmctl(1): a set is of one moment */
 #define MOMENT_TRIES 50

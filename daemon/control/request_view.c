@@ -6,12 +6,6 @@
  * finds the symbols, computes and packs the answer.
  */
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/base/log.h"
 #include "daemon/control/block_reply.h"
 #include "daemon/control/export_replies.h"
@@ -25,6 +19,12 @@
 #include "daemon/query/query.h"
 #include "daemon/query/reference.h"
 #include "daemon/snapshot_symbols.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* One set for each user whose snapshots are looked at, so that both sides of a comparison see one state of the symbols.
  */

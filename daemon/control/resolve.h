@@ -3,11 +3,11 @@
 
 /* From what a user wrote for a snapshot to ids that this user may use. Pool threads. */
 
-#include <stdint.h>
-
 #include "daemon/control/pool_job.h"
 #include "daemon/query/reference.h"
 #include "daemon/store/id_list.h"
+
+#include <stdint.h>
 
 /** resolve_item() - append the ids of one item of a reference, in order
  * @item: REFERENCE_LIVE and REFERENCE_FILE are no stored snapshots, and fail the job

@@ -4,15 +4,15 @@
 
 #include "daemon/control/selector.h"
 
+#include "daemon/base/proc.h"
+#include "daemon/daemon.h"
+#include "daemon/process.h"
+
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "daemon/base/proc.h"
-#include "daemon/daemon.h"
-#include "daemon/process.h"
 
 #define UNIT_SHOWN_BYTES 80 /* twice in a message; longer ones are no names of units that anybody typed */
 

@@ -3,12 +3,12 @@
 
 /* Which living processes a client means. Main loop. */
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "daemon/base/credentials.h"
 #include "daemon/control/untraced_pid.h"
 #include "proto/control.pb-c.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 struct daemon;
 struct process;

@@ -4,13 +4,13 @@
 
 #include "daemon/control/untraced_pid.h"
 
+#include "daemon/base/proc.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "daemon/base/proc.h"
 
 /* A number above pid_t's would be a process group's. */
 static bool exists(uint32_t pid) {

@@ -4,11 +4,11 @@
 
 #include "daemon/control/uploads.h"
 
+#include "daemon/control/control_server.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-
-#include "daemon/control/control_server.h"
 
 int uploads_new(struct control_server *server, uid_t uid, struct uploads **up) {
         int r = control_server_charge_uploads(server, uid);

@@ -8,13 +8,13 @@
  * pool thread that reads it.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-
 #include "daemon/control/control_peer.h"
 #include "daemon/live/snapshot.h"
 #include "daemon/query/pickle_reader.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #define UPLOADS_MAX          16                    /* of a connection; compare takes two */
 #define UPLOADS_BYTES_MAX    (UINT64_C(1) << 30)   /* of all of them; proto/control.proto, ImportRequest */

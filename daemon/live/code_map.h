@@ -6,12 +6,12 @@
  * line table decoded once. Belongs to one image_snapshot; one thread.
  */
 
-#include <stdint.h>
-
 #include "daemon/live/index_table.h"
 #include "daemon/live/line_table.h"
 #include "daemon/live/node_source.h"
 #include "daemon/live/snapshot.h"
+
+#include <stdint.h>
 
 struct code_map {
         struct code_entry *entries;

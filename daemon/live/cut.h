@@ -9,11 +9,11 @@
  * may be open at once. A fork's table is one that waits for the child.
  */
 
+#include "daemon/live/trace_table.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "daemon/live/trace_table.h"
 
 enum {
         CUT_END = 1,      /* read: that was all */

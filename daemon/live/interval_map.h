@@ -7,10 +7,10 @@
  * A treap in one array; priorities are seeded. One thread.
  */
 
+#include "daemon/live/charge.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "daemon/live/charge.h"
 
 struct interval {
         uint64_t start, length; /* length > 0 */

@@ -7,11 +7,11 @@
  * "the first n" is what a fork's child inherits. Shared by parent and forks. One thread.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/live/charge.h"
 #include "daemon/live/index_table.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 #define MODULE_BUILD_ID_MAX 32
 #define MODULE_PATH_MAX     4096 /* PATH_MAX; longer paths are cut */

@@ -6,10 +6,10 @@
  * many as threads are in realloc at one moment. One thread.
  */
 
+#include "daemon/live/trace_table.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "daemon/live/trace_table.h"
 
 #define MOVES_MAX 65536 /* more threads than Linux gives a process by default; bounds a hostile peer */
 

@@ -8,10 +8,10 @@
  * outlives the daemon. One thread.
  */
 
+#include "daemon/live/keep.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "daemon/live/keep.h"
 
 struct region {
         char *memory; /* NULL: not open */

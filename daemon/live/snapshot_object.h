@@ -3,9 +3,9 @@
 
 /* What is behind a struct snapshot; only snapshot.c and snapshot_builder.c include this. */
 
-#include <stdatomic.h>
-
 #include "daemon/live/snapshot.h"
+
+#include <stdatomic.h>
 
 /* Text of many strings in one piece. */
 struct snapshot_chunk {

@@ -19,13 +19,13 @@
  * getrandom(2): peers choose addresses. One thread.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/live/charge.h"
 #include "daemon/live/region.h"
 #include "daemon/live/wide_blocks.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct cut;
 

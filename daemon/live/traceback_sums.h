@@ -14,12 +14,12 @@
  * domains are chained. One thread.
  */
 
+#include "daemon/live/charge.h"
+#include "daemon/live/region.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "daemon/live/charge.h"
-#include "daemon/live/region.h"
 
 struct sums_cut;
 

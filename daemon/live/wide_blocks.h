@@ -7,11 +7,11 @@
  * Nothing is allocated before the first. With a keep it outlives the daemon. One thread.
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "daemon/live/charge.h"
 #include "daemon/live/region.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #define WIDE_BLOCKS_MAX (UINT32_C(1) << 24) /* a cell has as many bits for the index */
 

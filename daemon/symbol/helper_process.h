@@ -6,10 +6,10 @@
  * thread of a threaded program (posix_spawn); one thread at a time uses it.
  */
 
+#include "proto/symbol.pb-c.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/symbol.pb-c.h"
 
 struct helper_process;
 

@@ -7,11 +7,11 @@
  * was looked at. No state, any thread.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/symbol/symbol_set.h"
 #include "proto/symbol.pb-c.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 enum {
         SYMBOL_ANSWER_E_CLOSED = 1,  /* the module is not open there: ask again, with open */

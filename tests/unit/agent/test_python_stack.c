@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "tests/support/check_main.h"
 #include "tests/unit/agent/python_objects.h"
@@ -465,6 +466,71 @@ START_TEST(code_is_known_by_what_it_says)
 }
 END_TEST
 
+/* More than are mapped at once. */
+static void number_many(struct world *world, uint32_t n) {
+        char *code = new_object();
+
+        for (uint32_t i = 1; i <= n; i++) {
+                fill_code(&world->layout, code);
+                if (python_codes_number(world->codes, (uintptr_t)code) != i)
+                        ck_abort_msg("number %u", i);
+                python_codes_forget(world->codes, (uintptr_t)code);
+        }
+}
+
+START_TEST(child_of_a_fork_has_its_parents_codes_however_many)
+{
+        struct world *parent = world_new(11), *child = world_new(11);
+        char *last = new_object();
+        const uint32_t n = 2 * PYTHON_CODES_PAGE + 10;
+
+        number_many(parent, n - 1);
+        fill_code(&parent->layout, last);
+        ck_assert_uint_eq(python_codes_number(parent->codes, (uintptr_t)last), n);
+        python_codes_inherit(child->codes, parent->codes);
+        ck_assert_uint_eq(python_codes_number(child->codes, (uintptr_t)last), n);
+        fill_code(&parent->layout, last);
+        python_codes_forget(child->codes, (uintptr_t)last);
+        ck_assert_uint_eq(python_codes_number(child->codes, (uintptr_t)last), n + 1);
+}
+END_TEST
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* proc(5), statm */
+static uint64_t mapped_bytes(void) {
+        unsigned long pages = 0;
+        FILE *statm = fopen("/proc/self/statm", "r");
+
+        ck_assert_ptr_nonnull(statm);
+        ck_assert_int_eq(fscanf(statm, "%lu", &pages), 1);
+        fclose(statm);
+        return (uint64_t)pages * 4096;
+}
+
+static void limit_address_space(rlim_t bytes) {
+        struct rlimit limit = {bytes, RLIM_INFINITY};
+
+        ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+START_TEST(codes_take_address_space_as_they_come_and_where_there_is_none_are_unknown)
+{
+        struct world *world = world_new(11);
+        char *code = new_object();
+        uint64_t before = mapped_bytes();
+
+        ck_assert_ptr_nonnull(python_codes_new(&world->definitions, &world->layout));
+        ck_assert_uint_lt(mapped_bytes() - before, 1 << 20);
+        number_many(world, PYTHON_CODES_PAGE - 1);
+        fill_code(&world->layout, code);
+        limit_address_space(mapped_bytes());
+        ck_assert_uint_eq(python_codes_number(world->codes, (uintptr_t)code), PYTHON_CODE_UNKNOWN);
+        limit_address_space(RLIM_INFINITY);
+        ck_assert_uint_eq(python_codes_number(world->codes, (uintptr_t)code), PYTHON_CODES_PAGE + 1);
+}
+END_TEST
+#endif
+
 int main(void) {
         Suite *suite = suite_create("python_stack");
         TCase *tcase = check_case("python_stack");
@@ -479,6 +545,10 @@ int main(void) {
         tcase_add_test(tcase, offsets_of_3_13_are_read_and_doubted);
         tcase_add_test(tcase, names_with_the_same_place_are_both_looked_up);
         tcase_add_test(tcase, code_is_known_by_what_it_says);
+        tcase_add_test(tcase, child_of_a_fork_has_its_parents_codes_however_many);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        tcase_add_test(tcase, codes_take_address_space_as_they_come_and_where_there_is_none_are_unknown);
+#endif
         suite_add_tcase(suite, tcase);
         return check_run(suite);
 }
