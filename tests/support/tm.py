@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -22,18 +23,20 @@ AGENT = os.path.join(BUILD, "agent", "libtracemalloc-agent.so")
 
 
 class Claims:
-    """Counts claims, prints TAP lines; leaving the block ends the program with the right status."""
+    """Counts claims, prints TAP lines; leaving the block ends the program with the right status. Of any thread."""
 
     def __init__(self):
         self.n = self.failed = 0
+        self.turn = threading.Lock()
 
     def check(self, text, holds, *details):
-        self.n += 1
-        self.failed += not holds
-        print(f"{'ok' if holds else 'not ok'} {self.n} - {text}", flush=True)
-        if not holds:
-            for line in details:
-                print(f"    {line}", flush=True)
+        with self.turn:
+            self.n += 1
+            self.failed += not holds
+            print(f"{'ok' if holds else 'not ok'} {self.n} - {text}", flush=True)
+            if not holds:
+                for line in details:
+                    print(f"    {line}", flush=True)
         return holds
 
     def __enter__(self):

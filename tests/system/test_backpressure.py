@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from life import Run, accounted, compile_subject, snapshots_of  # noqa: E402
@@ -137,28 +138,34 @@ def fast_writers(claims):
             check_exact(claims, daemon, run, f"4 threads that allocate without pause, ring of {ring} bytes: exact")
 
 
+def death_of_a_daemon(claims, name, ring, number):
+    with Daemon() as daemon:
+        run = new_run(daemon, name, ring=ring)
+        run.start(daemon)
+        pid = run.ledgers()[0].pid
+        title = f"{name}, {number.name} to the daemon"
+        daemon.process.send_signal(number)
+        daemon.process.wait(60)
+        begun = sum_of_allocs(run)
+        claims.check(f"{title}: the program runs on",
+                     wait_until(60, lambda: sum_of_allocs(run) > begun + 1000))
+        daemon.start()
+        found = wait_until(120, lambda: any(p["pid"] == pid for p in daemon.json("ps")))
+        rows = [p for p in daemon.json("ps") if p["pid"] == pid]
+        claims.check(f"{title}: it finds the next one", found)
+        claims.check(f"{title}: which knows that it has not seen all", rows and not rows[0]["exact"], rows)
+        status, output = run.end()
+        # tmctl run lost its daemon, and may say so in its status; the program said all it had to
+        claims.check(f"{title}: it ends as untraced", output == b"told\n", status, output, run.said)
+
+
 def death_of_the_daemon(claims):
+    """Each with a daemon of its own, at the same time: they wait for seconds until their programs look again."""
     # a ring that does not get full: the death of the daemon is noticed all the same
-    for name, ring in (("until_told", RING_MIN), ("trickle", str(64 << 20))):
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with Daemon() as daemon:
-                run = new_run(daemon, name, ring=ring)
-                run.start(daemon)
-                pid = run.ledgers()[0].pid
-                title = f"{name}, {number.name} to the daemon"
-                daemon.process.send_signal(number)
-                daemon.process.wait(30)
-                begun = sum_of_allocs(run)
-                claims.check(f"{title}: the program runs on",
-                             wait_until(60, lambda: sum_of_allocs(run) > begun + 1000))
-                daemon.start()
-                found = wait_until(120, lambda: any(p["pid"] == pid for p in daemon.json("ps")))
-                rows = [p for p in daemon.json("ps") if p["pid"] == pid]
-                claims.check(f"{title}: it finds the next one", found)
-                claims.check(f"{title}: which knows that it has not seen all", rows and not rows[0]["exact"], rows)
-                status, output = run.end()
-                # tmctl run lost its daemon, and may say so in its status; the program said all it had to
-                claims.check(f"{title}: it ends as untraced", output == b"told\n", status, output, run.said)
+    deaths = [(name, ring, number) for name, ring in (("until_told", RING_MIN), ("trickle", str(64 << 20)))
+              for number in (signal.SIGTERM, signal.SIGKILL)]
+    with ThreadPoolExecutor(len(deaths)) as pool:
+        list(pool.map(lambda death: death_of_a_daemon(claims, *death), deaths))
 
 
 with Claims() as claims:
