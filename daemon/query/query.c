@@ -182,17 +182,43 @@ static uint32_t largest_traceback_limit(const struct query *q) {
         return limit;
 }
 
-/* Among the traces that passed the filters. */
-static bool has_named_domain(const struct query *q) {
-        for (size_t i = 0; i < q->model.n_traces; i++) {
-                for (size_t k = 0; k < q->n_new; k++) {
-                        const struct snapshot *s = q->sources[k].snapshot;
-                        for (uint32_t d = 0; d < s->n_domains; d++)
-                                if (s->domains[d].number == q->model.traces[i].domain)
-                                        return true;
-                }
+static int compare_numbers(const void *a, const void *b) {
+        uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+        return left < right ? -1 : left > right;
+}
+
+/* Of all sources, which may be a thousand; sorted. */
+static int named_domains(const struct query *q, uint32_t **numbersp, size_t *np) {
+        size_t n = 0;
+        for (size_t k = 0; k < q->n_new; k++)
+                n += q->sources[k].snapshot->n_domains;
+        uint32_t *numbers = malloc((n + 1) * sizeof *numbers);
+        if (!numbers)
+                return -ENOMEM;
+        n = 0;
+        for (size_t k = 0; k < q->n_new; k++) {
+                const struct snapshot *s = q->sources[k].snapshot;
+                for (uint32_t d = 0; d < s->n_domains; d++)
+                        numbers[n++] = s->domains[d].number;
         }
-        return false;
+        qsort(numbers, n, sizeof *numbers, compare_numbers);
+        *numbersp = numbers;
+        *np = n;
+        return 0;
+}
+
+/* Among the traces that passed the filters. */
+static int has_named_domain(const struct query *q, bool *hasp) {
+        uint32_t *numbers;
+        size_t n;
+        int r = named_domains(q, &numbers, &n);
+        if (r)
+                return r;
+        *hasp = false;
+        for (size_t i = 0; i < q->model.n_traces && !*hasp; i++)
+                *hasp = bsearch(&q->model.traces[i].domain, numbers, n, sizeof *numbers, compare_numbers) != NULL;
+        free(numbers);
+        return 0;
 }
 
 int query_export(const struct model_source *sources, size_t n_sources, const Tracemallocd__Control__View *view,
@@ -210,7 +236,7 @@ int query_export(const struct model_source *sources, size_t n_sources, const Tra
                 return r;
         r = pickle_write(&q.model, shape, largest_traceback_limit(&q), sink, summaryp);
         if (r == 0)
-                summaryp->domain_names_left_out = has_named_domain(&q);
+                r = has_named_domain(&q, &summaryp->domain_names_left_out);
         if (r == PICKLE_E_NO_SIZES)
                 r = answer_message(QUERY_E_FAILED,
                                    "a tracemalloc file holds the size of each block, and a peak snapshot knows only "
