@@ -4,13 +4,13 @@
 
 #include "tests/unit/client/tmctl_shell.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static pid_t private_daemon;
@@ -27,6 +27,7 @@ static void setup_private(void) {
         snprintf(path, sizeof path, "%s/state", shell_dir);
         setenv("XDG_STATE_HOME", path, 1);
         private_daemon = 0;
+        ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* so that it can be waited for */
 }
 
 /* Read its pid from what tmctl says. */
@@ -35,13 +36,10 @@ static void note_private_daemon(void) {
         ck_assert_int_eq(sscanf(strstr(shell_err, "(pid "), "(pid %d)", &private_daemon), 1);
 }
 
-/* It is nobody's child that could be waited for. Until it is gone it may be making files. */
+/* Until it is gone it may be making files. */
 static void end_private_daemon(void) {
-        struct pollfd end = {.fd = pidfd_open(private_daemon, 0), .events = POLLIN};
-        ck_assert_int_ge(end.fd, 0);
         kill(private_daemon, SIGKILL);
-        ck_assert_int_eq(poll(&end, 1, -1), 1);
-        close(end.fd);
+        ck_assert_int_eq(waitpid(private_daemon, NULL, 0), private_daemon);
 }
 
 static void teardown_private(void) {
