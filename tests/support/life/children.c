@@ -31,10 +31,13 @@ static int forks(void) {
         return 0;
 }
 
+/* A mapping, whose address no later block takes. */
+#define HANDLERS_FIRST 200000
+
 static void *handlers_block;
 
 static void before_fork(void) {
-        ledger_free(handlers_block, 700);
+        ledger_free(handlers_block, HANDLERS_FIRST);
         handlers_block = ledger_malloc(701);
         some_work();
 }
@@ -42,14 +45,14 @@ static void before_fork(void) {
 static void after_fork_in_child(void) {
         ledger_fork();
         ledger_free(handlers_block, 701);
-        handlers_block = ledger_malloc(700);
+        handlers_block = ledger_malloc(702);
 }
 
 /* As OpenBLAS does, which ends its threads before a fork. */
 static int fork_handlers(void) {
         pid_t pid;
 
-        handlers_block = ledger_malloc(700);
+        handlers_block = ledger_malloc(HANDLERS_FIRST);
         EXPECT(pthread_atfork(before_fork, NULL, after_fork_in_child) == 0);
         pid = fork();
         if (pid == 0) {
