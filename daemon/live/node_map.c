@@ -102,7 +102,9 @@ static uint32_t saturated(uint64_t total_nframe) {
         return total_nframe > NODE_MAP_FRAMES_MAX ? NODE_MAP_FRAMES_MAX : (uint32_t)total_nframe;
 }
 
-static int push_path(struct node_map *map, size_t n, uint32_t node) {
+/* @nodep becomes its parent; 0 where it has none or is hostile. */
+static int push_path(struct node_map *map, size_t n, uint32_t *nodep) {
+        struct node_def def;
         if (n == map->path_capacity) {
                 size_t capacity = n ? 2 * n : 128;
                 uint32_t *path = realloc(map->path, capacity * sizeof *path);
@@ -111,7 +113,8 @@ static int push_path(struct node_map *map, size_t n, uint32_t node) {
                 map->path = path;
                 map->path_capacity = capacity;
         }
-        map->path[n] = node;
+        map->path[n] = *nodep;
+        *nodep = map->source->node(map->source, *nodep, &def) == 0 ? def.parent : 0;
         return 0;
 }
 
@@ -141,11 +144,9 @@ static int resolve_cut(struct node_map *map, const struct node_def *cut, uint32_
         size_t n = 0;
         for (uint32_t up = cut->parent; up && n < limit && n < NODE_MAP_FRAMES_MAX && map->cut_frames_left > 0;
              map->cut_frames_left--) {
-                struct node_def def;
-                int r = push_path(map, n++, up);
+                int r = push_path(map, n++, &up);
                 if (r)
                         return r;
-                up = map->source->node(map->source, up, &def) == 0 ? def.parent : 0;
         }
         *nodep = 0;
         while (n > 0) {
@@ -181,11 +182,9 @@ static int resolve(struct node_map *map, uint32_t node, uint32_t *nodep) {
         size_t n = 0;
         uint32_t up = node;
         while (up && !memo_has_node(map, up)) {
-                struct node_def def;
-                int r = push_path(map, n++, up);
+                int r = push_path(map, n++, &up);
                 if (r)
                         return r;
-                up = map->source->node(map->source, up, &def) == 0 ? def.parent : 0;
         }
         *nodep = up ? memo_value(map, up) : 0;
         while (n > 0) {
