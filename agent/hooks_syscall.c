@@ -5,17 +5,17 @@
  * has no frame of ours for anything else: some calls return twice, or on another stack.
  */
 
+#include "agent/hooks.h"
+#include "agent/real.h"
+#include "agent/seccomp.h"
+#include "agent/sys.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
-
-#include "agent/hooks.h"
-#include "agent/real.h"
-#include "agent/seccomp.h"
-#include "agent/sys.h"
 
 typedef long syscall_function(long number, long a, long b, long c, long d, long e, long f);
 

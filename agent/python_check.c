@@ -4,10 +4,10 @@
 
 #include "agent/python_check.h"
 
-#include <errno.h>
-
 #include "agent/sys.h"
 #include "proto/ring.h"
+
+#include <errno.h>
 
 #define FRAMES_MAX 64
 

@@ -8,9 +8,9 @@
 
 #include "agent/stack_range.h"
 
-#include <errno.h>
-
 #include "agent/sys.h"
+
+#include <errno.h>
 
 #define PAGE     ((uintptr_t)4096)
 /* A frame larger than this is none. */

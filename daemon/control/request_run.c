@@ -8,9 +8,10 @@
 #include "daemon/daemon.h"
 #include "daemon/run.h"
 
+#include <uv.h>
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <uv.h>
 
 #define WAIT_MAX_MS 60000
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/control/requests.h"
-
-#include <stdatomic.h>
-#include <string.h>
-
 #include "daemon/daemon.h"
 #include "daemon/process.h"
 #include "daemon/run.h"
 #include "daemon/store/store.h"
 #include "tests/support/check_main.h"
+
+#include <stdatomic.h>
+#include <string.h>
 
 /* ---- what request_run.c and run.c meet here instead of clients, processes and a store ---- */
 
