@@ -6,10 +6,6 @@
  * thread at a time (process_page.arming), while the others record or pass through.
  */
 
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "agent/config.h"
 #include "agent/handshake.h"
 #include "agent/hooks.h"
@@ -20,6 +16,10 @@
 #include "agent/socket_way.h"
 #include "agent/state.h"
 #include "agent/sys.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18

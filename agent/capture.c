@@ -8,11 +8,11 @@
 
 #include "agent/capture.h"
 
-#include <unwind.h>
-
 #include "agent/agent.h"
 #include "agent/sys.h"
 #include "agent/thread.h"
+
+#include <unwind.h>
 #ifdef CAPTURE_CHECK
 #include "agent/capture_check.h"
 #endif

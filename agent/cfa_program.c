@@ -7,9 +7,9 @@
 
 #include "agent/cfa_program.h"
 
-#include <stddef.h>
-
 #include "agent/unwind_rule.h"
+
+#include <stddef.h>
 
 /* psABI, figure 3.36: DWARF register numbers */
 #define REGISTER_RBP 6

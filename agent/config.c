@@ -4,9 +4,9 @@
 
 #include "agent/config.h"
 
-#include <string.h>
-
 #include "proto/ring.h"
+
+#include <string.h>
 
 static const char *lookup(char *const *environment, const char *name) {
         size_t length = strlen(name);

@@ -8,10 +8,10 @@
 
 #include "agent/definitions_writer.h"
 
+#include "agent/sys.h"
+
 #include <errno.h>
 #include <string.h>
-
-#include "agent/sys.h"
 
 /* Pages are had ahead of use, in nodes (sys_populate()): as many again as there are, up to a limit. */
 #define POPULATE_FIRST  1024u

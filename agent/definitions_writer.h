@@ -7,11 +7,11 @@
  * sender) reads. Any number of threads add at the same time without waiting.
  */
 
+#include "proto/ring.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/ring.h"
 
 #define DEFINITIONS_FULL UINT64_MAX
 

@@ -8,14 +8,14 @@
 
 #include "agent/eh_frame.h"
 
+#include "agent/cfa_program.h"
+#include "agent/object.h"
+#include "agent/unwind_rule.h"
+
 #include <elf.h>
 #include <link.h>
 #include <stddef.h>
 #include <string.h>
-
-#include "agent/cfa_program.h"
-#include "agent/object.h"
-#include "agent/unwind_rule.h"
 
 /* LSB 10.5: pointer encodings */
 enum {

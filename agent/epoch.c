@@ -7,9 +7,9 @@
 
 #include "agent/epoch.h"
 
-#include <errno.h>
-
 #include "agent/sys.h"
+
+#include <errno.h>
 
 /* 64 MiB of nodes and 128 MiB of items, sparse: they cost what is used. Code objects are what fills items: a program
  * that makes them all day says so in 60 to 200 bytes each. */

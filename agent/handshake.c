@@ -4,14 +4,14 @@
 
 #include "agent/handshake.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "agent/process_name.h"
 #include "agent/socket_way.h"
 #include "agent/sys.h"
 #include "agent/wire.h"
 #include "proto/record.h"
+
+#include <errno.h>
+#include <string.h>
 
 #ifndef AGENT_VERSION
 #define AGENT_VERSION "unknown"

@@ -7,15 +7,15 @@
  * never the real function's business.
  */
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "agent/hooks.h"
 #include "agent/python.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 HOOK void *memalign(size_t alignment, size_t size);
 HOOK void *valloc(size_t size);

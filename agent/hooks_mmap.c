@@ -6,14 +6,14 @@
  * malloc does not pass through these.
  */
 
-#include <errno.h>
-#include <stdarg.h>
-
 #include "agent/hooks.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/state.h"
 #include "agent/sys.h"
+
+#include <errno.h>
+#include <stdarg.h>
 
 HOOK void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 

@@ -8,6 +8,13 @@
  * not the parent's.
  */
 
+#include "agent/hooks.h"
+#include "agent/real.h"
+#include "agent/recorder.h"
+#include "agent/socket_way.h"
+#include "agent/state.h"
+#include "agent/sys.h"
+
 #include <alloca.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,13 +26,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-#include "agent/hooks.h"
-#include "agent/real.h"
-#include "agent/recorder.h"
-#include "agent/socket_way.h"
-#include "agent/state.h"
-#include "agent/sys.h"
 
 HOOK pid_t _Fork(void);
 

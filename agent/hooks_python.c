@@ -7,13 +7,13 @@
  * nobody's. Frees are recorded before they happen, as everywhere.
  */
 
-#include <errno.h>
-
 #include "agent/hooks.h"
 #include "agent/python.h"
 #include "agent/python_settled.h"
 #include "agent/recorder.h"
 #include "agent/recording.h"
+
+#include <errno.h>
 
 #define INLINE   static inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))

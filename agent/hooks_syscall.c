@@ -5,6 +5,11 @@
  * has no frame of ours for anything else: some calls return twice, or on another stack.
  */
 
+#include "agent/hooks.h"
+#include "agent/real.h"
+#include "agent/seccomp.h"
+#include "agent/sys.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/sched.h>
@@ -12,11 +17,6 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
-
-#include "agent/hooks.h"
-#include "agent/real.h"
-#include "agent/seccomp.h"
-#include "agent/sys.h"
 
 typedef long syscall_function(long number, long a, long b, long c, long d, long e, long f);
 

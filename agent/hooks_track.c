@@ -10,8 +10,6 @@
  * that meet there tell of it twice, which says the same.
  */
 
-#include <string.h>
-
 #include "agent/hooks.h"
 #include "agent/python.h"
 #include "agent/real.h"
@@ -19,6 +17,8 @@
 #include "agent/state.h"
 #include "api/tracemallocd.h"
 #include "proto/agent.pb-c.h"
+
+#include <string.h>
 
 #define N_DOMAINS     (DOMAIN_INDEX_MAX - DOMAIN_INDEX_FIRST_FREE + 1)
 #define PHASES_CACHED 64

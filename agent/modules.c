@@ -8,12 +8,12 @@
 
 #include "agent/modules.h"
 
-#include <string.h>
-
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
 #include "agent/thread.h"
 #include "proto/agent.pb-c.h"
+
+#include <string.h>
 
 #define EXECUTABLE "/proc/self/exe"
 

@@ -4,13 +4,13 @@
 
 #include "agent/object.h"
 
+#include "agent/real.h"
+#include "agent/thread.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <string.h>
-
-#include "agent/real.h"
-#include "agent/thread.h"
 
 static int (*find_object)(void *address, struct dl_find_object *result); /* dlsym's: an older libc lacks it */
 static const ElfW(Phdr) * executable_phdrs;

@@ -7,12 +7,12 @@
 
 #include "agent/object_symbol.h"
 
+#include "agent/sys.h"
+
 #include <elf.h>
 #include <link.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#include "agent/sys.h"
 
 #define PAGE UINT64_C(4096)
 

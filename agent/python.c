@@ -7,14 +7,14 @@
 
 #include "agent/python.h"
 
-#include <string.h>
-
 #include "agent/hooks.h"
 #include "agent/object_symbol.h"
 #include "agent/python_check.h"
 #include "agent/python_settled.h"
 #include "agent/state.h"
 #include "agent/thread.h"
+
+#include <string.h>
 
 struct python python;
 _Atomic uint32_t python_watch;

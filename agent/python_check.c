@@ -7,6 +7,8 @@
 #include "agent/sys.h"
 #include "proto/ring.h"
 
+#include <errno.h>
+
 #define FRAMES_MAX 64
 
 static bool is_readable(uintptr_t address) {

@@ -8,9 +8,9 @@
 
 #include "agent/python_code.h"
 
-#include <string.h>
-
 #include "agent/sys.h"
+
+#include <string.h>
 
 /* A name that is longer is cut; a table that is longer is left out, and the code has no lines. */
 #define TEXT_BYTES_MAX  (64 * 1024)

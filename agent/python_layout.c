@@ -6,9 +6,9 @@
 
 #include "agent/python_layout.h"
 
-#include <string.h>
-
 #include "proto/ring.h"
+
+#include <string.h>
 
 #define NO_OWNER 255
 

@@ -7,9 +7,9 @@
 
 #include "agent/python_stack.h"
 
-#include <string.h>
-
 #include "agent/sys.h"
+
+#include <string.h>
 
 #define CAPACITY_FIRST 128
 /* A stack that goes round in circles ends here. */

@@ -18,15 +18,15 @@
  * (python_stack_code_freed()): then all is forgotten. One thread owns a struct python_stack.
  */
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "agent/definitions_writer.h"
 #include "agent/python_code.h"
 #include "agent/python_layout.h"
 #include "agent/thread.h"
 #include "agent/trie.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Keys of Python frames in a trie: this bit, number of the code, position in it (34 bits) */
 #define PYTHON_KEY       (UINT64_C(1) << 60)

@@ -9,14 +9,14 @@
 
 #include "agent/real.h"
 
+#include "agent/object.h"
+#include "agent/object_symbol.h"
+#include "agent/thread.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#include "agent/object.h"
-#include "agent/object_symbol.h"
-#include "agent/thread.h"
 
 /* Not the newest version of these symbols, and weak: they moved into libc with glibc 2.34. */
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");

@@ -7,11 +7,11 @@
 
 #include "agent/recorder.h"
 
-#include <errno.h>
-
 #include "agent/capture.h"
 #include "agent/python.h"
 #include "agent/recording.h"
+
+#include <errno.h>
 
 #define PAGE_MASK UINT64_C(4095)
 

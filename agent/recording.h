@@ -6,12 +6,12 @@
  * neither recurses nor waits, and the socket way's turn to send.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "agent/epoch.h"
 #include "agent/socket_way.h"
 #include "agent/state.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 struct recording {
         uintptr_t previous;

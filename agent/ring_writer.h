@@ -7,13 +7,13 @@
  * while it holds a reservation.
  */
 
+#include "proto/record.h"
+#include "proto/ring.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/record.h"
-#include "proto/ring.h"
 
 #define RING_NO_POSITION    UINT64_MAX
 #define RING_PREFETCH_BYTES 512

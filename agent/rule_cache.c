@@ -10,11 +10,11 @@
 
 #include "agent/rule_cache.h"
 
-#include <string.h>
-
 #include "agent/eh_frame.h"
 #include "agent/object.h"
 #include "agent/sys.h"
+
+#include <string.h>
 
 #define N_SETS       ((size_t)1 << RULE_CACHE_SET_BITS)
 #define ADDRESS_MASK ((UINT64_C(1) << RULE_CACHE_ADDRESS_BITS) - 1)

@@ -11,11 +11,11 @@
  * address's.
  */
 
+#include "agent/unwind_rule.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "agent/unwind_rule.h"
 
 #define RULE_CACHE_ADDRESS_BITS 47 /* of user space, but for programs that ask for more (LA57) */
 #define RULE_CACHE_SET_BITS     14

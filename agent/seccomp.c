@@ -7,6 +7,8 @@
 
 #include "agent/seccomp.h"
 
+#include "agent/sys.h"
+
 #include <linux/audit.h>
 #include <linux/bpf_common.h>
 #include <linux/filter.h>
@@ -14,8 +16,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-
-#include "agent/sys.h"
 
 struct seccomp_filter {
         struct seccomp_filter *next;

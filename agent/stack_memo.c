@@ -11,10 +11,10 @@
 
 #include "agent/stack_memo.h"
 
-#include <stdatomic.h>
-
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
+
+#include <stdatomic.h>
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

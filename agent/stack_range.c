@@ -6,6 +6,8 @@
 
 #include "agent/sys.h"
 
+#include <errno.h>
+
 #define PAGE     ((uintptr_t)4096)
 /* A frame larger than this is none. */
 #define GROW_MAX ((uintptr_t)64 << 20)

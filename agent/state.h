@@ -12,13 +12,13 @@
  *   INERT      never traced: a foreign libc, TRACEMALLOCD_OFF, a child with CHILDREN=0
  */
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "agent/epoch.h"
 #include "agent/python.h"
 #include "agent/thread.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #define AGENT_TICKS_IDLE 65536 /* calls of a thread between two looks at the clock without a daemon */
 

@@ -7,24 +7,24 @@
  * may lack. Each returns what the kernel does: a value, or -errno.
  */
 
+#include "agent/seccomp.h"
+
 #include <errno.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/memfd.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
-
-#include "agent/seccomp.h"
 
 /** sys_call_always() - for the program, which may want to be killed for it */
 static inline long sys_call_always(long number, long a, long b, long c, long d, long e, long f) {

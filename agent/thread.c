@@ -9,9 +9,9 @@
 
 #include "agent/thread.h"
 
-#include <errno.h>
-
 #include "agent/sys.h"
+
+#include <errno.h>
 
 /* About as long as a walk takes. */
 #define SHARED_PAUSES 64

@@ -6,12 +6,12 @@
  * (initial-exec, so that reaching them calls nothing), and a mapping for stacks.
  */
 
+#include "agent/stack_memo.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "agent/stack_memo.h"
 
 struct epoch;
 struct python_stack;

@@ -11,11 +11,11 @@
 
 #include "agent/trie.h"
 
-#include <errno.h>
-#include <stddef.h>
-
 #include "agent/sys.h"
 #include "proto/ring.h"
+
+#include <errno.h>
+#include <stddef.h>
 
 #ifndef FIRST_LOG2 /* a test grows small ones */
 #define FIRST_LOG2 12

@@ -6,11 +6,11 @@
  * from loading. Only in the shared library: hidden there, and seen by nobody else.
  */
 
+#include "agent/object.h"
+
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
-
-#include "agent/object.h"
 
 #define UNWINDER __attribute__((visibility("hidden")))
 

@@ -4,12 +4,12 @@
 
 #include "agent/wire.h"
 
+#include "agent/agent.h"
+#include "agent/sys.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/un.h>
-
-#include "agent/agent.h"
-#include "agent/sys.h"
 
 /* Return: 0 when @fd is ready; -ETIMEDOUT; -errno. */
 static int wait_for(int fd, short events, uint64_t deadline_ns) {

@@ -6,13 +6,13 @@
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/memory.h"
+#include "client/names.h"
 #include "client/request.h"
 #include "client/session.h"
 #include "client/size_format.h"
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/names.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -6,6 +6,7 @@
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/memory.h"
+#include "client/names.h"
 #include "client/paragraph.h"
 #include "client/render.h"
 #include "client/request.h"
@@ -14,7 +15,6 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/names.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 

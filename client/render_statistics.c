@@ -2,10 +2,9 @@
 
 /* stats and compare for people: Python's wording of rows, a heading above, totals and remarks below. */
 
-#include "client/render.h"
-
 #include "client/function_name.h"
 #include "client/memory.h"
+#include "client/render.h"
 #include "client/row_sizes.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/query/statistics.h"
+
 #include "daemon/query/number.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
 /* Interned frames and the trie of tracebacks. Used by the model, in the thread of its query. */
 
 #include "daemon/query/traceback_table.h"
+
 #include "daemon/query/frame_name.h"
 #include "daemon/query/number.h"
 

@@ -3,6 +3,7 @@
 /* See without_lines.h. Runs in the thread of its query. */
 
 #include "daemon/query/without_lines.h"
+
 #include "daemon/query/number.h"
 
 #include <errno.h>

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/symbol/module_files.h"
+
 #include "daemon/base/cleanup.h"
 
 #include <assert.h>

@@ -3,6 +3,7 @@
 /* Messages between tracemallocd (symbolizer.c, pool threads) and its helper (helper/main.c). */
 
 #include "daemon/symbol/symbol_channel.h"
+
 #include "daemon/base/clock.h"
 
 #include <errno.h>

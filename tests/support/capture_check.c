@@ -18,11 +18,11 @@
 #include <unwind.h>
 
 #define UNW_LOCAL_ONLY
-#include <libunwind.h>
-
 #include "agent/capture.h"
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
+
+#include <libunwind.h>
 
 #define DEPTH_MAX  (1u << 20)
 #define SHOWN_MAX  3

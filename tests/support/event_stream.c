@@ -4,9 +4,9 @@
 
 #include "tests/support/event_stream.h"
 
-#include <stdlib.h>
-
 #include "proto/record.h"
+
+#include <stdlib.h>
 
 #define MOVES_MAX 1024 /* threads in realloc at one moment */
 

@@ -7,6 +7,13 @@
 
 #include "tests/support/fake_daemon.h"
 
+#include "proto/agent.pb-c.h"
+#include "proto/record.h"
+#include "proto/ring.h"
+#include "tests/support/event_stream.h"
+#include "tests/support/fake_daemon_image.h"
+#include "tests/support/oracle.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -22,13 +29,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "proto/agent.pb-c.h"
-#include "proto/record.h"
-#include "proto/ring.h"
-#include "tests/support/event_stream.h"
-#include "tests/support/fake_daemon_image.h"
-#include "tests/support/oracle.h"
 
 #define CONNECTIONS_MAX 256
 #define FDS_MAX         64

@@ -4,6 +4,11 @@
 
 #include "tests/support/fake_daemon_image.h"
 
+#include "proto/agent.pb-c.h"
+#include "proto/ring.h"
+#include "tests/support/event_stream.h"
+#include "tests/support/oracle.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -14,11 +19,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "proto/agent.pb-c.h"
-#include "proto/ring.h"
-#include "tests/support/event_stream.h"
-#include "tests/support/oracle.h"
 
 static const char *module_path(const struct image *image, uint32_t generation) {
         for (uint32_t i = image->n_modules; i-- > 0;)

@@ -4,13 +4,13 @@
  * image told. --record: and keep what image N wrote about blocks in PATH.N, for tests/bench/replay. --minor: of the
  * protocol that it speaks, 0 unless told otherwise. */
 
+#include "tests/support/fake_daemon.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "tests/support/fake_daemon.h"
 
 static void print_image(const struct fake_image *image) {
         static const char *const types[] = {

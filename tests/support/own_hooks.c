@@ -5,6 +5,7 @@
  * tests/system/test_python_own_hooks.py. */
 
 #include <Python.h>
+
 #include <pthread.h>
 
 #define N_CALLBACKS 50

@@ -3,6 +3,7 @@
 /* Ranges to segments: a sweep over the starts with a heap of the ranges that are open. */
 
 #include "daemon/symbol/helper/range_index.h"
+
 #include "daemon/symbol/helper/memory.h"
 
 #include <stdbool.h>

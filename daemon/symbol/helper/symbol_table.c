@@ -3,6 +3,7 @@
 /* Functions of the ELF symbol table. Our own index: libdwfl's lookup is linear in the symbols. */
 
 #include "daemon/symbol/helper/symbol_table.h"
+
 #include "daemon/symbol/helper/memory.h"
 #include "daemon/symbol/helper/name.h"
 

@@ -7,14 +7,15 @@
  */
 
 #include "daemon/symbol/helper/unit.h"
+
 #include "daemon/symbol/helper/memory.h"
 #include "daemon/symbol/helper/name.h"
 #include "daemon/symbol/helper/symbol_table.h"
 
+#include <dwarf.h>
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <dwarf.h>
 
 #define DIE_DEPTH_MAX 1024 /* nesting of DIEs that is followed; compilers stay below 100 */
 #define NO_SCOPE      UINT32_MAX

@@ -3,13 +3,14 @@
 
 /* Objects of an interpreter that is not there, in memory laid out as its version lays it out. Never freed. */
 
+#include "agent/python_layout.h"
+#include "agent/sys.h"
+
 #include <check.h>
+
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "agent/python_layout.h"
-#include "agent/sys.h"
 
 static inline void put_word(void *object, uint32_t offset, uint64_t word) {
         memcpy((char *)object + offset, &word, sizeof(word));

@@ -5,15 +5,15 @@
  * streaming. Numbers are differences to the case that does nothing.
  */
 
+#include "proto/record.h"
+#include "proto/ring.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/agent/traced.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "proto/record.h"
-#include "proto/ring.h"
-#include "tests/unit/agent/traced.h"
-#include "tests/support/check_main.h"
 
 static const char *const ways[] = {"TRACEMALLOCD_TRANSPORT=ring", "TRACEMALLOCD_TRANSPORT=socket"};
 

@@ -3,6 +3,10 @@
 /* Symbols of one object, whole and damaged: a library of ours, laid out as the loader would, before a page of nothing.
  */
 
+#include "agent/object.h"
+#include "agent/object_symbol.h"
+#include "tests/support/check_main.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -13,10 +17,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "agent/object.h"
-#include "agent/object_symbol.h"
-#include "tests/support/check_main.h"
 
 #define PAGE        4096
 #define IMAGE_MAX   (64 * PAGE)

@@ -2,19 +2,6 @@
 
 /* The smaller parts of the agent: environment, definitions, guard, epoch, objects and modules. */
 
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <gnu/libc-version.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include "agent/config.h"
 #include "agent/eh_frame.h"
 #include "agent/epoch.h"
@@ -23,6 +10,19 @@
 #include "agent/thread.h"
 #include "proto/agent.pb-c.h"
 #include "tests/support/check_main.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gnu/libc-version.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* An address in this executable. */
 static void *main_address(void) {

@@ -3,6 +3,8 @@
 /* Layouts, code objects and stacks of CPython, on synthetic memory laid out as each version lays it out. */
 
 #include "agent/python_stack.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/agent/python_objects.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -10,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-#include "tests/support/check_main.h"
-#include "tests/unit/agent/python_objects.h"
 
 #define CODES      12
 #define OFFSETS    9

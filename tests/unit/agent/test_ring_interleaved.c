@@ -16,12 +16,12 @@
  * That these can fail is seen by mistakes that the scheduler plants.
  */
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "agent/ring_writer.h"
 #include "daemon/ingest/ring_reader.h"
 #include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 #define LOG2        7 /* five allocations */
 #define SIZE        (1u << LOG2)

@@ -2,15 +2,16 @@
 
 /* Filters as programs write them, and what the kernel would say to a system call. */
 
+#include "agent/seccomp.h"
+#include "tests/support/check_main.h"
+
 #include <check.h>
+
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/syscall.h>
-
-#include "agent/seccomp.h"
-#include "tests/support/check_main.h"
 
 #define WORD(field)  BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define RETURN(what) BPF_STMT(BPF_RET | BPF_K, (what))

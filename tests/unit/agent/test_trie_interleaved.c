@@ -14,12 +14,12 @@
  * That these can fail is seen by mistakes that are planted, one of which we once made.
  */
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "agent/definitions_writer.h"
 #include "agent/trie.h"
 #include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 #define N_NODES      512
 #define N_KEYS       6

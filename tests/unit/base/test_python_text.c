@@ -4,6 +4,7 @@
 #include "tests/support/check_main.h"
 
 #include <check.h>
+
 #include <string.h>
 
 static void check_name(const char *text, const char *expected) {

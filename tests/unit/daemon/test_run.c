@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/run.h"
-
-#include <stdatomic.h>
-
 #include "daemon/daemon.h"
 #include "daemon/process.h"
+#include "daemon/run.h"
 #include "daemon/store/pins.h"
 #include "daemon/store/store.h"
 #include "tests/support/check_main.h"
+
+#include <stdatomic.h>
 
 #define TMCTL   50 /* the client's pid; its command's is one more */
 #define COMMAND (TMCTL + 1)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "tests/unit/query/world.h"
 #include "tests/support/check_main.h"
+#include "tests/unit/query/world.h"
 
 #include <stdlib.h>
 #include <string.h>

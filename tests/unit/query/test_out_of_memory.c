@@ -7,9 +7,9 @@
 
 #include "daemon/query/query.h"
 #include "daemon/query/reference.h"
-#include "tests/unit/query/snapshot_text.h"
 #include "tests/support/check_main.h"
 #include "tests/support/failing_allocations.h"
+#include "tests/unit/query/snapshot_text.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "tests/unit/query/pickle_bytes.h"
 
 #include <check.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "daemon/query/pickle_writer.h"
 #include "daemon/query/pickle_reader.h"
+#include "daemon/query/pickle_writer.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_equal.h"
 #include "tests/support/snapshot_random.h"
 #include "tests/unit/query/snapshot_text.h"
 
 #include <check.h>
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/query/query.h"
-#include "tests/unit/query/snapshot_text.h"
 #include "tests/support/check_main.h"
+#include "tests/unit/query/snapshot_text.h"
 
 #include <errno.h>
 #include <stdio.h>

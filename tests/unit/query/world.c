@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "tests/unit/query/world.h"
+
 #include "daemon/query/pattern.h"
 #include "daemon/query/query.h"
 #include "tests/unit/query/snapshot_text.h"

@@ -2,8 +2,8 @@
 
 /* The daemon's side against fake_helper.c, which does what the module's path says. */
 
-#include "daemon/symbol/helper_process.h"
 #include "daemon/base/clock.h"
+#include "daemon/symbol/helper_process.h"
 #include "daemon/symbol/symbol_channel.h"
 #include "daemon/symbol/symbolizer.h"
 #include "tests/support/check_main.h"
