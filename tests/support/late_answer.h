@@ -6,13 +6,13 @@
  * SIGSTOP would.
  */
 
+#include "tests/support/check_main.h"
+
 #include <signal.h>
 #include <stdint.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "tests/support/check_main.h"
 
 #define LATE_ANSWER_DEADLINE_NS INT64_C(100000000) /* after now; long enough to begin to wait */
 

@@ -3,12 +3,11 @@
 /* Frames between agent and daemon; what they say is fuzz_agent's and test_agent's. */
 
 #include "agent/wire.h"
+#include "tests/support/late_answer.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-
-#include "tests/support/late_answer.h"
 
 static const uint8_t frame[] = {3, 0, 0, 0, 'a', 'b', 'c'};
 static uint8_t buffer[64];

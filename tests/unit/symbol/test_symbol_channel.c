@@ -3,11 +3,10 @@
 /* Deadlines; what else a channel meets is test_symbolizer's and fuzz_symbol's. */
 
 #include "daemon/symbol/symbol_channel.h"
+#include "tests/support/late_answer.h"
 
 #include <string.h>
 #include <sys/socket.h>
-
-#include "tests/support/late_answer.h"
 
 static int ends[2];
 static struct symbol_channel channel;
