@@ -49,7 +49,6 @@ __asm__(".pushsection .text\n"
 
 static long always(long number, long a, long b, long c, long d, long e, long f) {
         long r = sys_call_always(number, a, b, c, d, e, f);
-
         if (r >= 0 || r <= -4096)
                 return r;
         errno = (int)-r;
@@ -58,7 +57,6 @@ static long always(long number, long a, long b, long c, long d, long e, long f) 
 
 void hooks_syscall_setup(void) {
         syscall_function *found = (syscall_function *)real_symbol("syscall");
-
         real_syscall = found ? found : always;
 }
 
@@ -86,13 +84,10 @@ static void answered(long r, bool strict, struct seccomp_filter *filter, const s
 static __attribute__((used)) long seccomp_syscall(long number, long operation, long flags, long program, long d, long e,
                                                   long f) {
         bool strict = operation == SECCOMP_SET_MODE_STRICT;
-        struct seccomp_filter *filter;
-        long r;
-
         if (!strict && operation != SECCOMP_SET_MODE_FILTER)
                 return real_syscall(number, operation, flags, program, d, e, f);
-        filter = strict ? NULL : seccomp_reserve();
-        r = real_syscall(number, operation, flags, program, d, e, f);
+        struct seccomp_filter *filter = strict ? NULL : seccomp_reserve();
+        long r = real_syscall(number, operation, flags, program, d, e, f);
         answered(r, strict, filter, (const struct sock_fprog *)program);
         return r;
 }

@@ -16,10 +16,8 @@
 
 static int forks(void) {
         for (int i = 0; i < 20; i++) {
-                pid_t pid;
-
                 some_work();
-                pid = fork();
+                pid_t pid = fork();
                 if (pid == 0) {
                         ledger_fork();
                         some_work();
@@ -50,11 +48,9 @@ static void after_fork_in_child(void) {
 
 /* As OpenBLAS does, which ends its threads before a fork. */
 static int fork_handlers(void) {
-        pid_t pid;
-
         handlers_block = ledger_malloc(HANDLERS_FIRST);
         EXPECT(pthread_atfork(before_fork, NULL, after_fork_in_child) == 0);
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 some_work();
                 _exit(18);
@@ -66,12 +62,10 @@ static int fork_handlers(void) {
 /* Every twentieth child records something, the others end as most children do: soon and in silence. */
 static int many_forks(void) {
         int n = atoi(arguments[2]);
-
         start_threads(make_noise, 2);
         await_steps(1000);
         for (int i = 0; i < n; i += 20) {
                 pid_t pids[20];
-
                 for (int k = 0; k < 20; k++) {
                         pids[k] = fork();
                         if (pids[k] != 0)
@@ -91,7 +85,6 @@ static int many_forks(void) {
 
 static int fork_nested(void) {
         pid_t pid = fork();
-
         if (pid == 0) { /* ends without a record of its own */
                 pid = fork();
                 if (pid == 0) {
@@ -108,7 +101,6 @@ static int fork_nested(void) {
 
 static int vforks(void) {
         pid_t pid = vfork();
-
         if (pid == 0) {
                 ledger_malloc(500); /* the parent's heap */
                 execl("/proc/self/exe", "life_subject", "ends", (char *)NULL);
@@ -129,7 +121,6 @@ static int spawns(void) {
         char *argv[] = {(char *)"life_subject", (char *)"ends", NULL};
         posix_spawn_file_actions_t actions;
         pid_t pid;
-
         some_work();
         EXPECT(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ) == 0);
         EXPECT(wait_for(pid) == 5);
@@ -154,16 +145,13 @@ static pid_t fork_by_syscall(void) {
 /* As nobody can see. */
 static pid_t bare_fork(void) {
         long pid;
-
         __asm__ volatile("syscall" : "=a"(pid) : "a"(SYS_fork) : "rcx", "r11", "memory");
         return (pid_t)pid;
 }
 
 static int forks_by(pid_t (*make_child)(void)) {
-        pid_t pid;
-
         some_work();
-        pid = make_child();
+        pid_t pid = make_child();
         if (pid == 0) {
                 ledger_fork();
                 some_work();
@@ -190,8 +178,7 @@ static int in_clone(void *data) {
 /* A process of its own on this process's memory: what it allocates is ours. */
 static int clone_vm(void) {
         static char stack[1 << 18] __attribute__((aligned(16)));
-        pid_t pid = clone(in_clone, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
-
+        pid_t pid = clone(in_clone, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
         EXPECT(wait_for(pid) == 14);
         some_work();
         return 0;
@@ -201,21 +188,18 @@ static int clone_vm(void) {
 
 static __attribute__((noinline)) void map_and_unmap_below(unsigned depth) {
         char *volatile frame = (char *)&depth; /* no tail call */
-        void *memory;
-
         if (depth > 0) {
                 map_and_unmap_below(depth - 1);
                 kept = frame;
                 return;
         }
-        memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         EXPECT(memory != MAP_FAILED && munmap(memory, 4096) == 0);
 }
 
 /* Each time from another depth, so that each stack is another one. */
 static int map_and_unmap(void *data) {
         unsigned seed = data ? 1 : 2;
-
         for (int i = 0; i < N_MAPS; i++) {
                 seed = seed * 1103515245 + 12345;
                 map_and_unmap_below(seed >> 16 & 63);
@@ -226,8 +210,7 @@ static int map_and_unmap(void *data) {
 /* The same, both at once. libc believes that it has one thread, so its malloc() is for neither of them. */
 static int clone_beside(void) {
         static char stack[1 << 18] __attribute__((aligned(16)));
-        pid_t pid = clone(map_and_unmap, stack + sizeof(stack), CLONE_VM | SIGCHLD, stack);
-
+        pid_t pid = clone(map_and_unmap, stack + sizeof stack, CLONE_VM | SIGCHLD, stack);
         EXPECT(map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
         say("both have mapped");
         return 0;
@@ -242,9 +225,8 @@ static int in_clone_alone(void *data) {
 /* A fork by clone(), on a stack of the child's own. */
 static int clone_forks(void) {
         static char stack[1 << 18] __attribute__((aligned(16)));
-
         some_work();
-        EXPECT(wait_for(clone(in_clone_alone, stack + sizeof(stack), SIGCHLD, NULL)) == 14);
+        EXPECT(wait_for(clone(in_clone_alone, stack + sizeof stack, SIGCHLD, NULL)) == 14);
         some_work();
         return 0;
 }
@@ -252,11 +234,9 @@ static int clone_forks(void) {
 static int daemonizes(void) {
         int fds[2];
         char byte;
-        pid_t pid;
-
         some_work();
         EXPECT(pipe(fds) == 0);
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 ledger_fork();
                 EXPECT(setsid() > 0);
@@ -283,11 +263,9 @@ static int daemonizes(void) {
 static int daemonizes_by_libc(void) {
         int fds[2];
         char byte;
-        pid_t pid;
-
         some_work();
         EXPECT(pipe(fds) == 0);
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 ledger_fork();
                 EXPECT(daemon(0, 0) == 0);
@@ -306,13 +284,10 @@ static int daemonizes_by_libc(void) {
 
 /* As nginx does: what is a daemon by now allocates nothing before it forks its workers. */
 static int pre_fork_daemon(void) {
-        pid_t pid;
-
         some_work();
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 pid_t workers[3];
-
                 EXPECT(setsid() > 0);
                 for (size_t i = 0; i < 3; i++) {
                         workers[i] = fork();
