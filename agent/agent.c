@@ -254,16 +254,24 @@ static int shake_hands(struct handshake *handshake, int *fdp, struct epoch *epoc
         }
 }
 
+/* Of the fork that made this process. A child of clone() never returned from it. */
+static uint32_t birth_token(void) {
+        uint32_t token = atomic_load(&process_page.fork_token);
+        return token ? token : thread_state.fork_token;
+}
+
 /* Greets on @fd, which it takes. Return: 0; -errno, then nobody reads the epoch. */
 static int greet(struct epoch *epoch, int fd, Tracemallocd__Agent__Hello__Kind kind, void *scratch) {
         struct handshake handshake = {
                 .config = &agent.config,
                 .kind = kind,
                 .pid = (uint32_t)agent.pid,
-                .fork_token = thread_state.fork_token,
-                .secret_length = kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK ? agent.secret_length : 0,
         };
-        memcpy(handshake.secret, agent.secret, sizeof agent.secret);
+        if (kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK) {
+                memcpy(handshake.secret, agent.secret, sizeof agent.secret);
+                handshake.secret_length = agent.secret_length;
+                handshake.fork_token = birth_token();
+        }
         atomic_store(&python.untold, 0);
         describe_layers(&handshake);
         int r = shake_hands(&handshake, &fd, epoch, scratch);

@@ -44,21 +44,23 @@ void hooks_about_to_fork(uintptr_t cfa) {
         thread_state.fork_token = token;
 }
 
-/* What the kernel did already, where it knows MADV_WIPEONFORK. A child in whose handlers of pthread_atfork() something
- * was recorded has greeted by now. */
-static void wipe_process_page(void) {
+/* In the child of a fork. A child in whose handlers of pthread_atfork() something was recorded has greeted by now. */
+static void begin_child(void) {
         if (atomic_load(&process_page.pid) == sys_getpid())
                 return;
+        /* what the kernel did already, where it knows MADV_WIPEONFORK */
         atomic_store(&process_page.gate, GATE_NEW);
         atomic_store(&process_page.arming, 0);
         atomic_store(&process_page.pid, 0);
         atomic_store(&process_page.version, 0);
+        atomic_store(&process_page.fork_token, thread_state.fork_token);
+        thread_state.fork_token = 0;
 }
 
 pid_t hooks_forked(pid_t pid, uintptr_t cfa) {
         uint32_t token = thread_state.fork_token;
         if (pid == 0) {
-                wipe_process_page();
+                begin_child();
                 return 0;
         }
         if (token == 0)
@@ -155,7 +157,15 @@ static int exec_failed(int r, uintptr_t cfa) {
         return r;
 }
 
-/* Only by libc's function: what a program does with syscall(2) is not seen. The last three arguments are there if the
+void hooks_about_to_share(uint64_t flags) {
+        if (!(flags & CLONE_VM) || (flags & CLONE_VFORK))
+                return;
+        agent_share_memory();
+        if (!(flags & CLONE_SETTLS))
+                thread_share();
+}
+
+/* The last three arguments are there if the
  * flags say so; what lies in their places otherwise is passed on unread. */
 HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...) {
         REAL(clone);
@@ -168,10 +178,7 @@ HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...
         child_tid = va_arg(rest, void *);
         va_end(rest);
         if (flags & CLONE_VM) {
-                if (!(flags & CLONE_VFORK))
-                        agent_share_memory();
-                if (!(flags & (CLONE_VFORK | CLONE_SETTLS)))
-                        thread_share();
+                hooks_about_to_share((unsigned)flags);
                 return real_clone(start, stack, flags, argument, parent_tid, tls, child_tid);
         }
         hooks_about_to_fork(HOOK_CFA);

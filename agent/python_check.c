@@ -11,10 +11,8 @@
 
 #define FRAMES_MAX 64
 
-/* The kernel reads the new mask before it refuses the operation. */
 static bool is_readable(uintptr_t address) {
-        return address % sizeof(uint64_t) == 0 &&
-               sys_call(SYS_rt_sigprocmask, ~0, (long)address, 0, sizeof(uint64_t), 0, 0) == -EINVAL;
+        return address % sizeof(uint64_t) == 0 && sys_is_readable(address);
 }
 
 /* Of @bytes from an object on; its ends and its middles, since an object is smaller than a page. */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * Asks the kernel by rt_sigprocmask with an operation that does not exist: it
- * copies the mask from user memory first, and fails with EFAULT where it can't. No
- * mask is changed. Runs in the thread whose stack it is.
- */
+/* Asks the kernel, page by page. Runs in the thread whose stack it is. */
 
 #include "agent/stack_range.h"
 
@@ -16,15 +12,10 @@
 /* A frame larger than this is none. */
 #define GROW_MAX ((uintptr_t)64 << 20)
 
-static bool is_readable(uintptr_t address) {
-        /* the kernel's sigset is 8 bytes */
-        return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, 8, 0, 0) == -EINVAL;
-}
-
 bool stack_ranges_works(void) {
         uint64_t word = 0;
         /* the first page of the address space is nobody's (vm.mmap_min_addr) */
-        return is_readable((uintptr_t)&word) && !is_readable(8);
+        return sys_is_readable((uintptr_t)&word) && !sys_is_readable(8);
 }
 
 /* psABI: the first word of the thread control block is its own address. */
@@ -71,7 +62,7 @@ bool stack_ranges_grow(struct stack_ranges *ranges, uintptr_t end) {
         if (end < first->end || end - first->end > GROW_MAX || (first->start <= block && end > block))
                 return false;
         while (end > first->end) {
-                if (!is_readable(first->end))
+                if (!sys_is_readable(first->end))
                         return false;
                 first->end += PAGE;
                 join(ranges);

@@ -34,9 +34,10 @@ enum gate {
  * without asking for its pid. A vfork child, which shares the parent's heap, finds the parent's. */
 struct process_page {
         _Atomic uint32_t gate;
-        _Atomic uint32_t arming;  /* one thread is in agent_arm() */
-        _Atomic int pid;          /* whose page this is; 0 in the child of a fork. A vfork child has another */
-        _Atomic uint64_t version; /* agent_changed(); 0 in the child of a fork until then */
+        _Atomic uint32_t arming;     /* one thread is in agent_arm() */
+        _Atomic int pid;             /* whose page this is; 0 in the child of a fork. A vfork child has another */
+        _Atomic uint32_t fork_token; /* what the child of a fork greets with, whichever thread does; else 0 */
+        _Atomic uint64_t version;    /* agent_changed(); 0 in the child of a fork until then */
         char padding[4096 - 24];
 };
 

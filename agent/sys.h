@@ -167,6 +167,12 @@ static inline bool sys_on_signal_stack(void) {
         return sys_call(SYS_sigaltstack, 0, (long)&stack, 0, 0, 0, 0) == 0 && (stack.ss_flags & SS_ONSTACK);
 }
 
+/** sys_is_readable() - whether the 8 bytes at an address can be read: rt_sigprocmask copies its mask, the kernel's of 8
+ * bytes, before it finds that there is no such operation. No mask is changed. */
+static inline bool sys_is_readable(uintptr_t address) {
+        return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, sizeof(uint64_t), 0, 0) == -EINVAL;
+}
+
 /** sys_clock_ns() - CLOCK_MONOTONIC, or with @coarse its cheap form (1 to 4 ms); that one, too, where the program has
  * filtered itself: it needs neither a system call, whatever the clock source, nor the counter that strict mode takes
  * away */

@@ -181,6 +181,16 @@ static void children_table(FILE *out, const struct terminal *t, Tracemallocd__Co
         fprintf(out, "%s\n", lines);
 }
 
+/* A server that went to the background, say. */
+static void running_line(FILE *out, const struct terminal *t, const struct options *o, uint32_t n) {
+        if (n == 0)
+                return;
+        AUTO_FREE char *daemon = next_commands_daemon(o);
+        AUTO_FREE char *text = memory_format("%u traced %s on; 'tmctl ps%s' names %s", n,
+                                             n == 1 ? "child goes" : "children go", daemon, n == 1 ? "it" : "them");
+        sentence_line(out, t, STYLE_PLAIN, "running", text);
+}
+
 /* The terminal has written ^C, and the command that it ended no newline. */
 static void leave_line_of_key(FILE *out, const struct terminal *t, const struct child *child) {
         int signal = WIFSIGNALED(child->wait_status) ? WTERMSIG(child->wait_status) : 0;
@@ -205,6 +215,7 @@ void render_run(FILE *out, const struct options *o, const struct connection *con
         terminal_init(&terminal, STDERR_FILENO, o->color);
         leave_line_of_key(out, &terminal, child);
         size_t n_all = n > 0 && processes[0]->others > n ? processes[0]->others : n;
+        uint32_t n_running = n > 0 ? processes[0]->running : 0;
         bool traced = n > 0 && is_command(processes[0], child);
         if (traced) {
                 command_lines(out, &terminal, o, child, processes, n);
@@ -213,6 +224,7 @@ void render_run(FILE *out, const struct options *o, const struct connection *con
         } else {
                 not_traced_line(out, &terminal, connection, child, command);
         }
+        running_line(out, &terminal, o, n_running);
         children_table(out, &terminal, processes + traced, n - traced, n_all - traced);
         fflush(out);
 }

@@ -179,6 +179,13 @@ void run_tell_all(struct daemon *d) {
         }
 }
 
+size_t run_n_alive(const struct run *r) {
+        size_t n = 0;
+        for (const struct process *p = r->daemon->processes; p; p = p->next)
+                n += p->run == r && p->state == PROCESS_ALIVE && !p->interlude;
+        return n;
+}
+
 bool run_is_due(const struct run *r) {
         for (struct process *p = r->daemon->processes; p; p = p->next) {
                 if (p->run != r)

@@ -70,6 +70,9 @@ void run_abandon(struct run *r);
 /** run_tell_all() - the daemon leaves: have those who wait for a run look once more */
 void run_tell_all(struct daemon *d);
 
+/** run_n_alive() - processes of it that go on. O(processes of the daemon). */
+size_t run_n_alive(const struct run *r);
+
 /** run_is_due() - whether the command still lives, or it or a child is dead and about to be stored
  * Notices the ends of children that the loop has not come to yet. */
 bool run_is_due(const struct run *r);

@@ -110,6 +110,7 @@ static void send_result(struct control_peer *peer, const struct run *run, const 
         if (note)
                 m.layer_note = note;
         m.others = (uint32_t)run->n_ended;
+        m.running = (uint32_t)run_n_alive(run);
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_RUN_PROCESS;
         reply.run_process = &m;

@@ -5,12 +5,15 @@
 #include "tests/support/life/life.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
+#include <pty.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -138,6 +141,13 @@ static pid_t clone_by_syscall(void) {
         return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
+static pid_t clone3_by_syscall(void) {
+        struct clone_args args = {.exit_signal = SIGCHLD};
+        EXPECT(syscall(SYS_clone3, NULL, sizeof args) < 0 && errno == EFAULT);
+        EXPECT(syscall(SYS_clone3, &args, 8) < 0 && errno == EINVAL);
+        return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
 static pid_t fork_by_syscall(void) {
         return (pid_t)syscall(SYS_fork);
 }
@@ -163,7 +173,7 @@ static int forks_by(pid_t (*make_child)(void)) {
 }
 
 static int syscall_forks(void) {
-        return forks_by(fork_by_syscall) || forks_by(clone_by_syscall);
+        return forks_by(fork_by_syscall) || forks_by(clone_by_syscall) || forks_by(clone3_by_syscall);
 }
 
 static int bare_forks(void) {
@@ -207,13 +217,52 @@ static int map_and_unmap(void *data) {
         return 15;
 }
 
+static char other_stack[1 << 18] __attribute__((aligned(16)));
+
+static pid_t share_by_clone(void) {
+        return clone(map_and_unmap, other_stack + sizeof other_stack, CLONE_VM | SIGCHLD, other_stack);
+}
+
+static void begin_on_other_stack(void) {
+        _exit(map_and_unmap(other_stack));
+}
+
+/* Where syscall() returns to in a child on the other stack. Return: its stack pointer. */
+static uintptr_t prepare_return(void) {
+        uintptr_t *top = (uintptr_t *)(other_stack + sizeof other_stack) - 2;
+        *top = (uintptr_t)begin_on_other_stack;
+        return (uintptr_t)top;
+}
+
+static pid_t share_by_syscall(void) {
+        return (pid_t)syscall(SYS_clone, CLONE_VM | SIGCHLD, prepare_return(), NULL, NULL, NULL);
+}
+
+static pid_t share_by_clone3(void) {
+        struct clone_args args = {.flags = CLONE_VM, .exit_signal = SIGCHLD};
+        args.stack = (uintptr_t)other_stack;
+        args.stack_size = prepare_return() - args.stack;
+        return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
 /* The same, both at once. libc believes that it has one thread, so its malloc() is for neither of them. */
-static int clone_beside(void) {
-        static char stack[1 << 18] __attribute__((aligned(16)));
-        pid_t pid = clone(map_and_unmap, stack + sizeof stack, CLONE_VM | SIGCHLD, stack);
-        EXPECT(map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
+static int clones_beside_by(pid_t (*share)(void)) {
+        pid_t pid = share();
+        EXPECT(pid > 0 && map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
         say("both have mapped");
         return 0;
+}
+
+static int clone_beside(void) {
+        return clones_beside_by(share_by_clone);
+}
+
+static int clone_beside_by_syscall(void) {
+        return clones_beside_by(share_by_syscall);
+}
+
+static int clone3_beside(void) {
+        return clones_beside_by(share_by_clone3);
 }
 
 static int in_clone_alone(void *data) {
@@ -307,6 +356,54 @@ static int pre_fork_daemon(void) {
         return 0;
 }
 
+static void *return_at_once(void *data) {
+        return data;
+}
+
+static void *work_in_child(void *data) {
+        ledger_fork();
+        some_work();
+        return data;
+}
+
+static void in_thread(void *(*run)(void *)) {
+        pthread_t thread;
+        EXPECT(pthread_create(&thread, NULL, run, NULL) == 0 && pthread_join(thread, NULL) == 0);
+}
+
+/* The child's first record is another thread's, for which libc has a stack left, so that it allocates none. */
+static int fork_then_thread(void) {
+        some_work();
+        in_thread(return_at_once);
+        pid_t pid = fork();
+        if (pid == 0) {
+                in_thread(work_in_child);
+                _exit(16);
+        }
+        EXPECT(wait_for(pid) == 16);
+        return 0;
+}
+
+/* A child that has recorded nothing yet, and gets no terminal to fork with. */
+static int forkpty_fails(void) {
+        struct rlimit limit, none = {0};
+        int master;
+        some_work();
+        pid_t pid = fork();
+        if (pid == 0) {
+                EXPECT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+                none.rlim_max = limit.rlim_max;
+                EXPECT(setrlimit(RLIMIT_NOFILE, &none) == 0);
+                EXPECT(forkpty(&master, NULL, NULL, NULL) < 0);
+                EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+                ledger_fork();
+                some_work();
+                _exit(17);
+        }
+        EXPECT(wait_for(pid) == 17);
+        return 0;
+}
+
 const struct life_case life_children[] = {
         {"fork", forks},
         {"fork_handlers", fork_handlers},
@@ -318,9 +415,13 @@ const struct life_case life_children[] = {
         {"bare_forks", bare_forks},
         {"clone_vm", clone_vm},
         {"clone_beside", clone_beside},
+        {"clone_beside_by_syscall", clone_beside_by_syscall},
+        {"clone3_beside", clone3_beside},
         {"clone_forks", clone_forks},
         {"daemonize", daemonizes},
         {"daemonize_by_libc", daemonizes_by_libc},
         {"pre_fork_daemon", pre_fork_daemon},
+        {"fork_then_thread", fork_then_thread},
+        {"forkpty_fails", forkpty_fails},
         {0},
 };

@@ -382,6 +382,7 @@ static void answer_run_wait(int fd, const Tracemallocd__Control__RunWait *reques
                 answer.allocated_size = 536870912;
                 answer.ended_by = BYTES("exit 0");
                 answer.others = 2;
+                answer.running = 3;
                 reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_RUN_PROCESS, &answer);
         }
         reply_done(fd);
