@@ -69,7 +69,6 @@ __asm__(".pushsection .text\n"
 
 static long always(long number, long a, long b, long c, long d, long e, long f) {
         long r = sys_call_always(number, a, b, c, d, e, f);
-
         if (r >= 0 || r <= -4096)
                 return r;
         errno = (int)-r;
@@ -78,7 +77,6 @@ static long always(long number, long a, long b, long c, long d, long e, long f) 
 
 void hooks_syscall_setup(void) {
         syscall_function *found = (syscall_function *)real_symbol("syscall");
-
         real_syscall = found ? found : always;
 }
 
@@ -90,7 +88,6 @@ static long first_syscall(long number, long a, long b, long c, long d, long e, l
 /* The arguments of clone3(), which may lie nowhere: programs ask so whether the kernel has it. */
 static bool read_clone_args(const struct clone_args *args, size_t size, uint64_t *flagsp, uint64_t *stackp) {
         uintptr_t start = (uintptr_t)args;
-
         if (size < CLONE_ARGS_SIZE_VER0 || !sys_is_readable(start) ||
             !sys_is_readable(start + CLONE_ARGS_SIZE_VER0 - sizeof(uint64_t)))
                 return false;
@@ -103,7 +100,6 @@ static bool read_clone_args(const struct clone_args *args, size_t size, uint64_t
  * Return: whether the child has its own memory, and this stack and thread-local storage, as that of fork() has. */
 static __attribute__((used)) bool is_fork(long number, long a, long b) {
         uint64_t flags = (uint64_t)a, stack = (uint64_t)b;
-
         if (number == SYS_clone3 && !read_clone_args((const struct clone_args *)a, (size_t)b, &flags, &stack))
                 return false;
         hooks_about_to_share(flags);
@@ -129,13 +125,10 @@ static void answered(long r, bool strict, struct seccomp_filter *filter, const s
 static __attribute__((used)) long seccomp_syscall(long number, long operation, long flags, long program, long d, long e,
                                                   long f) {
         bool strict = operation == SECCOMP_SET_MODE_STRICT;
-        struct seccomp_filter *filter;
-        long r;
-
         if (!strict && operation != SECCOMP_SET_MODE_FILTER)
                 return real_syscall(number, operation, flags, program, d, e, f);
-        filter = strict ? NULL : seccomp_reserve();
-        r = real_syscall(number, operation, flags, program, d, e, f);
+        struct seccomp_filter *filter = strict ? NULL : seccomp_reserve();
+        long r = real_syscall(number, operation, flags, program, d, e, f);
         answered(r, strict, filter, (const struct sock_fprog *)program);
         return r;
 }

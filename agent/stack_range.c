@@ -14,7 +14,6 @@
 
 bool stack_ranges_works(void) {
         uint64_t word = 0;
-
         /* the first page of the address space is nobody's (vm.mmap_min_addr) */
         return sys_is_readable((uintptr_t)&word) && !sys_is_readable(8);
 }
@@ -22,7 +21,6 @@ bool stack_ranges_works(void) {
 /* psABI: the first word of the thread control block is its own address. */
 static uintptr_t control_block(void) {
         uintptr_t address;
-
         __asm__("mov %%fs:0, %0" : "=r"(address));
         return address;
 }
@@ -30,10 +28,8 @@ static uintptr_t control_block(void) {
 void stack_ranges_select(struct stack_ranges *ranges, uintptr_t sp) {
         struct stack_range found = {sp & ~(PAGE - 1), (sp & ~(PAGE - 1)) + PAGE};
         unsigned at;
-
         for (at = 0; at < STACK_RANGES - 1; at++) {
                 struct stack_range *range = &ranges->ranges[at];
-
                 if (sp >= range->start && sp < range->end) {
                         found = *range;
                         break;
@@ -49,7 +45,6 @@ void stack_ranges_select(struct stack_ranges *ranges, uintptr_t sp) {
 /* The first range has grown up to another: they are one. */
 static void join(struct stack_ranges *ranges) {
         struct stack_range *first = &ranges->ranges[0];
-
         for (unsigned i = 1; i < STACK_RANGES; i++) {
                 if (ranges->ranges[i].start > first->end || ranges->ranges[i].end <= first->end)
                         continue;
@@ -64,7 +59,6 @@ static void join(struct stack_ranges *ranges) {
 bool stack_ranges_grow(struct stack_ranges *ranges, uintptr_t end) {
         struct stack_range *first = &ranges->ranges[0];
         uintptr_t block = control_block();
-
         if (end < first->end || end - first->end > GROW_MAX || (first->start <= block && end > block))
                 return false;
         while (end > first->end) {
