@@ -25,14 +25,12 @@ static struct {
 
 static inline int64_t late_answer_now_ns(void) {
         struct timespec now;
-
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static inline void late_answer_handler(int signal_number) {
         ssize_t written = write(late_answer.fd, late_answer.bytes, late_answer.length);
-
         while (written > 0 && late_answer_now_ns() <= late_answer.deadline_ns)
                 nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
@@ -42,7 +40,6 @@ static inline void late_answer_handler(int signal_number) {
 static inline int64_t late_answer_expect(int fd, const void *bytes, size_t length) {
         const struct sigaction action = {.sa_handler = late_answer_handler};
         const struct itimerval soon = {.it_value.tv_usec = 10000};
-
         late_answer.fd = fd;
         late_answer.bytes = bytes;
         late_answer.length = length;

@@ -404,7 +404,6 @@ static bool is_refused(char *memory, size_t old_length, size_t length, int flags
 static int refused_moves(void) {
         char *memory = mmap(NULL, 10 * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
              *nobodys = memory + 9 * 4096;
-
         EXPECT(memory != MAP_FAILED && munmap(nobodys, 4096) == 0);
         EXPECT(is_refused(nobodys, 4096, 8192, MREMAP_MAYMOVE, EFAULT));
         EXPECT(is_refused(memory, 10 * 4096, 20 * 4096, MREMAP_MAYMOVE, EFAULT));

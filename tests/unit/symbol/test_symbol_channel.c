@@ -27,7 +27,6 @@ static void close_channel(void) {
 START_TEST(an_answer_that_never_comes_is_not_waited_for_beyond_the_deadline)
 {
         int64_t deadline = late_answer_now_ns() + 10000000;
-
         ck_assert_int_eq(symbol_channel_receive(&channel, &payload, &length, NULL, deadline), SYMBOL_CHANNEL_E_TIMEOUT);
         ck_assert_int_ge(late_answer_now_ns(), deadline);
         ck_assert_int_eq(symbol_channel_receive(&channel, &payload, &length, NULL, 0), SYMBOL_CHANNEL_E_TIMEOUT);
