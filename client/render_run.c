@@ -4,6 +4,7 @@
 
 #include "client/render_run.h"
 
+#include "client/beside_malloc.h"
 #include "client/memory.h"
 #include "client/next_commands.h"
 #include "client/paragraph.h"
@@ -181,6 +182,17 @@ static void children_table(FILE *out, const struct terminal *t, Tracemallocd__Co
         fprintf(out, "%s\n", lines);
 }
 
+static void beside_line(FILE *out, const struct terminal *t, Tracemallocd__Control__RunProcess *const *processes,
+                        size_t n) {
+        struct beside_malloc beside = {0};
+        for (size_t i = 0; i < n; i++)
+                beside_malloc_add_process(&beside, processes[i]->process);
+        AUTO_FREE char *clause = beside_malloc_clause(&beside);
+        if (clause)
+                sentence_line(out, t, STYLE_PLAIN, "note", clause);
+        beside_malloc_deinit(&beside);
+}
+
 /* A server that went to the background, say. */
 static void running_line(FILE *out, const struct terminal *t, const struct options *o, uint32_t n) {
         if (n == 0)
@@ -224,6 +236,7 @@ void render_run(FILE *out, const struct options *o, const struct connection *con
         } else {
                 not_traced_line(out, &terminal, connection, child, command);
         }
+        beside_line(out, &terminal, processes, n);
         running_line(out, &terminal, o, n_running);
         children_table(out, &terminal, processes + traced, n - traced, n_all - traced);
         fflush(out);
