@@ -122,6 +122,8 @@ static bool is_packaged(const ProtobufCBinaryData *path) {
 /* A package has its line information in another; what somebody has built needs a compiler's option. */
 static const char *lines_remedy(const Tracemallocd__Control__StatisticsHeader *h) {
         size_t n_packaged = 0;
+        if (h->symbols_failed)
+                return "The daemon could not look for it; its log says why.";
         for (size_t i = 0; i < h->n_without_lines; i++)
                 n_packaged += is_packaged(&h->without_lines[i]);
         if (n_packaged == 0)

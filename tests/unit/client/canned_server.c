@@ -338,6 +338,7 @@ static void reply_statistics(int fd, bool diff, bool sum) {
         header.beside_malloc = beside;
         header.n_beside_malloc = sum ? (diff ? 2 : 1) : 0;
         header.n_without_lines = diff ? 2 : 1;
+        header.symbols_failed = diff && sum;
         header.without_lines = without + (sum && !diff ? 1 : 0);
         reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS, &header);
         reply_rows(fd);

@@ -238,6 +238,8 @@ START_TEST(the_remedy_for_absent_lines_is_for_who_built_the_module)
         ck_assert_int_eq(sh("$T compare 17 18"), 0);
         has(shell_out, "No line information: /usr/lib/libfoo.so.1, /srv/app/server.\nInstall -dbgsym packages or set "
                        "debuginfod_urls in tracemallocd.conf(5); your own modules need -g.\n");
+        ck_assert_int_eq(sh("$T compare s3 s4"), 0);
+        has(shell_out, "/srv/app/server.\nThe daemon could not look for it; its log says why.\n");
 }
 END_TEST
 
