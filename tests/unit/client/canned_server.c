@@ -255,10 +255,9 @@ static void answer_list(int fd, const Tracemallocd__Control__ListRequest *reques
         log_selector(request->selector);
         log_bytes("label", &request->label);
         fprintf(requests, " kind=%s since=%d", request->kind, request->since_unix_ns != 0);
-        if (strcmp(request->kind, "import") != 0) {
-                reply_info(fd, 17);
-                reply_info(fd, 18);
-        }
+        size_t n = strcmp(request->kind, "import") == 0 ? 0 : access("many", F_OK) == 0 ? 40 : 2;
+        for (size_t i = 0; i < n; i++)
+                reply_info(fd, i == 1 ? 18 : 17);
         reply_done(fd);
 }
 
@@ -500,6 +499,8 @@ pid_t canned_server_start(const char *dir, const char *agent_path) {
         pid_t pid = fork();
         if (pid == 0) {
                 requests = fopen(log, "w");
+                if (chdir(dir) < 0)
+                        die(dir);
                 for (;;) {
                         int fd = accept(listener, NULL, NULL);
                         if (fd < 0)
