@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Domains of programs' own beside malloc. An array of NumPy's is a block of malloc's, and a block of the domain that NumPy
- * tells of it in, so that sums over all domains have it twice. */
+/* Domains of programs' own beside malloc. An array of NumPy's is a block of malloc's, and a block of the domain that
+ * NumPy tells of it in, so that sums over all domains have it twice. */
 
 #include "proto/control.pb-c.h"
 

@@ -28,7 +28,7 @@ struct run_result {
         int64_t started_at_ns, exit_snapshot, peak_snapshot;
         uint64_t allocated_size, allocated_count;
         struct feed_gauges gauges; /* their last state */
-        bool went_untraced; /* by an exec, as far as is known */
+        bool went_untraced;        /* by an exec, as far as is known */
 };
 
 struct run {
