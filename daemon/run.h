@@ -7,6 +7,7 @@
  */
 
 #include "daemon/base/credentials.h"
+#include "daemon/ingest/feed.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,9 +26,9 @@ struct run_result {
         char *name, *exe, *ended_by, *layer_note;
         uint64_t start_ticks; /* with the pid: whose image it was */
         int64_t started_at_ns, exit_snapshot, peak_snapshot;
-        uint64_t live_size, live_count, peak_size, events, lost, allocated_size, allocated_count;
-        bool exact;
-        bool went_untraced; /* by an exec, as far as is known */
+        uint64_t allocated_size, allocated_count;
+        struct feed_gauges gauges; /* their last state */
+        bool went_untraced;        /* by an exec, as far as is known */
 };
 
 struct run {
