@@ -165,7 +165,7 @@ START_TEST(a_refused_mremap_leaves_the_account_as_it_was)
 {
         struct traced traced;
         const char *argv[] = {getenv("SUBJECT"), "refused_moves", NULL};
-        const char *environment[] = {"TRACEMALLOCD_DOMAINS=malloc,mmap", ways[_i], NULL};
+        const char *environment[] = {"TRACEMALLOCD_DOMAINS=malloc,mmap", traced_ways[_i], NULL};
         traced_run(&traced, argv, environment);
         ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
         /* the 10 pages, and what is left of them after the one that succeeds */
