@@ -42,7 +42,6 @@ static inline void expect_inner_alloc(uintptr_t cfa, size_t size, size_t alignme
         void *traced##name(HOOKS_UNPACK parameters, struct epoch *epoch) {                                             \
                 uintptr_t cfa = HOOK_CFA;                                                                              \
                 void *block;                                                                                           \
-                                                                                                                       \
                 if (unlikely(!epoch))                                                                                  \
                         epoch = agent_epoch(DOMAIN_BIT_MALLOC);                                                        \
                 if (!epoch || (thread_state.inner_cfa && thread_inner_alloc(cfa, size)) || thread_in_python(cfa))      \
@@ -68,7 +67,6 @@ static inline void expect_inner_alloc(uintptr_t cfa, size_t size, size_t alignme
         }                                                                                                              \
         void traced##name(HOOKS_UNPACK parameters, struct epoch *epoch) {                                              \
                 uintptr_t cfa = HOOK_CFA;                                                                              \
-                                                                                                                       \
                 if (unlikely(!block))                                                                                  \
                         return;                                                                                        \
                 if (unlikely(!epoch))                                                                                  \

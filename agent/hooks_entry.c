@@ -16,7 +16,6 @@
 
 HOOK void *malloc(size_t size) {
         struct epoch *epoch;
-
         if (agent_passes(true, &epoch))
                 return real.malloc(size);
         return traced_malloc(size, epoch);
@@ -24,7 +23,6 @@ HOOK void *malloc(size_t size) {
 
 HOOK void *calloc(size_t count, size_t size) {
         struct epoch *epoch;
-
         if (agent_passes(true, &epoch))
                 return real.calloc(count, size);
         return traced_calloc(count, size, epoch);
@@ -32,7 +30,6 @@ HOOK void *calloc(size_t count, size_t size) {
 
 HOOK void *realloc(void *block, size_t size) {
         struct epoch *epoch;
-
         if (agent_passes(true, &epoch))
                 return real.realloc(block, size);
         return traced_realloc(block, size, epoch);
@@ -40,7 +37,6 @@ HOOK void *realloc(void *block, size_t size) {
 
 HOOK void free(void *block) {
         struct epoch *epoch;
-
         if (agent_passes(false, &epoch))
                 real.free(block);
         else
@@ -51,7 +47,6 @@ HOOK void free(void *block) {
         HOOK void *name parameters;                                                                                    \
         HOOK void *name parameters {                                                                                   \
                 struct epoch *epoch;                                                                                   \
-                                                                                                                       \
                 if (agent_passes(true, &epoch))                                                                        \
                         return real##name arguments;                                                                   \
                 return traced##name(HOOKS_UNPACK arguments, epoch);                                                    \
@@ -61,7 +56,6 @@ HOOK void free(void *block) {
         HOOK void name parameters;                                                                                     \
         HOOK void name parameters {                                                                                    \
                 struct epoch *epoch;                                                                                   \
-                                                                                                                       \
                 if (agent_passes(false, &epoch))                                                                       \
                         real##name arguments;                                                                          \
                 else                                                                                                   \

@@ -76,7 +76,6 @@ void *traced_calloc(size_t count, size_t size, struct epoch *epoch) {
 
 void traced_free(void *block, struct epoch *epoch) {
         uintptr_t cfa = HOOK_CFA;
-
         if (likely(block != NULL) && likely(!real_is_pool(block)))
                 freeing(block, epoch_or_ask(epoch), cfa);
         real.free(block);
@@ -97,9 +96,6 @@ HOOK void free_aligned_sized(void *block, size_t alignment, size_t size) {
 }
 
 static inline void *reallocate(void *block, size_t size, struct epoch *epoch, uintptr_t cfa) {
-        uint64_t position;
-        void *moved;
-
         if (!block || unlikely(real_is_pool(block)))
                 return allocated(epoch, real.realloc(block, size), size, cfa);
         if (unlikely(!epoch))
@@ -113,8 +109,8 @@ static inline void *reallocate(void *block, size_t size, struct epoch *epoch, ui
                 freeing(block, epoch, cfa);
                 return real.realloc(block, size);
         }
-        position = recorder_move_out(epoch, block, cfa);
-        moved = real.realloc(block, size);
+        uint64_t position = recorder_move_out(epoch, block, cfa);
+        void *moved = real.realloc(block, size);
         if (moved)
                 recorder_move_in(epoch, moved, size, position, cfa);
         else
@@ -129,7 +125,6 @@ void *traced_realloc(void *block, size_t size, struct epoch *epoch) {
 /* glibc's calls realloc where we would see it once more; the sum is all that it adds. */
 HOOK void *reallocarray(void *block, size_t count, size_t size) {
         size_t bytes;
-
         if (__builtin_mul_overflow(count, size, &bytes)) {
                 errno = ENOMEM;
                 return NULL;
@@ -140,7 +135,6 @@ HOOK void *reallocarray(void *block, size_t count, size_t size) {
 HOOK int posix_memalign(void **blockp, size_t alignment, size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
         int r = real.posix_memalign(blockp, alignment, size);
-
         if (r == 0)
                 allocated(epoch, *blockp, size, HOOK_CFA);
         return r;
@@ -148,24 +142,20 @@ HOOK int posix_memalign(void **blockp, size_t alignment, size_t size) {
 
 HOOK void *aligned_alloc(size_t alignment, size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.aligned_alloc(alignment, size), size, HOOK_CFA);
 }
 
 HOOK void *memalign(size_t alignment, size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.memalign(alignment, size), size, HOOK_CFA);
 }
 
 HOOK void *valloc(size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.valloc(size), size, HOOK_CFA);
 }
 
 HOOK void *pvalloc(size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.pvalloc(size), size, HOOK_CFA);
 }

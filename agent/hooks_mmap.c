@@ -28,7 +28,6 @@ typedef void *remap_function(void *address, size_t old_length, size_t length, in
 /* Return: the real function; NULL inside of dlsym or without one: then the system call itself will do. */
 static void *find(_Atomic uintptr_t *cached, const char *name) {
         uintptr_t function = atomic_load_explicit(cached, memory_order_relaxed);
-
         if (unlikely(!function) && !thread_state.resolving) {
                 function = (uintptr_t)real_symbol(name);
                 atomic_store_explicit(cached, function, memory_order_relaxed);
@@ -51,7 +50,6 @@ static void *map(void *address, size_t length, int protection, int flags, int fd
         void *mapped = function ? function(address, length, protection, flags, fd, offset)
                                 : (void *)with_errno(sys_call_always(SYS_mmap, (long)address, (long)length, protection,
                                                                      flags, fd, offset));
-
         /* what Python's allocators map are arenas, for blocks that count on their own */
         if (epoch && mapped != MAP_FAILED && !thread_in_python(cfa))
                 recorder_map(epoch, mapped, length, cfa);
@@ -70,7 +68,6 @@ HOOK int munmap(void *address, size_t length) {
         static _Atomic uintptr_t cached;
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MMAP);
         unmap_function *function = (unmap_function *)find(&cached, "munmap");
-
         /* not what the kernel will refuse: misaligned, empty */
         if (epoch && length && ((uintptr_t)address & 4095) == 0)
                 recorder_unmap(epoch, address, length, HOOK_CFA);
@@ -85,17 +82,15 @@ HOOK void *mremap(void *address, size_t old_length, size_t length, int flags, ..
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MMAP);
         remap_function *function = (remap_function *)find(&cached, "mremap");
         bool leaves = epoch && old_length && !(flags & MREMAP_DONTUNMAP);
-        void *moved, *wanted;
         va_list list;
-
         va_start(list, flags);
-        wanted = va_arg(list, void *); /* garbage where it was not passed; then nobody reads it */
+        void *wanted = va_arg(list, void *); /* garbage where it was not passed; then nobody reads it */
         va_end(list);
         if (leaves)
                 recorder_unmap(epoch, address, old_length, HOOK_CFA);
-        moved = function ? function(address, old_length, length, flags, wanted)
-                         : (void *)with_errno(sys_call_always(SYS_mremap, (long)address, (long)old_length, (long)length,
-                                                              flags, (long)wanted, 0));
+        void *moved = function ? function(address, old_length, length, flags, wanted)
+                               : (void *)with_errno(sys_call_always(SYS_mremap, (long)address, (long)old_length,
+                                                                    (long)length, flags, (long)wanted, 0));
         if (epoch && moved != MAP_FAILED)
                 recorder_map(epoch, moved, length, HOOK_CFA);
         else if (leaves)

@@ -44,7 +44,6 @@ static void *realloc_unless_pool(void *block, size_t size);
 
 static void *pool_allocate(size_t alignment, size_t size) {
         size_t used = atomic_load(&pool_used), start, end;
-
         do {
                 start = (used + sizeof(struct pool_block) + alignment - 1) & ~(alignment - 1);
                 if (size > REAL_POOL_BYTES || start > REAL_POOL_BYTES - size) {
@@ -81,7 +80,6 @@ static void boot_free(void *block) {
 
 static void *boot_calloc(size_t count, size_t size) {
         size_t bytes;
-
         if (boot())
                 return real.calloc(count, size);
         if (__builtin_mul_overflow(count, size, &bytes)) {
@@ -130,13 +128,10 @@ static void free_unless_pool(void *block) {
 
 /* One that grows becomes a real one. */
 static void *realloc_unless_pool(void *block, size_t size) {
-        void *moved;
-        size_t had;
-
         if (!real_is_pool(block))
                 return found_realloc(block, size);
-        had = ((const struct pool_block *)block)[-1].size;
-        moved = real.malloc(size);
+        size_t had = ((const struct pool_block *)block)[-1].size;
+        void *moved = real.malloc(size);
         return moved ? memcpy(moved, block, had < size ? had : size) : NULL;
 }
 
@@ -153,12 +148,10 @@ static void *no_memory_2(size_t alignment, size_t size) {
 }
 
 static int posix_by_memalign(void **blockp, size_t alignment, size_t size) {
-        void *block;
         int saved_errno = errno;
-
         if (alignment % sizeof(void *) || alignment == 0 || (alignment & (alignment - 1)))
                 return EINVAL;
-        block = real.memalign(alignment, size);
+        void *block = real.memalign(alignment, size);
         errno = saved_errno;
         if (!block)
                 return ENOMEM;
@@ -178,14 +171,12 @@ static void free_any_alignment(void *block, size_t alignment, size_t size) {
 
 static void boot_free_sized(void *block, size_t size) {
         void *function = real_symbol("free_sized");
-
         real.free_sized = function ? (void (*)(void *, size_t))function : free_any_size;
         real.free_sized(block, size);
 }
 
 static void boot_free_aligned_sized(void *block, size_t alignment, size_t size) {
         void *function = real_symbol("free_aligned_sized");
-
         real.free_aligned_sized = function ? (void (*)(void *, size_t, size_t))function : free_any_alignment;
         real.free_aligned_sized(block, alignment, size);
 }
@@ -211,7 +202,6 @@ static void *find(void *where, const char *name) {
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
         void *found;
-
         if (!dlsym)
                 return NULL;
         thread_state.resolving = 1;
@@ -226,7 +216,6 @@ static void *find_library(const char *name) {
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
         void *library;
-
         if (!dlopen)
                 return NULL;
         thread_state.resolving = 1;
@@ -243,7 +232,6 @@ void *real_symbol(const char *name) {
 enum malloc_order real_malloc_order(void) {
         void *function = find(RTLD_DEFAULT, "malloc");
         struct object object, ours;
-
         if (!function || !object_find((uintptr_t)function, &object) || !object_find((uintptr_t)find, &ours))
                 return MALLOC_HOOKED;
         /* an executable at a fixed address that takes malloc's address has an entry for it, but does not define it */
@@ -263,10 +251,8 @@ const volatile char *real_single_threaded(void) {
 void *real_cxx_symbol(const char *name) {
         static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
         void *function = real_symbol(name);
-
-        for (unsigned i = 0; !function && i < sizeof(libraries) / sizeof(*libraries); i++) {
+        for (unsigned i = 0; !function && i < sizeof libraries / sizeof *libraries; i++) {
                 void *library = find_library(libraries[i]);
-
                 function = library ? find(library, name) : NULL;
         }
         return function;

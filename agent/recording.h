@@ -20,7 +20,6 @@ struct recording {
 
 static inline struct recording recording_begin(uintptr_t cfa) {
         struct recording recording;
-
         recording.room = thread_guard_enter(cfa, &recording.previous) ? RING_MAY_WAIT : 0;
         return recording;
 }

@@ -36,10 +36,11 @@ enum gate {
 /* A page of its own with MADV_WIPEONFORK: so the child of a fork, however made, finds zeros here
  * without asking for its pid. A vfork child, which shares the parent's heap, finds the parent's. */
 struct process_page {
-        _Atomic uint32_t gate;    /* enum gate, and what is besides */
-        _Atomic uint32_t arming;  /* one thread is in agent_arm() */
-        _Atomic int pid;          /* whose page this is; 0 in the child of a fork. A vfork child has another */
-        _Atomic uint64_t version; /* agent_changed(); 0 in the child of a fork until then */
+        _Atomic uint32_t gate;       /* enum gate, and what is besides */
+        _Atomic uint32_t arming;     /* one thread is in agent_arm() */
+        _Atomic int pid;             /* whose page this is; 0 in the child of a fork. A vfork child has another */
+        _Atomic uint32_t fork_token; /* what the child of a fork greets with, whichever thread does; else 0 */
+        _Atomic uint64_t version;    /* agent_changed(); 0 in the child of a fork until then */
         char padding[4096 - 24];
 };
 
@@ -92,7 +93,6 @@ static inline bool agent_passes(bool allocates, struct epoch **epochp) {
         uint32_t gate = atomic_load_explicit(&process_page.gate, memory_order_acquire), mode;
         const struct ring_control *control;
         struct epoch *epoch;
-
         *epochp = NULL;
         if (likely(gate & GATE_PASS))
                 return !allocates || likely(--thread_state.ticks > 0);
@@ -112,14 +112,12 @@ static inline bool agent_passes(bool allocates, struct epoch **epochp) {
 /** agent_epoch() - where to record an event of a domain
  * Return: NULL: nowhere. */
 static inline struct epoch *agent_epoch(uint32_t domain_bit) {
-        struct epoch *epoch;
-        const struct ring_control *control;
         uint32_t mode;
 
         if (unlikely(agent_gate() != GATE_RECORDING))
                 return agent_closed(domain_bit);
-        epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
-        control = epoch_control(epoch);
+        struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
+        const struct ring_control *control = epoch_control(epoch);
         mode = atomic_load_explicit(&control->mode, memory_order_relaxed);
         if (unlikely(mode != TRACE_EXACT)) {
                 agent_not_exact(epoch, mode);

@@ -126,7 +126,6 @@ static bool has_build_id(Dwfl_Module *dwfl_module, const struct module_source *s
 
 static struct module *module_new(const char *debug_root) {
         struct module *module = memory_new(1, sizeof *module);
-
         /* elfutils: beside the file, in .debug beside it, then below the root */
         if (asprintf(&module->debug_path, ":.debug:%s", debug_root) < 0)
                 abort();

@@ -23,7 +23,6 @@ struct function_symbol {
 
 static bool is_function(const GElf_Sym *symbol, GElf_Word section, const char *name) {
         unsigned type = GELF_ST_TYPE(symbol->st_info);
-
         return section != SHN_UNDEF && section != SHN_ABS && name[0] != '\0' && name[0] != '$' &&
                (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE);
 }

@@ -135,7 +135,6 @@ static char *file_name(const struct unit *unit, const char *name) {
         size_t length = unit->folder ? strlen(unit->folder) : 0;
         bool is_joined =
                 unit->version < 5 && length > 0 && strncmp(name, unit->folder, length) == 0 && name[length] == '/';
-
         return name_normal_path(is_joined ? NULL : unit->folder, name);
 }
 

@@ -22,19 +22,17 @@
 
 static void add(struct sock_filter *code, size_t n) {
         const struct sock_fprog program = {(unsigned short)n, code};
-
         seccomp_add(seccomp_reserve(), &program);
 }
 
 #define ADD(...)                                                                                                       \
         do {                                                                                                           \
                 struct sock_filter code[] = {__VA_ARGS__};                                                             \
-                add(code, sizeof(code) / sizeof(*code));                                                               \
+                add(code, sizeof code / sizeof *code);                                                                 \
         } while (0)
 
 static bool allows(long number, long first_argument) {
         const long arguments[6] = {first_argument};
-
         return seccomp_allows(number, arguments);
 }
 
@@ -56,7 +54,6 @@ END_TEST
 START_TEST(a_filter_without_memory_forbids_everything)
 {
         const struct sock_fprog program = {0};
-
         seccomp_add(NULL, &program);
         ck_assert(!allows(SYS_futex, 0));
 }

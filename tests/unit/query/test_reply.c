@@ -37,7 +37,6 @@ static int see(void *userdata, const Tracemallocd__Control__Reply *reply) {
 
 static struct snapshot *many_traces(unsigned n) {
         struct snapshot *s = snapshot_text_new(1);
-
         for (unsigned i = 0; i < n; i++) {
                 char frame[512];
                 char *frames[] = {frame};

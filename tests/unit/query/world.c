@@ -58,7 +58,6 @@ static void renew(struct world *w) {
 
 struct world *world_new(void) {
         struct world *w = calloc(1, sizeof *w);
-
         assert(w);
         renew(w);
         return w;
