@@ -378,6 +378,20 @@ START_TEST(domain_mmap_is_recorded_on_request)
 }
 END_TEST
 
+START_TEST(a_refused_mremap_leaves_the_account_as_it_was)
+{
+        struct traced traced;
+        const char *argv[] = {getenv("SUBJECT"), "refused_moves", NULL};
+        const char *environment[] = {"TRACEMALLOCD_DOMAINS=malloc,mmap", ways[_i], NULL};
+        traced_run(&traced, argv, environment);
+        ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
+        /* the 10 pages, and what is left of them after the one that succeeds */
+        ck_assert_uint_eq(traced.images[0]->count[RECORD_MAP], 2);
+        ck_assert_uint_eq(traced.images[0]->count[RECORD_UNMAP], 2);
+        traced_close(&traced);
+}
+END_TEST
+
 START_TEST(tight_limits_leave_the_program_alone)
 {
         static const char *const limits[] = {"as", "fsize", "nofile"};
@@ -601,6 +615,7 @@ int main(void) {
         IN_BOTH(closing_all_descriptors_is_survived);
         IN_BOTH(deep_stacks_are_cut_and_say_so);
         IN_BOTH(domain_mmap_is_recorded_on_request);
+        IN_BOTH(a_refused_mremap_leaves_the_account_as_it_was);
         IN_BOTH(tight_limits_leave_the_program_alone);
         IN_BOTH(off_and_childless_processes_are_not_traced);
         IN_BOTH(without_a_daemon_nothing_changes);
