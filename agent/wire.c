@@ -11,18 +11,20 @@
 #include <string.h>
 #include <sys/un.h>
 
-/* Return: 0 when @fd is ready; -ETIMEDOUT; -errno. */
+/* Looks at @fd even after the deadline: a process that was stopped past it may have its answer.
+ * Return: 0 when @fd is ready; -ETIMEDOUT; -errno. */
 static int wait_for(int fd, short events, uint64_t deadline_ns) {
         for (;;) {
                 struct pollfd poll = {.fd = fd, .events = events};
                 uint64_t now = sys_clock_ns(false);
-                if (now >= deadline_ns)
-                        return -ETIMEDOUT;
-                int r = sys_poll(&poll, 1, (int)((deadline_ns - now) / 1000000 + 1));
+                bool late = now >= deadline_ns;
+                int r = sys_poll(&poll, 1, late ? 0 : (int)((deadline_ns - now) / 1000000 + 1));
                 if (r > 0)
                         return 0;
                 if (r < 0 && r != -EINTR)
                         return r;
+                if (late)
+                        return -ETIMEDOUT;
         }
 }
 

@@ -2,7 +2,7 @@
 
 /*
  * subject CASE: a program to be traced. Each case does one thing whose effect on
- * the table is known (test_agent.c has the numbers, as differences to case "nothing").
+ * the table is known (test_agent*.c have the numbers, as differences to case "nothing").
  */
 
 #include <dlfcn.h>
@@ -396,6 +396,24 @@ static int mappings(void) {
         return 0;
 }
 
+static bool is_refused(char *memory, size_t old_length, size_t length, int flags, int error) {
+        return mremap(memory, old_length, length, flags) == MAP_FAILED && errno == error;
+}
+
+/* Of 9 pages that stay, and of some that are nobody's. */
+static int refused_moves(void) {
+        char *memory = mmap(NULL, 10 * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+             *nobodys = memory + 9 * 4096;
+        EXPECT(memory != MAP_FAILED && munmap(nobodys, 4096) == 0);
+        EXPECT(is_refused(nobodys, 4096, 8192, MREMAP_MAYMOVE, EFAULT));
+        EXPECT(is_refused(memory, 10 * 4096, 20 * 4096, MREMAP_MAYMOVE, EFAULT));
+        EXPECT(is_refused(memory + 1, 4096, 8192, MREMAP_MAYMOVE, EINVAL));
+        EXPECT(is_refused(memory, 4096, 0, MREMAP_MAYMOVE, EINVAL));
+        EXPECT(is_refused(memory, 4096, 8192, 0, ENOMEM));
+        EXPECT(mremap(memory, 9 * 4096, 8 * 4096, 0) == memory);
+        return 0;
+}
+
 /* Again with tight limits, to see whether that is still a program. */
 static int limits(void) {
         struct rlimit limit = {256 << 20, 256 << 20};
@@ -458,6 +476,7 @@ int main(int argc, char **argv) {
                 {"close_all", close_all},
                 {"recursion", recursion},
                 {"mappings", mappings},
+                {"refused_moves", refused_moves},
                 {"limits", limits},
                 {"until_eof", until_eof},
                 {"many", many},
