@@ -7,9 +7,9 @@
 
 #include "agent/cfa_program.h"
 
-#include <stddef.h>
-
 #include "agent/unwind_rule.h"
+
+#include <stddef.h>
 
 /* psABI, figure 3.36: DWARF register numbers */
 #define REGISTER_RBP 6
@@ -87,7 +87,6 @@ static void set_rule(struct row *row, uint64_t number, enum register_rule rule, 
 static void restore_rule(struct machine *machine, uint64_t number) {
         struct row *row = &machine->row;
         const struct row *initial = &machine->initial;
-
         if (number == REGISTER_RBP)
                 set_rule(row, number, initial->rbp, initial->rbp_offset);
         else if (number == CFA_RETURN_ADDRESS)
@@ -99,7 +98,6 @@ static void restore_rule(struct machine *machine, uint64_t number) {
 /* What data_align makes of a factored offset; nonsense becomes an offset that no rule takes. */
 static int64_t factored(const struct machine *machine, int64_t n) {
         int64_t offset;
-
         return __builtin_mul_overflow(n, machine->program->data_align, &offset) ? INT64_MIN : offset;
 }
 
@@ -115,64 +113,25 @@ static bool advance(struct machine *machine, uint64_t delta) {
         return machine->location <= machine->target;
 }
 
-/* Instructions without operands in their opcode. Return: false: done, or @reader is bad. */
-static bool run_extended(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
+static void remember(struct machine *machine, struct byte_reader *reader) {
+        if (machine->n_remembered < REMEMBERED_MAX)
+                machine->remembered[machine->n_remembered++] = machine->row;
+        else
+                reader->bad = true;
+}
+
+static void return_to_remembered(struct machine *machine, struct byte_reader *reader) {
+        if (machine->n_remembered > 0)
+                machine->row = machine->remembered[--machine->n_remembered];
+        else
+                reader->bad = true;
+}
+
+/* Where the CFA is. Return: false: another instruction, of which nothing was read. */
+static bool run_cfa(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
         struct row *row = &machine->row;
         uint64_t number;
-
         switch (opcode) {
-        case CFA_NOP:
-                return true;
-        case CFA_ADVANCE_LOC1:
-                return advance(machine, byte_reader_unsigned(reader, 1));
-        case CFA_ADVANCE_LOC2:
-                return advance(machine, byte_reader_unsigned(reader, 2));
-        case CFA_ADVANCE_LOC4:
-                return advance(machine, byte_reader_unsigned(reader, 4));
-        case CFA_OFFSET_EXTENDED:
-                number = byte_reader_uleb(reader);
-                set_rule(row, number, RULE_OFFSET, factored(machine, (int64_t)byte_reader_uleb(reader)));
-                return true;
-        case CFA_OFFSET_EXTENDED_SF:
-                number = byte_reader_uleb(reader);
-                set_rule(row, number, RULE_OFFSET, factored(machine, byte_reader_sleb(reader)));
-                return true;
-        case CFA_GNU_NEGATIVE_OFFSET_EXTENDED:
-                number = byte_reader_uleb(reader);
-                set_rule(row, number, RULE_OFFSET, factored(machine, -(int64_t)byte_reader_uleb(reader)));
-                return true;
-        case CFA_RESTORE_EXTENDED:
-                restore_rule(machine, byte_reader_uleb(reader));
-                return true;
-        case CFA_UNDEFINED:
-                set_rule(row, byte_reader_uleb(reader), RULE_UNDEFINED, 0);
-                return true;
-        case CFA_SAME_VALUE:
-                set_rule(row, byte_reader_uleb(reader), RULE_SAME, 0);
-                return true;
-        case CFA_REGISTER:
-        case CFA_VAL_OFFSET:
-        case CFA_VAL_OFFSET_SF:
-                set_rule(row, byte_reader_uleb(reader), RULE_OTHER, 0);
-                byte_reader_uleb(reader);
-                return true;
-        case CFA_EXPRESSION:
-        case CFA_VAL_EXPRESSION:
-                set_rule(row, byte_reader_uleb(reader), RULE_OTHER, 0);
-                byte_reader_skip(reader, byte_reader_uleb(reader));
-                return true;
-        case CFA_REMEMBER_STATE:
-                if (machine->n_remembered < REMEMBERED_MAX)
-                        machine->remembered[machine->n_remembered++] = *row;
-                else
-                        reader->bad = true;
-                return true;
-        case CFA_RESTORE_STATE:
-                if (machine->n_remembered > 0)
-                        *row = machine->remembered[--machine->n_remembered];
-                else
-                        reader->bad = true;
-                return true;
         case CFA_DEF_CFA:
                 number = byte_reader_uleb(reader);
                 define_cfa(row, number, (int64_t)byte_reader_uleb(reader));
@@ -194,11 +153,74 @@ static bool run_extended(struct machine *machine, struct byte_reader *reader, ui
                 byte_reader_skip(reader, byte_reader_uleb(reader));
                 row->cfa_unknown = true;
                 return true;
+        default:
+                return false;
+        }
+}
+
+/* Where the caller's value of the register is that the first operand names. Return: false: another instruction. */
+static bool run_register(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
+        struct row *row = &machine->row;
+        uint64_t number = byte_reader_uleb(reader);
+        switch (opcode) {
+        case CFA_OFFSET_EXTENDED:
+                set_rule(row, number, RULE_OFFSET, factored(machine, (int64_t)byte_reader_uleb(reader)));
+                return true;
+        case CFA_OFFSET_EXTENDED_SF:
+                set_rule(row, number, RULE_OFFSET, factored(machine, byte_reader_sleb(reader)));
+                return true;
+        case CFA_GNU_NEGATIVE_OFFSET_EXTENDED:
+                set_rule(row, number, RULE_OFFSET, factored(machine, -(int64_t)byte_reader_uleb(reader)));
+                return true;
+        case CFA_RESTORE_EXTENDED:
+                restore_rule(machine, number);
+                return true;
+        case CFA_UNDEFINED:
+                set_rule(row, number, RULE_UNDEFINED, 0);
+                return true;
+        case CFA_SAME_VALUE:
+                set_rule(row, number, RULE_SAME, 0);
+                return true;
+        case CFA_REGISTER:
+        case CFA_VAL_OFFSET:
+        case CFA_VAL_OFFSET_SF:
+                set_rule(row, number, RULE_OTHER, 0);
+                byte_reader_uleb(reader);
+                return true;
+        case CFA_EXPRESSION:
+        case CFA_VAL_EXPRESSION:
+                set_rule(row, number, RULE_OTHER, 0);
+                byte_reader_skip(reader, byte_reader_uleb(reader));
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* Instructions without operands in their opcode. Return: false: done, or @reader is bad. */
+static bool run_extended(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
+        switch (opcode) {
+        case CFA_NOP:
+                return true;
+        case CFA_ADVANCE_LOC1:
+                return advance(machine, byte_reader_unsigned(reader, 1));
+        case CFA_ADVANCE_LOC2:
+                return advance(machine, byte_reader_unsigned(reader, 2));
+        case CFA_ADVANCE_LOC4:
+                return advance(machine, byte_reader_unsigned(reader, 4));
+        case CFA_REMEMBER_STATE:
+                remember(machine, reader);
+                return true;
+        case CFA_RESTORE_STATE:
+                return_to_remembered(machine, reader);
+                return true;
         case CFA_GNU_ARGS_SIZE: /* for landing pads only */
                 byte_reader_uleb(reader);
                 return true;
-        default: /* DW_CFA_set_loc too: no compiler writes it */
-                reader->bad = true;
+        default:
+                if (run_cfa(machine, reader, opcode) || run_register(machine, reader, opcode))
+                        return true;
+                reader->bad = true; /* DW_CFA_set_loc too: no compiler writes it */
                 return false;
         }
 }
@@ -208,7 +230,6 @@ static bool run(struct machine *machine, struct byte_reader reader) {
         while (reader.at < reader.end && !reader.bad) {
                 uint8_t opcode = (uint8_t)byte_reader_unsigned(&reader, 1), operand = opcode & 63;
                 bool more = true;
-
                 switch (opcode & 0xc0) {
                 case CFA_ADVANCE_LOC:
                         more = advance(machine, operand);
@@ -236,7 +257,6 @@ static bool is_slot(int64_t offset, uint64_t max) {
 static uint32_t rule_of_row(const struct row *row) {
         enum unwind_kind kind = row->cfa_register == REGISTER_RSP ? UNWIND_RSP : UNWIND_RBP;
         uint64_t saved = 0;
-
         if (row->return_address == RULE_UNDEFINED)
                 return UNWIND_END;
         if (row->cfa_unknown || row->rsp_ruled || row->return_address != RULE_OFFSET ||
@@ -261,7 +281,6 @@ static uint32_t rule_of_row(const struct row *row) {
 
 uint32_t cfa_program_rule(const struct cfa_program *program, uint64_t begin, uint64_t call) {
         struct machine machine = {.program = program, .target = UINT64_MAX}; /* a CIE's hold for all of the function */
-
         if (!run(&machine, program->common))
                 return UNWIND_CANT;
         machine.initial = machine.row;

@@ -9,14 +9,14 @@
 
 #include "agent/real.h"
 
+#include "agent/object.h"
+#include "agent/object_symbol.h"
+#include "agent/thread.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#include "agent/object.h"
-#include "agent/object_symbol.h"
-#include "agent/thread.h"
 
 /* Not the newest version of these symbols, and weak: they moved into libc with glibc 2.34. */
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
@@ -39,9 +39,11 @@ struct pool_block {
         size_t padding;
 };
 
+static void free_unless_pool(void *block);
+static void *realloc_unless_pool(void *block, size_t size);
+
 static void *pool_allocate(size_t alignment, size_t size) {
         size_t used = atomic_load(&pool_used), start, end;
-
         do {
                 start = (used + sizeof(struct pool_block) + alignment - 1) & ~(alignment - 1);
                 if (size > REAL_POOL_BYTES || start > REAL_POOL_BYTES - size) {
@@ -51,11 +53,9 @@ static void *pool_allocate(size_t alignment, size_t size) {
                 end = (start + size + 15) & ~(size_t)15;
         } while (!atomic_compare_exchange_weak(&pool_used, &used, end));
         ((struct pool_block *)(void *)(real_pool + start))[-1].size = size;
+        real.free = free_unless_pool;
+        real.realloc = realloc_unless_pool;
         return real_pool + start;
-}
-
-size_t real_pool_size(const void *block) {
-        return ((const struct pool_block *)block)[-1].size;
 }
 
 /* What the hooks call before the real functions are known: look for them, or, inside of that, use the pool. */
@@ -80,7 +80,6 @@ static void boot_free(void *block) {
 
 static void *boot_calloc(size_t count, size_t size) {
         size_t bytes;
-
         if (boot())
                 return real.calloc(count, size);
         if (__builtin_mul_overflow(count, size, &bytes)) {
@@ -117,6 +116,25 @@ static void *boot_pvalloc(size_t size) {
         return boot() ? real.pvalloc(size) : pool_allocate(4096, (size + 4095) & ~(size_t)4095);
 }
 
+/* What these two call once the pool was used: programs do so all the time, and few use the pool. */
+static void (*found_free)(void *) = boot_free;
+static void *(*found_realloc)(void *, size_t) = boot_realloc;
+
+/* A block of the pool is left where it is. */
+static void free_unless_pool(void *block) {
+        if (!real_is_pool(block))
+                found_free(block);
+}
+
+/* One that grows becomes a real one. */
+static void *realloc_unless_pool(void *block, size_t size) {
+        if (!real_is_pool(block))
+                return found_realloc(block, size);
+        size_t had = ((const struct pool_block *)block)[-1].size;
+        void *moved = real.malloc(size);
+        return moved ? memcpy(moved, block, had < size ? had : size) : NULL;
+}
+
 /* A libc that lacks one of these: callers of it can't exist but for tests that probe. */
 
 static void *no_memory_1(size_t size) {
@@ -130,12 +148,10 @@ static void *no_memory_2(size_t alignment, size_t size) {
 }
 
 static int posix_by_memalign(void **blockp, size_t alignment, size_t size) {
-        void *block;
         int saved_errno = errno;
-
         if (alignment % sizeof(void *) || alignment == 0 || (alignment & (alignment - 1)))
                 return EINVAL;
-        block = real.memalign(alignment, size);
+        void *block = real.memalign(alignment, size);
         errno = saved_errno;
         if (!block)
                 return ENOMEM;
@@ -155,14 +171,12 @@ static void free_any_alignment(void *block, size_t alignment, size_t size) {
 
 static void boot_free_sized(void *block, size_t size) {
         void *function = real_symbol("free_sized");
-
         real.free_sized = function ? (void (*)(void *, size_t))function : free_any_size;
         real.free_sized(block, size);
 }
 
 static void boot_free_aligned_sized(void *block, size_t alignment, size_t size) {
         void *function = real_symbol("free_aligned_sized");
-
         real.free_aligned_sized = function ? (void (*)(void *, size_t, size_t))function : free_any_alignment;
         real.free_aligned_sized(block, alignment, size);
 }
@@ -188,7 +202,6 @@ static void *find(void *where, const char *name) {
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
         void *found;
-
         if (!dlsym)
                 return NULL;
         thread_state.resolving = 1;
@@ -203,7 +216,6 @@ static void *find_library(const char *name) {
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
         void *library;
-
         if (!dlopen)
                 return NULL;
         thread_state.resolving = 1;
@@ -220,7 +232,6 @@ void *real_symbol(const char *name) {
 enum malloc_order real_malloc_order(void) {
         void *function = find(RTLD_DEFAULT, "malloc");
         struct object object, ours;
-
         if (!function || !object_find((uintptr_t)function, &object) || !object_find((uintptr_t)find, &ours))
                 return MALLOC_HOOKED;
         /* an executable at a fixed address that takes malloc's address has an entry for it, but does not define it */
@@ -240,10 +251,8 @@ const volatile char *real_single_threaded(void) {
 void *real_cxx_symbol(const char *name) {
         static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
         void *function = real_symbol(name);
-
-        for (unsigned i = 0; !function && i < sizeof(libraries) / sizeof(*libraries); i++) {
+        for (unsigned i = 0; !function && i < sizeof libraries / sizeof *libraries; i++) {
                 void *library = find_library(libraries[i]);
-
                 function = library ? find(library, name) : NULL;
         }
         return function;
@@ -255,6 +264,16 @@ void *real_cxx_symbol(const char *name) {
                 real.field = found_ ? (__typeof__(real.field))found_ : (otherwise);                                    \
         } while (0)
 
+/* The pool may have been used already, or be used by another thread just now: then those that know it stay. */
+#define FIND_BEHIND_POOL(field, otherwise)                                                                             \
+        do {                                                                                                           \
+                __typeof__(real.field) expected_ = boot_##field;                                                       \
+                void *found_ = real_symbol(#field);                                                                    \
+                found_##field = found_ ? (__typeof__(real.field))found_ : (otherwise);                                 \
+                __atomic_compare_exchange_n(&real.field, &expected_, found_##field, false, __ATOMIC_SEQ_CST,           \
+                                            __ATOMIC_SEQ_CST);                                                         \
+        } while (0)
+
 void real_setup(void) {
         /* malloc last: until then the pool serves what dlsym needs */
         FIND(memalign, __libc_memalign ? __libc_memalign : no_memory_2);
@@ -263,7 +282,7 @@ void real_setup(void) {
         FIND(valloc, no_memory_1);
         FIND(pvalloc, no_memory_1);
         FIND(calloc, __libc_calloc ? __libc_calloc : boot_calloc);
-        FIND(realloc, __libc_realloc ? __libc_realloc : boot_realloc);
-        FIND(free, __libc_free ? __libc_free : boot_free);
+        FIND_BEHIND_POOL(realloc, __libc_realloc ? __libc_realloc : boot_realloc);
+        FIND_BEHIND_POOL(free, __libc_free ? __libc_free : boot_free);
         FIND(malloc, __libc_malloc ? __libc_malloc : boot_malloc);
 }

@@ -6,18 +6,21 @@
  * (initial-exec, so that reaching them calls nothing), and a mapping for stacks.
  */
 
+#include "agent/stack_memo.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "agent/stack_memo.h"
 
 struct epoch;
 struct python_stack;
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* For variables that hooks read: -fvisibility leaves declarations to the global offset table. */
+#define AGENT_HIDDEN __attribute__((visibility("hidden")))
 
 /* What one thread keeps; found again by the thread that gets the slot after its owner's death. */
 struct thread {
@@ -55,7 +58,7 @@ struct thread_state {
         uintptr_t python_new;  /* the last block of the obj allocator, if no object was made of it yet */
         uint32_t python_probe; /* 1: asks whether a wrapper is called; 2: it was */
 
-        uint32_t ticks;                /* calls since the last look at the clock while there is no daemon */
+        int32_t ticks;                 /* calls until the next look for a daemon while the gate is closed */
         uint32_t resolving;            /* inside dlsym */
         uint32_t fork_token;           /* of the fork that this thread is in */
         _Atomic uint32_t shared_taken; /* where the guard is shared: one of those that share it is recording */
@@ -78,7 +81,6 @@ struct thread *thread_new(void);
  * Return: NULL where there is no memory. */
 static inline struct thread *thread_get(void) {
         struct thread *thread = thread_state.self;
-
         return likely(thread != NULL) ? thread : thread_new();
 }
 
@@ -139,13 +141,11 @@ static inline bool thread_in_python(uintptr_t cfa) {
 /** thread_inner_alloc() - whether an allocation is the one that operator new makes; once true, it is no more */
 static inline bool thread_inner_alloc(uintptr_t cfa, size_t size) {
         struct thread_state *state = &thread_state;
-
         return state->inner_cfa - cfa - 1 < THREAD_INNER_STACK_MAX && size - state->inner_size <= state->inner_slack;
 }
 
 /** thread_inner_free() - whether a free is the one that operator delete makes */
 static inline bool thread_inner_free(uintptr_t cfa, const void *block) {
         const struct thread_state *state = &thread_state;
-
         return state->inner_free == block && state->inner_free_cfa - cfa - 1 < THREAD_INNER_STACK_MAX;
 }

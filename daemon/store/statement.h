@@ -6,9 +6,13 @@
 #include "daemon/store/store_error.h"
 
 #include <sqlite3.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Of a row of snapshot: that it is not being deleted. */
+#define SNAPSHOT_STAYS "id NOT IN (SELECT snapshot FROM deletion)"
 
 /** statement_prepare_all() - prepare @sql[0..n) for the life of the connection
  * @statements: [n], all NULL before; after a failure some are set

@@ -3,13 +3,16 @@
 
 /* Running a program under the agent and a fake daemon, in tests. Failures to do so are assertions. */
 
+#include "tests/support/fake_daemon.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "tests/support/fake_daemon.h"
-
 #define TRACED_OUTPUT_MAX (1 << 20)
+
+/* The environment of each way of streaming: ring, socket. */
+extern const char *const traced_ways[2];
 
 struct traced {
         char dir[64];
