@@ -6,10 +6,6 @@
  * thread at a time (process_page.arming), while the others record or pass through.
  */
 
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "agent/config.h"
 #include "agent/handshake.h"
 #include "agent/hooks.h"
@@ -20,6 +16,10 @@
 #include "agent/socket_way.h"
 #include "agent/state.h"
 #include "agent/sys.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -74,7 +74,6 @@ static void go_idle(uint64_t pause_ns) {
 /* The daemon is gone: nothing is recorded in @epoch any more. */
 static void end_epoch(struct epoch *epoch) {
         uint32_t recording = GATE_RECORDING, paused = GATE_PAUSED;
-
         if (atomic_load(&current_epoch) != epoch)
                 return;
         agent.traced = false;
@@ -109,12 +108,10 @@ static int ask_daemon(uint64_t deadline_ns) {
                                       .secret_length = agent.secret_length};
         struct epoch *epoch = atomic_load(&current_epoch);
         int fd = handshake_connect(&agent.config, deadline_ns), r = -ENOMEM;
-        void *scratch;
-
         if (fd < 0)
                 return fd;
-        scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
-        memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
+        void *scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
+        memcpy(handshake.secret, agent.secret, sizeof handshake.secret);
         describe_layers(&handshake);
         if (scratch) {
                 r = handshake_greet(&handshake, fd, epoch, scratch, deadline_ns);
@@ -134,14 +131,12 @@ static bool is_read(struct epoch *epoch) {
 static bool ring_stalled(void *context) {
         struct epoch *epoch = context;
         uint64_t now = sys_clock_ns(true);
-        int r;
-
         if (epoch->socket)
                 return !atomic_load(&epoch->socket->broken);
         if (!is_read(epoch) || epoch != atomic_load(&current_epoch) || now < atomic_load(&agent.ask_after_ns) ||
             atomic_exchange(&agent.asking, 1))
                 return true;
-        r = ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS);
+        int r = ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS);
         atomic_store(&agent.ask_after_ns, now + (r == -ETIMEDOUT ? ASK_STOPPED_NS : ASK_EVERY_NS));
         atomic_store(&agent.asking, 0);
         /* an answer that does not come is no answer: it may be stopped */
@@ -161,7 +156,7 @@ extern const char *gnu_get_libc_version(void) __attribute__((weak));
 static void claim_process(void) {
         if (atomic_load(&process_page.pid))
                 return;
-        sys_madvise(&process_page, sizeof(process_page), MADV_WIPEONFORK);
+        sys_madvise(&process_page, sizeof process_page, MADV_WIPEONFORK);
         atomic_store(&process_page.pid, sys_getpid());
 }
 
@@ -191,7 +186,6 @@ static bool set_up(void) {
 void agent_share_memory(void) {
         static const char never;
         struct epoch *epoch = atomic_load(&current_epoch);
-
         agent.single_threaded = &never;
         if (epoch)
                 epoch->ring.single_threaded = &never;
@@ -205,9 +199,7 @@ static bool socket_instead(int r) {
 static int new_epoch(struct epoch **epochp) {
         bool shared = agent.config.transport != CONFIG_TRANSPORT_SOCKET;
         struct epoch *epoch = NULL;
-        struct ring_control *control;
         int r = epoch_new(agent.config.log2_ring, shared, &epoch);
-
         if (r < 0 && socket_instead(r)) {
                 shared = false;
                 r = epoch_new(agent.config.log2_ring, shared, &epoch);
@@ -219,7 +211,7 @@ static int new_epoch(struct epoch **epochp) {
                 epoch_free(epoch);
                 return r;
         }
-        control = epoch->own_control;
+        struct ring_control *control = epoch->own_control;
         atomic_store(&control->traceback_limit, agent.config.frames);
         atomic_store(&control->domains, agent.config.domains);
         atomic_store(&control->mode, TRACE_EXACT);
@@ -231,7 +223,7 @@ static int new_epoch(struct epoch **epochp) {
 }
 
 static void take_reply(struct epoch *epoch, const struct handshake *handshake, int fd) {
-        memcpy(agent.secret, handshake->secret, sizeof(agent.secret));
+        memcpy(agent.secret, handshake->secret, sizeof agent.secret);
         agent.secret_length = handshake->secret_length;
         agent.traced = true;
         atomic_store(&epoch->takes_relabel, handshake->minor >= 1);
@@ -251,7 +243,6 @@ static int shake_hands(struct handshake *handshake, int *fdp, struct epoch *epoc
         for (unsigned left = GREETINGS;; left--) {
                 uint64_t deadline = sys_clock_ns(false) + HANDSHAKE_NS;
                 int r = handshake_greet(handshake, *fdp, epoch, scratch, deadline);
-
                 if (r == 0)
                         return 0;
                 sys_close(*fdp);
@@ -263,21 +254,27 @@ static int shake_hands(struct handshake *handshake, int *fdp, struct epoch *epoc
         }
 }
 
+/* Of the fork that made this process. A child of clone() never returned from it. */
+static uint32_t birth_token(void) {
+        uint32_t token = atomic_load(&process_page.fork_token);
+        return token ? token : thread_state.fork_token;
+}
+
 /* Greets on @fd, which it takes. Return: 0; -errno, then nobody reads the epoch. */
 static int greet(struct epoch *epoch, int fd, Tracemallocd__Agent__Hello__Kind kind, void *scratch) {
         struct handshake handshake = {
                 .config = &agent.config,
                 .kind = kind,
                 .pid = (uint32_t)agent.pid,
-                .fork_token = thread_state.fork_token,
-                .secret_length = kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK ? agent.secret_length : 0,
         };
-        int r;
-
-        memcpy(handshake.secret, agent.secret, sizeof(agent.secret));
+        if (kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK) {
+                memcpy(handshake.secret, agent.secret, sizeof agent.secret);
+                handshake.secret_length = agent.secret_length;
+                handshake.fork_token = birth_token();
+        }
         atomic_store(&python.untold, 0);
         describe_layers(&handshake);
-        r = shake_hands(&handshake, &fd, epoch, scratch);
+        int r = shake_hands(&handshake, &fd, epoch, scratch);
         epoch_close_fds(epoch);
         if (r < 0)
                 return r;
@@ -309,13 +306,11 @@ static void inherit(struct epoch *epoch, const struct epoch *parent) {
 static int begin_epoch(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
         struct epoch *old = atomic_load(&current_epoch), *epoch = NULL;
         bool forked = kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
-        int fd = handshake_connect(&agent.config, sys_clock_ns(false) + HANDSHAKE_NS / 2), r;
-        void *scratch;
-
+        int fd = handshake_connect(&agent.config, sys_clock_ns(false) + HANDSHAKE_NS / 2);
         if (fd < 0)
                 return fd;
-        scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
-        r = scratch ? new_epoch(&epoch) : -ENOMEM;
+        void *scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
+        int r = scratch ? new_epoch(&epoch) : -ENOMEM;
         if (r < 0) {
                 if (scratch)
                         sys_unmap(scratch, HANDSHAKE_SCRATCH_BYTES);
@@ -359,15 +354,12 @@ static bool after_fork(void) {
 static uint64_t next_pause(bool refused) {
         uint64_t pause = agent.retry_ns ? agent.retry_ns * 2 : RETRY_FIRST_NS;
         uint64_t least = refused ? RETRY_MAX_NS : 0, most = refused ? REFUSED_MAX_NS : RETRY_MAX_NS;
-
         return pause < least ? least : pause < most ? pause : most;
 }
 
 static void arm(bool nested) {
         bool forked = agent.pid != 0 && atomic_load(&process_page.gate) == GATE_NEW;
         Tracemallocd__Agent__Hello__Kind kind = TRACEMALLOCD__AGENT__HELLO__KIND__START;
-        int r;
-
         claim_process();
         if (sys_getpid() != atomic_load(&process_page.pid) || !set_up())
                 return; /* a vfork child does not greet in its own name for what is its parent's heap */
@@ -386,7 +378,7 @@ static void arm(bool nested) {
                 go_idle(agent.retry_ns ? agent.retry_ns : RETRY_FIRST_NS); /* as the parent was */
                 return;
         }
-        r = begin_epoch(kind, nested);
+        int r = begin_epoch(kind, nested);
         thread_state.fork_token = 0;
         if (r == 0)
                 agent.retry_ns = 0;
@@ -397,11 +389,9 @@ static void arm(bool nested) {
 static void agent_arm(uintptr_t cfa) {
         int saved_errno = errno;
         uintptr_t previous;
-        bool first;
-
         if (thread_state.resolving || atomic_exchange(&process_page.arming, 1))
                 return;
-        first = thread_guard_enter(cfa, &previous);
+        bool first = thread_guard_enter(cfa, &previous);
         arm(!first);
         thread_guard_leave(previous);
         atomic_store(&process_page.arming, 0);
@@ -415,7 +405,6 @@ static void look_for_daemon(uintptr_t cfa) {
 
 static void look_for_mode(uintptr_t cfa) {
         struct epoch *epoch = atomic_load(&current_epoch);
-
         socket_way_poll(epoch->socket);
         if (atomic_load(&epoch->socket->broken))
                 end_epoch(epoch);
@@ -425,7 +414,6 @@ static void look_for_mode(uintptr_t cfa) {
 
 struct epoch *agent_closed(uint32_t domain_bit) {
         uintptr_t cfa = (uintptr_t)__builtin_dwarf_cfa();
-
         switch (atomic_load(&process_page.gate)) {
         case GATE_NEW:
                 agent_arm(cfa);
@@ -464,14 +452,12 @@ void agent_not_exact(struct epoch *epoch, uint32_t mode) {
 /* No vfork child; in a program that forbids itself getpid() nobody can tell. */
 static bool is_own_process(void) {
         int pid = sys_getpid();
-
         return pid == agent.pid || pid == -EPERM;
 }
 
 struct epoch *agent_epoch_any(void) {
         enum gate gate = atomic_load_explicit(&process_page.gate, memory_order_acquire);
         struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
-
         if ((gate != GATE_RECORDING && gate != GATE_PAUSED) || !epoch || !is_own_process() ||
             atomic_load(&epoch_control(epoch)->mode) == TRACE_ENDED)
                 return NULL;
@@ -495,10 +481,9 @@ static void bring_news(struct epoch *epoch) {
         struct handshake handshake = {
                 .config = &agent.config, .pid = (uint32_t)agent.pid, .secret_length = agent.secret_length};
         void *scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
-
         if (!scratch)
                 return;
-        memcpy(handshake.secret, agent.secret, sizeof(handshake.secret));
+        memcpy(handshake.secret, agent.secret, sizeof handshake.secret);
         atomic_store(&python.untold, 0);
         describe_layers(&handshake);
         handshake_bring_files(&handshake, epoch, scratch, sys_clock_ns(false) + HANDSHAKE_FILES_NS);
@@ -506,13 +491,11 @@ static void bring_news(struct epoch *epoch) {
 }
 
 void agent_bring_files(struct epoch *epoch, bool last) {
-        uint64_t now;
-
         if ((likely(atomic_load_explicit(&epoch->modules.n_unsent, memory_order_relaxed) == 0) &&
              !atomic_load_explicit(&python.untold, memory_order_relaxed)) ||
             !agent.traced)
                 return;
-        now = sys_clock_ns(true);
+        uint64_t now = sys_clock_ns(true);
         if ((!last && now - atomic_load(&epoch->files_sent_at_ns) < FILES_EVERY_NS) || !is_read(epoch) ||
             atomic_exchange(&agent.bringing_files, 1))
                 return;

@@ -26,7 +26,6 @@ static inline bool byte_reader_has(struct byte_reader *reader, uint64_t n) {
 /** byte_reader_unsigned() - a little-endian number of @size bytes, at most 8 */
 static inline uint64_t byte_reader_unsigned(struct byte_reader *reader, unsigned size) {
         uint64_t value = 0;
-
         if (!byte_reader_has(reader, size))
                 return 0;
         memcpy(&value, reader->at, size);
@@ -37,7 +36,6 @@ static inline uint64_t byte_reader_unsigned(struct byte_reader *reader, unsigned
 /** byte_reader_signed() - the same in two's complement; @size: 1 to 8 */
 static inline int64_t byte_reader_signed(struct byte_reader *reader, unsigned size) {
         unsigned unused = 64 - size * 8;
-
         return (int64_t)(byte_reader_unsigned(reader, size) << unused) >> unused;
 }
 
@@ -45,7 +43,6 @@ static inline int64_t byte_reader_signed(struct byte_reader *reader, unsigned si
 static inline uint64_t byte_reader_leb(struct byte_reader *reader, bool is_signed) {
         uint64_t value = 0, byte;
         unsigned shift = 0;
-
         do {
                 byte = byte_reader_unsigned(reader, 1);
                 if (shift > 56) { /* no number that we can use is as long */

@@ -8,11 +8,11 @@
 
 #include "agent/capture.h"
 
-#include <unwind.h>
-
 #include "agent/agent.h"
 #include "agent/sys.h"
 #include "agent/thread.h"
+
+#include <unwind.h>
 #ifdef CAPTURE_CHECK
 #include "agent/capture_check.h"
 #endif
@@ -34,12 +34,10 @@ struct walk {
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *data) {
         struct walk *walk = data;
         int is_exact = 0;
-        uint64_t pc;
-
         /* the CFA of the frame inside this one: equal for the hook's caller, smaller for the frames below */
         if (walk->depth == 0 && _Unwind_GetCFA(context) < walk->cfa)
                 return _URC_NO_REASON;
-        pc = (uint64_t)_Unwind_GetIPInfo(context, &is_exact);
+        uint64_t pc = (uint64_t)_Unwind_GetIPInfo(context, &is_exact);
         if (pc == 0 || walk->depth >= DEPTH_MAX)
                 return _URC_NORMAL_STOP;
         if (walk->depth < walk->limit)
@@ -52,7 +50,6 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *dat
 static uint32_t intern(struct epoch *epoch, uint64_t path, uint32_t parent, uint64_t key) {
         uint32_t node = trie_find_at(&epoch->trie, path, parent, key), unit = NODE_UNIT_DEPTH;
         uint64_t value = key & ~TRIE_KEY_DEPTH;
-
         if (likely(node))
                 return node;
         if (!(key & TRIE_KEY_DEPTH))
@@ -72,7 +69,6 @@ static uint32_t intern_all(struct epoch *epoch, const uint64_t *key, ptrdiff_t s
         const uint64_t *ahead = key;
         uint64_t path = 0, path_ahead = 0;
         uint32_t node = 0;
-
         for (uint32_t i = 0, fetched = 0; i < n; i++, key = behind(key, stride)) {
                 for (; fetched < n && fetched < i + FETCH_AHEAD; fetched++, ahead = behind(ahead, stride)) {
                         path_ahead = trie_path(path_ahead, *ahead);
@@ -90,25 +86,21 @@ static uint32_t intern_all(struct epoch *epoch, const uint64_t *key, ptrdiff_t s
 /* The leaf of a traceback that was cut. */
 static uint32_t intern_depth(struct epoch *epoch, uint64_t path, uint32_t node, uint32_t depth) {
         uint64_t key = TRIE_KEY_DEPTH | depth;
-
         return node ? intern(epoch, trie_path(path, key), node, key) : 0;
 }
 
 static uint32_t walk_slowly(struct epoch *epoch, struct walk *walk) {
-        uint32_t node, n;
         uint64_t path;
-
         _Unwind_Backtrace(note_frame, walk);
-        n = walk->depth < walk->limit ? walk->depth : walk->limit;
+        uint32_t n = walk->depth < walk->limit ? walk->depth : walk->limit;
         if (n == 0)
                 return 0;
-        node = intern_all(epoch, &walk->keys[n - 1], -(ptrdiff_t)sizeof(*walk->keys), n, &path);
+        uint32_t node = intern_all(epoch, &walk->keys[n - 1], -(ptrdiff_t)sizeof *walk->keys, n, &path);
         return walk->depth > walk->limit ? intern_depth(epoch, path, node, walk->depth) : node;
 }
 
 static __attribute__((noinline)) uint32_t capture_without_memory(struct epoch *epoch, struct walk *walk) {
         uint64_t keys[KEYS_ON_STACK];
-
         walk->keys = keys;
         if (walk->limit > KEYS_ON_STACK)
                 walk->limit = KEYS_ON_STACK;
@@ -118,7 +110,6 @@ static __attribute__((noinline)) uint32_t capture_without_memory(struct epoch *e
 static __attribute__((noinline)) uint32_t capture_slowly(struct epoch *epoch, struct thread *thread, uintptr_t cfa,
                                                          uint32_t limit) {
         struct walk walk = {.cfa = cfa, .limit = limit};
-
         walk.keys = thread ? thread_keys(thread, limit) : NULL;
         return walk.keys ? walk_slowly(epoch, &walk) : capture_without_memory(epoch, &walk);
 }
@@ -148,7 +139,6 @@ struct namer {
  */
 static bool may_go_beyond(const struct epoch *epoch, uint32_t outer) {
         const struct definitions *definitions = &epoch->definitions;
-
         return outer < NODE_CAPACITY_MAX && atomic_load_explicit(&definitions->header->n_nodes, memory_order_relaxed) <
                                                     definitions->node_capacity / 2;
 }
@@ -156,11 +146,9 @@ static bool may_go_beyond(const struct epoch *epoch, uint32_t outer) {
 static uint32_t name_chain(struct stack_namer *stack, uint32_t outer, uint32_t depth, uint64_t pc, uint64_t path) {
         struct namer *namer = (struct namer *)stack;
         struct trie *trie = &namer->epoch->trie;
-        uint32_t name;
-
         if (likely(depth <= namer->limit) || likely(may_go_beyond(namer->epoch, outer)))
                 return intern(namer->epoch, path, outer, pc);
-        name = trie_find_at(trie, path, outer, TRIE_KEY_BEYOND | pc);
+        uint32_t name = trie_find_at(trie, path, outer, TRIE_KEY_BEYOND | pc);
         if (name)
                 return name;
         name = trie_new_name(trie);
@@ -171,7 +159,6 @@ static uint32_t name_chain(struct stack_namer *stack, uint32_t outer, uint32_t d
 
 static uint64_t name_path(struct stack_namer *stack, uint64_t outer, uint64_t pc) {
         uint64_t path = trie_path(outer, pc);
-
         trie_fetch(&((struct namer *)stack)->epoch->trie, path);
         return path;
 }
@@ -179,21 +166,19 @@ static uint64_t name_path(struct stack_namer *stack, uint64_t outer, uint64_t pc
 static uint32_t name_node(struct stack_namer *stack, const struct stack_frame *frames, uint32_t n_frames) {
         struct namer *namer = (struct namer *)stack;
         const struct stack_frame *innermost = &frames[n_frames - 1];
-        uint64_t key = TRIE_KEY_CUT | namer->limit, place, path;
-        uint32_t node;
-
+        uint64_t key = TRIE_KEY_CUT | namer->limit, path;
         NOTE_WAY(namer, CAPTURE_WALKED);
         if (likely(n_frames <= namer->limit))
                 return innermost->chain;
-        place = trie_path(innermost->path, key);
-        node = trie_find_at(&namer->epoch->trie, place, innermost->chain, key);
+        uint64_t place = trie_path(innermost->path, key);
+        uint32_t node = trie_find_at(&namer->epoch->trie, place, innermost->chain, key);
         if (node)
                 return node;
         if (innermost->chain < NODE_CAPACITY_MAX) {
                 node = definitions_add_node(&namer->epoch->definitions, innermost->chain, NODE_UNIT_CUT,
                                             (uint64_t)namer->limit << 32 | n_frames);
         } else {
-                node = intern_all(namer->epoch, &frames[n_frames - namer->limit].pc, sizeof(*frames), namer->limit,
+                node = intern_all(namer->epoch, &frames[n_frames - namer->limit].pc, sizeof *frames, namer->limit,
                                   &path);
                 node = intern_depth(namer->epoch, path, node, n_frames);
         }
@@ -212,11 +197,10 @@ static __attribute__((noinline)) void use_trie(struct thread *thread, const stru
 
 static inline uint32_t capture(struct epoch *epoch, struct namer *namer, uintptr_t cfa) {
         struct thread *thread = thread_get();
-        uint32_t version, node;
-
+        uint32_t node;
         if (unlikely(modules_unloading()))
                 modules_check_unloaded(&epoch->modules, RING_MAY_WAIT);
-        version = trie_version(&epoch->trie);
+        uint32_t version = trie_version(&epoch->trie);
         if (unlikely(!thread))
                 return capture_slowly(epoch, NULL, cfa, namer->limit);
         if (unlikely(thread->trie != &epoch->trie || thread->trie_version != version || thread->limit != namer->limit))
@@ -230,7 +214,6 @@ static inline uint32_t capture(struct epoch *epoch, struct namer *namer, uintptr
 /* As the daemon's page has it; whatever that says, within bounds. */
 static inline uint32_t limit_in_force(struct epoch *epoch) {
         uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
-
         if (unlikely(limit == 0))
                 return 1;
         return likely(limit <= AGENT_FRAMES_MAX) ? limit : AGENT_FRAMES_MAX;
@@ -239,9 +222,7 @@ static inline uint32_t limit_in_force(struct epoch *epoch) {
 uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa) {
         struct namer namer = {
                 .stack = {name_path, name_chain, name_node}, .epoch = epoch, .limit = limit_in_force(epoch)};
-        uint32_t node;
-
-        node = capture(epoch, &namer, cfa);
+        uint32_t node = capture(epoch, &namer, cfa);
 #ifdef CAPTURE_CHECK
         capture_check(epoch, cfa, namer.limit, node, namer.way);
 #endif

@@ -5,10 +5,10 @@
  * From a hook to a traceback node: walk the caller's stack, intern it.
  */
 
+#include "agent/epoch.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "agent/epoch.h"
 
 /** capture_is_own() - whether @pc, a return address, is the agent's: of a hook whose function calls the program back
  * (handlers of pthread_atfork(), destructors in dlclose()). Such are no frames. */

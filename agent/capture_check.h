@@ -6,9 +6,9 @@
  * every traceback against what other unwinders see. Nothing of it is in the agent that is installed.
  */
 
-#include <stdint.h>
-
 #include "agent/epoch.h"
+
+#include <stdint.h>
 
 enum capture_way {
         CAPTURE_REMEMBERED, /* an earlier stack was still there */

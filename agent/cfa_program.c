@@ -7,9 +7,9 @@
 
 #include "agent/cfa_program.h"
 
-#include <stddef.h>
-
 #include "agent/unwind_rule.h"
+
+#include <stddef.h>
 
 /* psABI, figure 3.36: DWARF register numbers */
 #define REGISTER_RBP 6
@@ -87,7 +87,6 @@ static void set_rule(struct row *row, uint64_t number, enum register_rule rule, 
 static void restore_rule(struct machine *machine, uint64_t number) {
         struct row *row = &machine->row;
         const struct row *initial = &machine->initial;
-
         if (number == REGISTER_RBP)
                 set_rule(row, number, initial->rbp, initial->rbp_offset);
         else if (number == CFA_RETURN_ADDRESS)
@@ -99,7 +98,6 @@ static void restore_rule(struct machine *machine, uint64_t number) {
 /* What data_align makes of a factored offset; nonsense becomes an offset that no rule takes. */
 static int64_t factored(const struct machine *machine, int64_t n) {
         int64_t offset;
-
         return __builtin_mul_overflow(n, machine->program->data_align, &offset) ? INT64_MIN : offset;
 }
 
@@ -119,7 +117,6 @@ static bool advance(struct machine *machine, uint64_t delta) {
 static bool run_extended(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
         struct row *row = &machine->row;
         uint64_t number;
-
         switch (opcode) {
         case CFA_NOP:
                 return true;
@@ -208,7 +205,6 @@ static bool run(struct machine *machine, struct byte_reader reader) {
         while (reader.at < reader.end && !reader.bad) {
                 uint8_t opcode = (uint8_t)byte_reader_unsigned(&reader, 1), operand = opcode & 63;
                 bool more = true;
-
                 switch (opcode & 0xc0) {
                 case CFA_ADVANCE_LOC:
                         more = advance(machine, operand);
@@ -236,7 +232,6 @@ static bool is_slot(int64_t offset, uint64_t max) {
 static uint32_t rule_of_row(const struct row *row) {
         enum unwind_kind kind = row->cfa_register == REGISTER_RSP ? UNWIND_RSP : UNWIND_RBP;
         uint64_t saved = 0;
-
         if (row->return_address == RULE_UNDEFINED)
                 return UNWIND_END;
         if (row->cfa_unknown || row->rsp_ruled || row->return_address != RULE_OFFSET ||
@@ -261,7 +256,6 @@ static uint32_t rule_of_row(const struct row *row) {
 
 uint32_t cfa_program_rule(const struct cfa_program *program, uint64_t begin, uint64_t call) {
         struct machine machine = {.program = program, .target = UINT64_MAX}; /* a CIE's hold for all of the function */
-
         if (!run(&machine, program->common))
                 return UNWIND_CANT;
         machine.initial = machine.row;

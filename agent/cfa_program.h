@@ -3,9 +3,9 @@
 
 /* Call frame instructions of one function (DWARF 5, 6.4): where its caller's registers are, address by address. */
 
-#include <stdint.h>
-
 #include "agent/byte_reader.h"
+
+#include <stdint.h>
 
 #define CFA_RETURN_ADDRESS 16 /* its number as a register; psABI, figure 3.36 */
 

@@ -4,13 +4,12 @@
 
 #include "agent/config.h"
 
-#include <string.h>
-
 #include "proto/ring.h"
+
+#include <string.h>
 
 static const char *lookup(char *const *environment, const char *name) {
         size_t length = strlen(name);
-
         for (; *environment; environment++)
                 if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
                         return *environment + length + 1;
@@ -20,7 +19,6 @@ static const char *lookup(char *const *environment, const char *name) {
 /* Return: whether @text is a decimal number up to @max. */
 static bool parse_number(const char *text, uint64_t max, uint64_t *valuep) {
         uint64_t value = 0;
-
         if (!text || !*text)
                 return false;
         for (; *text; text++) {
@@ -43,7 +41,7 @@ static uint32_t domain_bit(const char *name, size_t length) {
                        {"mmap", DOMAIN_BIT_MMAP},
                        {"other", DOMAIN_BIT_OTHER}};
 
-        for (unsigned i = 0; i < sizeof(domains) / sizeof(*domains); i++)
+        for (unsigned i = 0; i < sizeof domains / sizeof *domains; i++)
                 if (strlen(domains[i].name) == length && memcmp(domains[i].name, name, length) == 0)
                         return domains[i].bit;
         return 0;
@@ -51,10 +49,8 @@ static uint32_t domain_bit(const char *name, size_t length) {
 
 static uint32_t parse_domains(const char *list) {
         uint32_t bits = 0;
-
         while (list && *list) {
                 size_t length = strcspn(list, ",");
-
                 bits |= domain_bit(list, length);
                 list += length + (list[length] == ',');
         }
@@ -73,10 +69,8 @@ static int hex_digit(char c) {
 
 static size_t parse_hex(const char *text, uint8_t *bytes, size_t max) {
         size_t n = 0;
-
         for (; text && text[0] && text[1]; text += 2) {
                 int high = hex_digit(text[0]), low = hex_digit(text[1]);
-
                 if (high < 0 || low < 0 || n == max)
                         return 0;
                 bytes[n++] = (uint8_t)(high << 4 | low);
@@ -87,7 +81,6 @@ static size_t parse_hex(const char *text, uint8_t *bytes, size_t max) {
 static unsigned parse_ring_size(const char *text) {
         unsigned log2_size = RING_LOG2_SIZE_MIN;
         uint64_t bytes;
-
         if (!parse_number(text, UINT64_MAX / 16, &bytes))
                 return RING_LOG2_SIZE_DEFAULT;
         while (log2_size < RING_LOG2_SIZE_MAX && UINT64_C(1) << log2_size < bytes)
@@ -108,10 +101,8 @@ static void add_socket(struct config *config, const char *part, const char *more
         const char *parts[] = {part, more, last, "/" AGENT_SOCKET_NAME};
         char *path = config->sockets[config->n_sockets];
         size_t used = 0;
-
-        for (unsigned i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+        for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
                 size_t length = strlen(parts[i]);
-
                 if (used + length > AGENT_SOCKET_PATH_MAX)
                         return;
                 memcpy(path + used, parts[i], length + 1);
@@ -123,8 +114,7 @@ static void add_socket(struct config *config, const char *part, const char *more
 static void find_sockets(struct config *config, char *const *environment, unsigned uid) {
         const char *dir = lookup(environment, AGENT_ENV_RUNTIME_DIR);
         char number[12];
-        unsigned digits = sizeof(number) - 1;
-
+        unsigned digits = sizeof number - 1;
         if (dir && *dir) {
                 add_socket(config, dir, "", "");
                 return;
@@ -148,23 +138,18 @@ static void find_sockets(struct config *config, char *const *environment, unsign
  * us there, and our looks at a stack's pages would be errors of the program's. */
 static bool is_in_valgrind(const char *preload) {
         static const char tool[] = "/vgpreload_", core[] = "core-";
-
-        while (preload && (preload = strstr(preload, tool))) {
-                preload += sizeof(tool) - 1;
-                if (strncmp(preload, core, sizeof(core) - 1) != 0)
+        for (const char *at = preload ? strstr(preload, tool) : NULL; at; at = strstr(at + 1, tool))
+                if (strncmp(at + sizeof tool - 1, core, sizeof core - 1) != 0)
                         return true;
-        }
         return false;
 }
 
 bool config_read(struct config *config, char *const *environment, unsigned uid) {
-        const char *text;
         uint64_t number;
-
         if (!environment)
                 return false;
         *config = (struct config){.frames = AGENT_FRAMES_DEFAULT};
-        text = lookup(environment, AGENT_ENV_OFF);
+        const char *text = lookup(environment, AGENT_ENV_OFF);
         config->off = (text && strcmp(text, "1") == 0) || is_in_valgrind(lookup(environment, "LD_PRELOAD"));
         text = lookup(environment, AGENT_ENV_CHILDREN);
         config->children = !text || strcmp(text, "0") != 0;
@@ -175,10 +160,10 @@ bool config_read(struct config *config, char *const *environment, unsigned uid) 
         config->domains = parse_domains(lookup(environment, AGENT_ENV_DOMAINS));
         config->transport = parse_transport(lookup(environment, AGENT_ENV_TRANSPORT));
         config->log2_ring = parse_ring_size(lookup(environment, AGENT_ENV_RING_SIZE));
-        config->run_length = parse_hex(lookup(environment, AGENT_ENV_RUN), config->run, sizeof(config->run));
+        config->run_length = parse_hex(lookup(environment, AGENT_ENV_RUN), config->run, sizeof config->run);
         text = lookup(environment, AGENT_ENV_LABEL);
         if (text) {
-                config->label_length = strnlen(text, sizeof(config->label));
+                config->label_length = strnlen(text, sizeof config->label);
                 memcpy(config->label, text, config->label_length);
         }
         find_sockets(config, environment, uid);

@@ -3,11 +3,11 @@
 
 /* The environment of agent/agent.h, read once. */
 
+#include "agent/agent.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "agent/agent.h"
 
 enum config_transport {
         CONFIG_TRANSPORT_AUTO,

@@ -8,10 +8,10 @@
 
 #include "agent/definitions_writer.h"
 
+#include "agent/sys.h"
+
 #include <errno.h>
 #include <string.h>
-
-#include "agent/sys.h"
 
 /* Pages are had ahead of use, in nodes (sys_populate()): as many again as there are, up to a limit. */
 #define POPULATE_FIRST  1024u
@@ -33,7 +33,6 @@ static void populate(struct definitions *definitions, uint32_t start, uint32_t e
 
 static __attribute__((noinline)) void populate_more(struct definitions *definitions) {
         uint32_t at = atomic_load(&definitions->populate_at), start = at + POPULATE_MARGIN;
-
         /* one thread does it */
         if (at != UINT32_MAX && atomic_compare_exchange_strong(&definitions->populate_at, &at, UINT32_MAX))
                 populate(definitions, start, start + (start < POPULATE_MAX ? start : POPULATE_MAX));
@@ -41,7 +40,6 @@ static __attribute__((noinline)) void populate_more(struct definitions *definiti
 
 void definitions_init(struct definitions *definitions, void *memory, uint32_t node_capacity, uint64_t items_capacity) {
         struct definitions_header *header = memory;
-
         definitions->header = header;
         definitions->nodes = (struct node_def *)((char *)memory + DEFINITIONS_HEADER_BYTES);
         definitions->items = (uint8_t *)(definitions->nodes + node_capacity);
@@ -60,14 +58,12 @@ void definitions_init(struct definitions *definitions, void *memory, uint32_t no
 uint32_t definitions_add_node(struct definitions *definitions, uint32_t parent, uint32_t unit, uint64_t value) {
         _Atomic uint32_t *n_nodes = &definitions->header->n_nodes;
         uint32_t node = atomic_load_explicit(n_nodes, memory_order_relaxed);
-        struct node_def *def;
-
         do {
                 if (node >= definitions->node_capacity)
                         return 0;
         } while (!atomic_compare_exchange_weak_explicit(n_nodes, &node, node + 1, memory_order_relaxed,
                                                         memory_order_relaxed));
-        def = &definitions->nodes[node];
+        struct node_def *def = &definitions->nodes[node];
         def->parent = parent;
         def->unit = unit;
         /* last, and never 0: what definitions_nodes_written() looks at */
@@ -81,7 +77,6 @@ uint8_t *definitions_begin_item(struct definitions *definitions, uint32_t length
         _Atomic uint64_t *used = &definitions->header->items_used;
         uint64_t offset = atomic_load_explicit(used, memory_order_relaxed);
         uint64_t needed = definitions_item_bytes(length);
-
         if (length == 0 || length > ITEM_BYTES_MAX)
                 return NULL;
         do {
@@ -100,7 +95,6 @@ void definitions_end_item(struct definitions *definitions, uint64_t offset, uint
 uint64_t definitions_add_item(struct definitions *definitions, const void *bytes, uint32_t length) {
         uint64_t offset;
         uint8_t *place = definitions_begin_item(definitions, length, &offset);
-
         if (!place)
                 return DEFINITIONS_FULL;
         memcpy(place, bytes, length);
@@ -119,11 +113,10 @@ uint32_t definitions_item(const struct definitions *definitions, uint64_t offset
 
 int definitions_copy_nodes(struct definitions *to, const struct definitions *from) {
         uint32_t n_nodes = atomic_load_explicit(&from->header->n_nodes, memory_order_acquire), node;
-
         if (n_nodes > from->node_capacity || n_nodes > to->node_capacity)
                 return -ENOSPC;
         populate(to, POPULATE_FIRST, n_nodes + POPULATE_FIRST);
-        memcpy(to->nodes, from->nodes, (size_t)n_nodes * sizeof(*to->nodes));
+        memcpy(to->nodes, from->nodes, (size_t)n_nodes * sizeof *to->nodes);
         for (node = 1; node < n_nodes; node++)
                 if (!node_written(&to->nodes[node]))
                         to->nodes[node] = (struct node_def){.value = 1};
@@ -133,7 +126,6 @@ int definitions_copy_nodes(struct definitions *to, const struct definitions *fro
 
 uint32_t definitions_nodes_written(const struct definitions *definitions, uint32_t from) {
         uint32_t n_nodes = atomic_load_explicit(&definitions->header->n_nodes, memory_order_acquire);
-
         while (from < n_nodes && node_written(&definitions->nodes[from]))
                 from++;
         return from;
@@ -141,11 +133,9 @@ uint32_t definitions_nodes_written(const struct definitions *definitions, uint32
 
 uint64_t definitions_items_written(const struct definitions *definitions, uint64_t from) {
         uint64_t used = atomic_load_explicit(&definitions->header->items_used, memory_order_acquire);
-
         while (from < used) {
                 uint32_t length =
                         __atomic_load_n((const uint32_t *)(const void *)(definitions->items + from), __ATOMIC_ACQUIRE);
-
                 if (length == 0)
                         break;
                 from += definitions_item_bytes(length);

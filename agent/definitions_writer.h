@@ -7,11 +7,11 @@
  * sender) reads. Any number of threads add at the same time without waiting.
  */
 
+#include "proto/ring.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/ring.h"
 
 #define DEFINITIONS_FULL UINT64_MAX
 
@@ -52,7 +52,7 @@ uint32_t definitions_item(const struct definitions *definitions, uint64_t offset
 /** definitions_item_bytes() - what an item of @length bytes takes in the items area: its length in front, and what
  * makes it a multiple of 8 */
 static inline uint64_t definitions_item_bytes(uint32_t length) {
-        return ((uint64_t)length + sizeof(length) + 7) & ~UINT64_C(7);
+        return ((uint64_t)length + sizeof length + 7) & ~UINT64_C(7);
 }
 
 /** definitions_copy_nodes() - take over another's nodes with their numbers (not its items)

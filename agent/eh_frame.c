@@ -8,14 +8,14 @@
 
 #include "agent/eh_frame.h"
 
+#include "agent/cfa_program.h"
+#include "agent/object.h"
+#include "agent/unwind_rule.h"
+
 #include <elf.h>
 #include <link.h>
 #include <stddef.h>
 #include <string.h>
-
-#include "agent/cfa_program.h"
-#include "agent/object.h"
-#include "agent/unwind_rule.h"
 
 /* LSB 10.5: pointer encodings */
 enum {
@@ -56,7 +56,6 @@ static uint64_t read_value(struct byte_reader *reader, uint8_t encoding) {
 /* Absolute or relative to itself; nothing else is known where it is used. */
 static uint64_t read_pointer(struct byte_reader *reader, uint8_t encoding) {
         uint64_t here = (uintptr_t)reader->at, value = read_value(reader, encoding);
-
         switch (encoding & 0xf0) {
         case 0:
                 return value;
@@ -76,16 +75,13 @@ struct cie {
 
 /* The letters of an augmentation that begins with 'z'. Return: false: one that changes how to unwind. */
 static bool read_augmentation(struct byte_reader *reader, const uint8_t *letters, struct cie *cie) {
-        struct byte_reader data;
         uint64_t length = byte_reader_uleb(reader);
-
         if (!byte_reader_has(reader, length))
                 return false;
-        data = (struct byte_reader){reader->at, reader->at + length, false};
+        struct byte_reader data = (struct byte_reader){reader->at, reader->at + length, false};
         reader->at += length;
         for (letters++; *letters && !data.bad; letters++) {
                 uint8_t encoding;
-
                 switch (*letters) {
                 case 'R':
                         cie->fde_encoding = (uint8_t)byte_reader_unsigned(&data, 1);
@@ -109,12 +105,10 @@ static bool read_augmentation(struct byte_reader *reader, const uint8_t *letters
 
 /* An entry's bytes after its length. Return: false: none, or one that is too long. */
 static bool open_entry(const struct eh_frame *eh_frame, const uint8_t *at, struct byte_reader *entry) {
-        uint64_t length;
-
         if (at < eh_frame->start || at >= eh_frame->end)
                 return false;
         *entry = (struct byte_reader){at, eh_frame->end, false};
-        length = byte_reader_unsigned(entry, 4);
+        uint64_t length = byte_reader_unsigned(entry, 4);
         if (entry->bad || length == 0 || length == UINT32_MAX || !byte_reader_has(entry, length))
                 return false;
         entry->end = entry->at + length;
@@ -123,15 +117,12 @@ static bool open_entry(const struct eh_frame *eh_frame, const uint8_t *at, struc
 
 static bool read_cie(const struct eh_frame *eh_frame, const uint8_t *at, struct cie *cie) {
         struct byte_reader reader;
-        const uint8_t *letters;
-        uint64_t version;
-
         if (!open_entry(eh_frame, at, &reader) || byte_reader_unsigned(&reader, 4) != 0)
                 return false;
-        version = byte_reader_unsigned(&reader, 1);
+        uint64_t version = byte_reader_unsigned(&reader, 1);
         if (version != 1 && version != 3)
                 return false;
-        letters = reader.at;
+        const uint8_t *letters = reader.at;
         while (byte_reader_unsigned(&reader, 1) != 0)
                 ;
         cie->program.code_align = byte_reader_uleb(&reader);
@@ -150,18 +141,15 @@ static bool read_cie(const struct eh_frame *eh_frame, const uint8_t *at, struct 
 static uint32_t rule_of_fde(const struct eh_frame *eh_frame, const uint8_t *at, uint64_t pc) {
         struct byte_reader reader;
         struct cie cie;
-        uint64_t distance, begin, range;
-        const uint8_t *here;
-
         if (!open_entry(eh_frame, at, &reader))
                 return UNWIND_CANT;
-        here = reader.at;
-        distance = byte_reader_unsigned(&reader, 4);
+        const uint8_t *here = reader.at;
+        uint64_t distance = byte_reader_unsigned(&reader, 4);
         if (reader.bad || distance == 0 || distance > (uint64_t)(here - eh_frame->start) ||
             !read_cie(eh_frame, here - distance, &cie))
                 return UNWIND_CANT;
-        begin = read_pointer(&reader, cie.fde_encoding);
-        range = read_value(&reader, cie.fde_encoding & 0x0f);
+        uint64_t begin = read_pointer(&reader, cie.fde_encoding);
+        uint64_t range = read_value(&reader, cie.fde_encoding & 0x0f);
         if (reader.bad)
                 return UNWIND_CANT;
         if (pc - 1 - begin >= range)
@@ -179,11 +167,9 @@ static const uint8_t *search_table(const struct eh_frame *eh_frame, const uint8_
         uint64_t low = 0, high = n; /* the entry is in [low - 1, high - 1) */
         int64_t wanted = (int64_t)(pc - (uintptr_t)eh_frame->hdr);
         int32_t entry[2];
-
         while (low < high) {
                 uint64_t middle = (low + high) / 2;
-
-                memcpy(entry, table + middle * sizeof(entry), sizeof(entry));
+                memcpy(entry, table + middle * sizeof entry, sizeof entry);
                 if (entry[0] <= wanted)
                         low = middle + 1;
                 else
@@ -191,7 +177,7 @@ static const uint8_t *search_table(const struct eh_frame *eh_frame, const uint8_
         }
         if (low == 0)
                 return NULL;
-        memcpy(entry, table + (low - 1) * sizeof(entry), sizeof(entry));
+        memcpy(entry, table + (low - 1) * sizeof entry, sizeof entry);
         return eh_frame->hdr + entry[1];
 }
 
@@ -201,27 +187,22 @@ uint32_t eh_frame_rule(const struct eh_frame *eh_frame, uint64_t pc) {
                 frame_encoding = (uint8_t)byte_reader_unsigned(&reader, 1);
         uint8_t count_encoding = (uint8_t)byte_reader_unsigned(&reader, 1),
                 encoding = (uint8_t)byte_reader_unsigned(&reader, 1);
-        const uint8_t *fde;
-        uint64_t n;
-
         /* what every linker writes; a table of another form is the other unwinder's */
         if (reader.bad || version != 1 || count_encoding != PE_UDATA4 || encoding != (PE_DATAREL | PE_SDATA4))
                 return UNWIND_CANT;
         if (frame_encoding != PE_OMIT)
                 read_value(&reader, frame_encoding);
-        n = byte_reader_unsigned(&reader, 4);
+        uint64_t n = byte_reader_unsigned(&reader, 4);
         if (!byte_reader_has(&reader, n * 8))
                 return UNWIND_CANT;
-        fde = search_table(eh_frame, reader.at, n, pc - 1);
+        const uint8_t *fde = search_table(eh_frame, reader.at, n, pc - 1);
         return fde ? rule_of_fde(eh_frame, fde, pc) : UNWIND_NONE;
 }
 
 bool eh_frame_segment(const struct object *object, uint64_t address, const uint8_t **startp, const uint8_t **endp) {
         const ElfW(Phdr) *phdrs = object->phdrs;
-
         for (unsigned i = 0; i < object->n_phdrs; i++) {
                 uint64_t start = object->bias + phdrs[i].p_vaddr;
-
                 if (phdrs[i].p_type != PT_LOAD || !(phdrs[i].p_flags & PF_R) || address < start ||
                     address >= start + phdrs[i].p_filesz)
                         continue;

@@ -7,9 +7,9 @@
 
 #include "agent/epoch.h"
 
-#include <errno.h>
-
 #include "agent/sys.h"
+
+#include <errno.h>
 
 /* 64 MiB of nodes and 128 MiB of items, sparse: they cost what is used. Code objects are what fills items: a program
  * that makes them all day says so in 60 to 200 bytes each. */
@@ -20,17 +20,15 @@
 
 static uint64_t limit_of(int resource) {
         struct rlimit limit;
-
         return sys_getrlimit(resource, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
 }
 
 static int map_memfd(const char *name, size_t bytes, void **memoryp, int *fdp) {
-        int fd = sys_memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+        int fd = sys_memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
         void *memory = NULL;
-
         if (fd < 0)
                 return fd;
-        r = sys_ftruncate(fd, bytes); /* the caller has looked at RLIMIT_FSIZE: SIGXFSZ kills */
+        int r = sys_ftruncate(fd, bytes); /* the caller has looked at RLIMIT_FSIZE: SIGXFSZ kills */
         if (r == 0) {
                 memory = sys_map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
                 r = memory ? 0 : -ENOMEM;
@@ -58,7 +56,6 @@ static int map_part(const char *name, bool shared, size_t bytes, void **memoryp,
 
 static int make_ring(struct epoch *epoch, unsigned log2_size, bool shared, uint64_t budget) {
         int r = -ENOMEM;
-
         for (; log2_size >= RING_LOG2_SIZE_MIN; log2_size--) {
                 epoch->ring_bytes = RING_HEADER_BYTES + ((size_t)1 << log2_size);
                 if (epoch->ring_bytes > budget)
@@ -75,7 +72,6 @@ static int make_ring(struct epoch *epoch, unsigned log2_size, bool shared, uint6
 static int make_definitions(struct epoch *epoch, bool shared, uint64_t budget) {
         unsigned nodes_log2 = NODES_LOG2_DEFAULT, items_log2 = ITEMS_LOG2_DEFAULT;
         int r = -ENOMEM;
-
         for (; nodes_log2 >= NODES_LOG2_MIN; nodes_log2--) {
                 epoch->definitions_bytes = definitions_bytes(UINT32_C(1) << nodes_log2, UINT64_C(1) << items_log2);
                 if (epoch->definitions_bytes <= budget) {
@@ -99,14 +95,12 @@ void epoch_free(struct epoch *epoch) {
         trie_deinit(&epoch->trie);
         if (epoch->own_control)
                 sys_unmap(epoch->own_control, CONTROL_BYTES);
-        sys_unmap(epoch, sizeof(*epoch));
+        sys_unmap(epoch, sizeof *epoch);
 }
 
 int epoch_new(unsigned log2_ring, bool shared, struct epoch **epochp) {
-        struct epoch *epoch = sys_map_memory(sizeof(*epoch));
+        struct epoch *epoch = sys_map_memory(sizeof *epoch);
         uint64_t file = shared ? limit_of(RLIMIT_FSIZE) : UINT64_MAX, space = limit_of(RLIMIT_AS);
-        int r;
-
         if (!epoch)
                 return -ENOMEM;
         /* under a limit, the program needs the address space more than we do */
@@ -114,7 +108,7 @@ int epoch_new(unsigned log2_ring, bool shared, struct epoch **epochp) {
                 space /= 16;
         epoch->ring_fd = epoch->definitions_fd = -1;
         epoch->own_control = sys_map_memory(CONTROL_BYTES);
-        r = epoch->own_control ? 0 : -ENOMEM;
+        int r = epoch->own_control ? 0 : -ENOMEM;
         if (r == 0)
                 r = make_ring(epoch, log2_ring, shared, file < space ? file : space);
         if (r == 0)
@@ -135,7 +129,6 @@ int epoch_new(unsigned log2_ring, bool shared, struct epoch **epochp) {
 
 int epoch_inherit(struct epoch *epoch, const struct epoch *parent) {
         int r = definitions_copy_nodes(&epoch->definitions, &parent->definitions);
-
         if (r < 0)
                 return r;
         trie_share(&epoch->trie, &parent->trie);

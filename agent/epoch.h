@@ -9,14 +9,14 @@
  * be in it.
  */
 
-#include <stdatomic.h>
-#include <stdint.h>
-#include <sys/types.h>
-
 #include "agent/definitions_writer.h"
 #include "agent/modules.h"
 #include "agent/ring_writer.h"
 #include "agent/trie.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 struct python_codes;
 struct socket_way;

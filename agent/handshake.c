@@ -4,14 +4,14 @@
 
 #include "agent/handshake.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "agent/process_name.h"
 #include "agent/socket_way.h"
 #include "agent/sys.h"
 #include "agent/wire.h"
 #include "proto/record.h"
+
+#include <errno.h>
+#include <string.h>
 
 #ifndef AGENT_VERSION
 #define AGENT_VERSION "unknown"
@@ -22,7 +22,6 @@
 
 int handshake_connect(const struct config *config, uint64_t deadline_ns) {
         int fd = -ENOENT;
-
         for (unsigned i = 0; i < config->n_sockets && fd < 0; i++)
                 fd = wire_connect(config->sockets[i], deadline_ns);
         return fd;
@@ -33,7 +32,6 @@ int handshake_connect(const struct config *config, uint64_t deadline_ns) {
 static size_t read_text(const char *path, char *text, size_t size) {
         int fd = sys_open(path, O_RDONLY | O_CLOEXEC);
         long length = fd >= 0 ? sys_read(fd, text, size - 1) : 0;
-
         if (fd >= 0)
                 sys_close(fd);
         length = length > 0 ? length : 0;
@@ -45,8 +43,7 @@ static size_t read_text(const char *path, char *text, size_t size) {
 static size_t own_name(char *name, size_t size) {
         char comm[32];
         size_t length = read_text("/proc/self/cmdline", name, size);
-
-        read_text("/proc/self/comm", comm, sizeof(comm));
+        read_text("/proc/self/comm", comm, sizeof comm);
         comm[strcspn(comm, "\n")] = '\0';
         return process_name_of(name, length, comm);
 }
@@ -61,17 +58,16 @@ static int send_hello(const struct handshake *handshake, int fd, const struct ep
         Tracemallocd__Agent__AgentMessage message = TRACEMALLOCD__AGENT__AGENT_MESSAGE__INIT;
         Tracemallocd__Agent__Hello hello = TRACEMALLOCD__AGENT__HELLO__INIT;
         char exe[1024], name[512], version[] = "tracemallocd-agent " AGENT_VERSION;
-        long exe_length = sys_readlink("/proc/self/exe", exe, sizeof(exe));
+        long exe_length = sys_readlink("/proc/self/exe", exe, sizeof exe);
         bool with_epoch = handshake->kind != TRACEMALLOCD__AGENT__HELLO__KIND__MODULES;
         int fds[] = {epoch->ring_fd, epoch->definitions_fd};
-
         hello.major = TRACEMALLOCD__AGENT__VERSION__VERSION_MAJOR;
         hello.minor = PROTOCOL_MINOR;
         hello.agent = version;
         hello.kind = handshake->kind;
         hello.pid = handshake->pid;
         hello.exe = bytes_of(exe, exe_length > 0 ? (size_t)exe_length : 0);
-        hello.name = bytes_of(name, own_name(name, sizeof(name)));
+        hello.name = bytes_of(name, own_name(name, sizeof name));
         hello.transport = epoch->socket ? TRACEMALLOCD__AGENT__HELLO__TRANSPORT__SOCKET
                                         : TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING;
         hello.traceback_limit = config->frames;
@@ -93,7 +89,6 @@ static int send_hello(const struct handshake *handshake, int fd, const struct ep
 /* Maps a page that the daemon shares. Return: NULL where it is none: a file that is too short would be a SIGBUS. */
 static void *map_page(int fd, size_t bytes, int protection) {
         struct stat st;
-
         if (fd < 0 || sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < bytes)
                 return NULL;
         return sys_map(NULL, bytes, protection, MAP_SHARED, fd);
@@ -102,7 +97,6 @@ static void *map_page(int fd, size_t bytes, int protection) {
 static int take_control(struct epoch *epoch, const int fds[2]) {
         struct ring_control *control = map_page(fds[0], CONTROL_BYTES, PROT_READ);
         struct doorbell *doorbell = map_page(fds[1], DOORBELL_BYTES, PROT_READ | PROT_WRITE);
-
         if (!control || !doorbell || control->magic != CONTROL_MAGIC || control->version != RING_VERSION) {
                 if (control)
                         sys_unmap(control, CONTROL_BYTES);
@@ -116,19 +110,17 @@ static int take_control(struct epoch *epoch, const int fds[2]) {
 }
 
 static int read_reply(struct handshake *handshake, int fd, uint8_t *scratch, int fds[2], uint64_t deadline_ns) {
-        const Tracemallocd__Agent__HelloReply *reply;
-        Tracemallocd__Agent__DaemonMessage *message;
         struct wire_arena arena;
         size_t length = 0;
         int r = wire_receive(fd, scratch, HANDSHAKE_SCRATCH_BYTES / 2, &length, fds, deadline_ns);
-
         if (r < 0)
                 return r;
         wire_arena_init(&arena, scratch + HANDSHAKE_SCRATCH_BYTES / 2, HANDSHAKE_SCRATCH_BYTES / 2);
-        message = tracemallocd__agent__daemon_message__unpack(&arena.allocator, length, scratch);
+        Tracemallocd__Agent__DaemonMessage *message =
+                tracemallocd__agent__daemon_message__unpack(&arena.allocator, length, scratch);
         if (!message || message->body_case != TRACEMALLOCD__AGENT__DAEMON_MESSAGE__BODY_HELLO_REPLY)
                 return -EPROTO;
-        reply = message->hello_reply;
+        const Tracemallocd__Agent__HelloReply *reply = message->hello_reply;
         if (reply->status != TRACEMALLOCD__AGENT__HELLO_REPLY__STATUS__OK)
                 return -EACCES;
         if (handshake->kind == TRACEMALLOCD__AGENT__HELLO__KIND__MODULES)
@@ -149,7 +141,6 @@ static int read_reply(struct handshake *handshake, int fd, uint8_t *scratch, int
 int handshake_greet(struct handshake *handshake, int fd, struct epoch *epoch, void *scratch, uint64_t deadline_ns) {
         int fds[2] = {-1, -1};
         int r = send_hello(handshake, fd, epoch, scratch, deadline_ns);
-
         if (r == 0)
                 r = read_reply(handshake, fd, scratch, fds, deadline_ns);
         if (r == 0 && !epoch->socket && handshake->kind != TRACEMALLOCD__AGENT__HELLO__KIND__MODULES)
@@ -167,7 +158,6 @@ static size_t unpack_modules(const struct epoch *epoch, const uint64_t *items, s
                 const void *packed;
                 uint32_t length = definitions_item(&epoch->definitions, items[i], &packed);
                 Tracemallocd__Agent__Item *item = tracemallocd__agent__item__unpack(allocator, length, packed);
-
                 if (!item || item->body_case != TRACEMALLOCD__AGENT__ITEM__BODY_MODULE)
                         return i;
                 modules[i] = item->module;
@@ -180,12 +170,10 @@ int handshake_send_files(int fd, struct epoch *epoch, void *scratch, uint64_t de
         uint64_t items[FILES_PER_MESSAGE];
         int fds[FILES_PER_MESSAGE], r = 0;
         unsigned n;
-
         do {
                 Tracemallocd__Agent__AgentMessage message = TRACEMALLOCD__AGENT__AGENT_MESSAGE__INIT;
                 Tracemallocd__Agent__ModuleFiles files = TRACEMALLOCD__AGENT__MODULE_FILES__INIT;
                 struct wire_arena arena;
-
                 n = modules_open_files(&epoch->modules, items, fds, FILES_PER_MESSAGE);
                 wire_arena_init(&arena, (uint8_t *)scratch + HANDSHAKE_SCRATCH_BYTES / 2, HANDSHAKE_SCRATCH_BYTES / 2);
                 files.modules = modules;
@@ -202,12 +190,11 @@ int handshake_send_files(int fd, struct epoch *epoch, void *scratch, uint64_t de
 }
 
 int handshake_bring_files(struct handshake *handshake, struct epoch *epoch, void *scratch, uint64_t deadline_ns) {
-        int fd = handshake_connect(handshake->config, deadline_ns), r;
-
+        int fd = handshake_connect(handshake->config, deadline_ns);
         if (fd < 0)
                 return fd;
         handshake->kind = TRACEMALLOCD__AGENT__HELLO__KIND__MODULES;
-        r = handshake_greet(handshake, fd, epoch, scratch, deadline_ns);
+        int r = handshake_greet(handshake, fd, epoch, scratch, deadline_ns);
         if (r == 0)
                 r = handshake_send_files(fd, epoch, scratch, deadline_ns);
         sys_close(fd);

@@ -6,11 +6,11 @@
  * modules' files. Runs in the thread that arms the agent, guarded; bounded in time.
  */
 
-#include <stdint.h>
-
 #include "agent/config.h"
 #include "agent/epoch.h"
 #include "proto/agent.pb-c.h"
+
+#include <stdint.h>
 
 #define HANDSHAKE_SECRET_BYTES  16
 #define HANDSHAKE_NS            UINT64_C(2000000000)

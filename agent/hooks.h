@@ -33,6 +33,10 @@ void hooks_about_to_fork(uintptr_t cfa);
 /** hooks_forked() - in parent and child; @pid: what fork() returns, and this does */
 pid_t hooks_forked(pid_t pid, uintptr_t cfa);
 
+/** hooks_about_to_share() - before a clone(); @flags: CLONE_VM and the like. Notes what caller and child both write to
+ */
+void hooks_about_to_share(uint64_t flags);
+
 /** hooks_syscall_setup() - look for libc's syscall(), so that no call of it needs a frame of ours */
 void hooks_syscall_setup(void);
 

@@ -9,12 +9,12 @@
  * The functions bear their mangled names, which C allows.
  */
 
-#include <stddef.h>
-
 #include "agent/hooks.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/state.h"
+
+#include <stddef.h>
 
 struct nothrow;
 

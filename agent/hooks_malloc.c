@@ -7,15 +7,15 @@
  * never the real function's business.
  */
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "agent/hooks.h"
 #include "agent/python.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
 #include "agent/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 HOOK void *memalign(size_t alignment, size_t size);
 HOOK void *valloc(size_t size);
@@ -48,7 +48,6 @@ static inline void *allocated(struct epoch *epoch, void *block, size_t size, uin
 /* Records a free unless operator delete, or a wrapped Python allocator, has. */
 static inline void freeing(void *block, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         if (!epoch)
                 return;
         if (unlikely(thread_state.inner_free != NULL) && thread_inner_free(cfa, block)) {
@@ -63,7 +62,6 @@ static inline void freeing(void *block, uintptr_t cfa) {
 /* Out of line, as the other hooks that are called most: a hook that has nothing to record saves no registers. */
 static __attribute__((noinline)) void *traced_malloc(size_t size, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.malloc(size), size, cfa);
 }
 
@@ -75,7 +73,6 @@ HOOK void *malloc(size_t size) {
 
 static __attribute__((noinline)) void *traced_calloc(size_t count, size_t size, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         /* a product that overflows has no block */
         return allocated(epoch, real.calloc(count, size), count * size, cfa);
 }
@@ -118,15 +115,11 @@ HOOK void free_aligned_sized(void *block, size_t alignment, size_t size) {
 static void *move_from_pool(const void *block, size_t size) {
         void *moved = real.malloc(size);
         size_t had = real_pool_size(block);
-
         return moved ? memcpy(moved, block, had < size ? had : size) : NULL;
 }
 
 static void *reallocate(void *block, size_t size, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-        uint64_t position;
-        void *moved;
-
         if (unlikely(block && real_is_pool(block)))
                 return allocated(epoch, move_from_pool(block, size), size, cfa);
         if (!epoch)
@@ -142,8 +135,8 @@ static void *reallocate(void *block, size_t size, uintptr_t cfa) {
                 freeing(block, cfa);
                 return real.realloc(block, size);
         }
-        position = recorder_move_out(epoch, block, cfa);
-        moved = real.realloc(block, size);
+        uint64_t position = recorder_move_out(epoch, block, cfa);
+        void *moved = real.realloc(block, size);
         if (moved)
                 recorder_move_in(epoch, moved, size, position, cfa);
         else
@@ -160,7 +153,6 @@ HOOK void *realloc(void *block, size_t size) {
 /* glibc's calls realloc where we would see it once more; the sum is all that it adds. */
 HOOK void *reallocarray(void *block, size_t count, size_t size) {
         size_t bytes;
-
         if (__builtin_mul_overflow(count, size, &bytes)) {
                 errno = ENOMEM;
                 return NULL;
@@ -171,7 +163,6 @@ HOOK void *reallocarray(void *block, size_t count, size_t size) {
 HOOK int posix_memalign(void **blockp, size_t alignment, size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
         int r = real.posix_memalign(blockp, alignment, size);
-
         if (r == 0)
                 allocated(epoch, *blockp, size, HOOK_CFA);
         return r;
@@ -179,24 +170,20 @@ HOOK int posix_memalign(void **blockp, size_t alignment, size_t size) {
 
 HOOK void *aligned_alloc(size_t alignment, size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.aligned_alloc(alignment, size), size, HOOK_CFA);
 }
 
 HOOK void *memalign(size_t alignment, size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.memalign(alignment, size), size, HOOK_CFA);
 }
 
 HOOK void *valloc(size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.valloc(size), size, HOOK_CFA);
 }
 
 HOOK void *pvalloc(size_t size) {
         struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-
         return allocated(epoch, real.pvalloc(size), size, HOOK_CFA);
 }

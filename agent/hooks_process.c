@@ -8,6 +8,13 @@
  * not the parent's.
  */
 
+#include "agent/hooks.h"
+#include "agent/real.h"
+#include "agent/recorder.h"
+#include "agent/socket_way.h"
+#include "agent/state.h"
+#include "agent/sys.h"
+
 #include <alloca.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,13 +27,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "agent/hooks.h"
-#include "agent/real.h"
-#include "agent/recorder.h"
-#include "agent/socket_way.h"
-#include "agent/state.h"
-#include "agent/sys.h"
-
 HOOK pid_t _Fork(void);
 
 static _Atomic uint32_t last_fork_token;
@@ -36,39 +36,37 @@ static bool libc_calls_us;
 
 void hooks_about_to_fork(uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_to_fork();
-        uint32_t token;
-
         thread_state.fork_token = 0;
         if (!epoch)
                 return;
-        token = atomic_fetch_add(&last_fork_token, 1) + 1;
+        uint32_t token = atomic_fetch_add(&last_fork_token, 1) + 1;
         recorder_note(epoch, RECORD_FORK, token, 0, cfa);
         thread_state.fork_token = token;
 }
 
-/* What the kernel did already, where it knows MADV_WIPEONFORK. A child in whose handlers of pthread_atfork() something
- * was recorded has greeted by now. */
-static void wipe_process_page(void) {
+/* In the child of a fork. A child in whose handlers of pthread_atfork() something was recorded has greeted by now. */
+static void begin_child(void) {
         if (atomic_load(&process_page.pid) == sys_getpid())
                 return;
+        /* what the kernel did already, where it knows MADV_WIPEONFORK */
         atomic_store(&process_page.gate, GATE_NEW);
         atomic_store(&process_page.arming, 0);
         atomic_store(&process_page.pid, 0);
         atomic_store(&process_page.version, 0);
+        atomic_store(&process_page.fork_token, thread_state.fork_token);
+        thread_state.fork_token = 0;
 }
 
 pid_t hooks_forked(pid_t pid, uintptr_t cfa) {
         uint32_t token = thread_state.fork_token;
-        struct epoch *epoch;
-
         if (pid == 0) {
-                wipe_process_page();
+                begin_child();
                 return 0;
         }
         if (token == 0)
                 return pid;
         thread_state.fork_token = 0;
-        epoch = agent_epoch_any();
+        struct epoch *epoch = agent_epoch_any();
         if (epoch)
                 recorder_note(epoch, RECORD_FORK_DONE, token, pid > 0 ? (uint64_t)pid : 0, cfa);
         return pid;
@@ -109,11 +107,10 @@ HOOK pid_t forkpty(int *master, char *name, const struct termios *terminal, cons
 /* Return: 0; -errno. */
 static int streams_to_null(void) {
         struct stat status;
-        int fd = sys_open("/dev/null", O_RDWR), r;
-
+        int fd = sys_open("/dev/null", O_RDWR);
         if (fd < 0)
                 return fd;
-        r = sys_fstat(fd, &status);
+        int r = sys_fstat(fd, &status);
         if (r == 0 && (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3)))
                 r = -ENODEV;
         for (int stream = 0; r >= 0 && stream <= 2; stream++)
@@ -127,13 +124,11 @@ static int streams_to_null(void) {
  * and the child's table would be gone with it. */
 HOOK int daemon(int keep_directory, int keep_streams) {
         pid_t pid = fork();
-        long r;
-
         if (pid > 0)
                 _exit(EXIT_SUCCESS);
         if (pid < 0)
                 return -1;
-        r = sys_call_always(SYS_setsid, 0, 0, 0, 0, 0, 0);
+        long r = sys_call_always(SYS_setsid, 0, 0, 0, 0, 0, 0);
         if (r >= 0 && !keep_directory)
                 sys_call_always(SYS_chdir, (long)"/", 0, 0, 0, 0, 0); /* libc's goes on without it, too */
         if (r >= 0 && !keep_streams)
@@ -151,20 +146,26 @@ static uint32_t others_go_on(const struct epoch *epoch) {
 
 static void execing(uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_any();
-
         if (epoch)
                 recorder_note(epoch, RECORD_EXEC, others_go_on(epoch), 0, cfa);
 }
 
 static int exec_failed(int r, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_any();
-
         if (epoch)
                 recorder_note(epoch, RECORD_EXEC_BACK, 0, 0, cfa);
         return r;
 }
 
-/* Only by libc's function: what a program does with syscall(2) is not seen. The last three arguments are there if the
+void hooks_about_to_share(uint64_t flags) {
+        if (!(flags & CLONE_VM) || (flags & CLONE_VFORK))
+                return;
+        agent_share_memory();
+        if (!(flags & CLONE_SETTLS))
+                thread_share();
+}
+
+/* The last three arguments are there if the
  * flags say so; what lies in their places otherwise is passed on unread. */
 HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...) {
         REAL(clone);
@@ -177,10 +178,7 @@ HOOK int clone(int (*start)(void *), void *stack, int flags, void *argument, ...
         child_tid = va_arg(rest, void *);
         va_end(rest);
         if (flags & CLONE_VM) {
-                if (!(flags & CLONE_VFORK))
-                        agent_share_memory();
-                if (!(flags & (CLONE_VFORK | CLONE_SETTLS)))
-                        thread_share();
+                hooks_about_to_share((unsigned)flags);
                 return real_clone(start, stack, flags, argument, parent_tid, tls, child_tid);
         }
         hooks_about_to_fork(HOOK_CFA);
@@ -232,7 +230,7 @@ HOOK int fexecve(int fd, char *const argv[], char *const envp[]) {
         while (va_arg(list, char *))                                                                                   \
                 n++;                                                                                                   \
         va_end(list);                                                                                                  \
-        argv = alloca((n + 1) * sizeof(*argv));                                                                        \
+        argv = alloca((n + 1) * sizeof *argv);                                                                         \
         argv[0] = (char *)first;                                                                                       \
         va_start(list, first);                                                                                         \
         for (size_t i = 1; i <= n; i++)                                                                                \
@@ -268,7 +266,6 @@ HOOK int execle(const char *path, const char *argument, ...) {
 
 static void exiting(int status, uintptr_t cfa) {
         struct epoch *epoch = agent_epoch_any();
-
         if (!epoch)
                 return;
         if (epoch->socket)
@@ -320,7 +317,6 @@ void hooks_process_setup(void) {
 /* What destructors and later handlers did; libraries that are still to come are not seen. */
 static __attribute__((destructor)) void last_words(void) {
         struct epoch *epoch = agent_epoch_any();
-
         if (epoch && epoch->socket && !thread_is_recording())
                 agent_drain(epoch, true);
 }

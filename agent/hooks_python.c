@@ -7,13 +7,13 @@
  * nobody's. Frees are recorded before they happen, as everywhere.
  */
 
-#include <errno.h>
-
 #include "agent/hooks.h"
 #include "agent/python.h"
 #include "agent/python_settled.h"
 #include "agent/recorder.h"
 #include "agent/recording.h"
+
+#include <errno.h>
 
 #define INLINE   static inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
@@ -21,7 +21,6 @@
 /* Begins a call that counts. Return: NULL where it does not: inside of another, or nothing is traced. */
 static struct epoch *enter(uintptr_t cfa) {
         struct epoch *epoch;
-
         if (unlikely(thread_state.python != 0) && thread_in_python_slow(cfa)) {
                 if (thread_state.python_probe)
                         thread_state.python_probe = 2;
@@ -36,7 +35,6 @@ static struct epoch *enter(uintptr_t cfa) {
 /* The same where the thread has settled. Return: NULL: it has not, or enter() would say no. */
 INLINE struct epoch *enter_settled(uintptr_t cfa) {
         struct epoch *epoch = python_settled_epoch();
-
         if (likely(epoch != NULL))
                 thread_state.python = cfa;
         return epoch;
@@ -51,7 +49,6 @@ INLINE void leave(void) {
 static __attribute__((noinline)) enum python_state check(struct epoch *epoch, uintptr_t cfa) {
         int saved_errno = errno;
         uintptr_t previous;
-
         python_used();
         if (epoch && thread_guard_enter(cfa, &previous)) {
                 python_check_now();
@@ -65,7 +62,6 @@ static __attribute__((noinline)) enum python_state check(struct epoch *epoch, ui
 static struct epoch *enter_alloc(enum python_allocator_kind kind, uintptr_t cfa) {
         struct epoch *epoch;
         uint32_t state = atomic_load_explicit(&python.state, memory_order_acquire);
-
         if (unlikely(state == PYTHON_OFF))
                 return NULL;
         epoch = enter(cfa);
@@ -94,14 +90,12 @@ INLINE void put_moved(struct epoch *epoch, unsigned room, uint32_t node, uint64_
 /* The wrappers where the thread has not settled, or is inside of another call. */
 
 static void *allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size, uintptr_t cfa) {
-        struct recording recording;
-
         leave();
         if (kind == PYTHON_OBJ)
                 thread_state.python_new = (uintptr_t)block;
         if (!block)
                 return NULL;
-        recording = recording_begin(cfa);
+        struct recording recording = recording_begin(cfa);
         if (recording_takes(block, size))
                 put_alloc(epoch, recording.room | RING_KEEP_RESERVE, recording.room ? python_node(epoch, kind) : 0,
                           block, size);
@@ -112,7 +106,6 @@ static void *allocated(struct epoch *epoch, enum python_allocator_kind kind, voi
 static NOINLINE void *unsettled_malloc(enum python_allocator_kind kind, void *context, size_t size, uintptr_t cfa) {
         struct epoch *epoch = enter_alloc(kind, cfa);
         void *block = python.next[kind].malloc(context, size);
-
         return epoch ? allocated(epoch, kind, block, size, cfa) : block;
 }
 
@@ -120,14 +113,12 @@ static NOINLINE void *unsettled_calloc(enum python_allocator_kind kind, void *co
                                        uintptr_t cfa) {
         struct epoch *epoch = enter_alloc(kind, cfa);
         void *block = python.next[kind].calloc(context, count, size);
-
         return epoch ? allocated(epoch, kind, block, count * size, cfa) : block;
 }
 
 /* The layer was on probation when the block came, perhaps. */
 static __attribute__((noinline)) void forget(void *block, uintptr_t cfa) {
         struct epoch *epoch = block ? agent_epoch(DOMAIN_BIT_PYTHON) : NULL;
-
         if (epoch)
                 recorder_free(epoch, block, cfa);
 }
@@ -135,10 +126,7 @@ static __attribute__((noinline)) void forget(void *block, uintptr_t cfa) {
 static NOINLINE void *unsettled_realloc(enum python_allocator_kind kind, void *context, void *block, size_t size,
                                         uintptr_t cfa) {
         struct epoch *epoch = enter_alloc(kind, cfa);
-        struct recording recording;
-        uint64_t position;
         void *now;
-
         if (!epoch || !block) {
                 if (unlikely(atomic_load_explicit(&python.state, memory_order_relaxed) == PYTHON_OFF))
                         forget(block, cfa);
@@ -146,14 +134,14 @@ static NOINLINE void *unsettled_realloc(enum python_allocator_kind kind, void *c
                 return epoch ? allocated(epoch, kind, now, size, cfa) : now;
         }
         thread_state.python_block = block;
-        position = recorder_move_out(epoch, block, cfa);
+        uint64_t position = recorder_move_out(epoch, block, cfa);
         now = python.next[kind].realloc(context, block, size);
         leave();
         if (!now) {
                 recorder_move_back(epoch, position, cfa);
                 return NULL;
         }
-        recording = recording_begin(cfa);
+        struct recording recording = recording_begin(cfa);
         put_moved(epoch, recording.room, recording.room ? python_node(epoch, kind) : 0, position, now, size);
         recording_end(epoch, recording);
         return now;
@@ -161,7 +149,6 @@ static NOINLINE void *unsettled_realloc(enum python_allocator_kind kind, void *c
 
 static NOINLINE void unsettled_free(enum python_allocator_kind kind, void *context, void *block, uintptr_t cfa) {
         struct epoch *epoch = enter(cfa);
-
         if (epoch) {
                 recorder_free(epoch, block, cfa);
                 thread_state.python_block = block;
@@ -176,14 +163,12 @@ static NOINLINE void unsettled_free(enum python_allocator_kind kind, void *conte
 
 INLINE void *settled_allocated(struct epoch *epoch, enum python_allocator_kind kind, void *block, size_t size,
                                uintptr_t cfa) {
-        struct recording recording;
-
         leave();
         if (kind == PYTHON_OBJ)
                 thread_state.python_new = (uintptr_t)block;
         if (unlikely(!block))
                 return NULL;
-        recording = recording_begin_outermost(cfa);
+        struct recording recording = recording_begin_outermost(cfa);
         if (likely(recording_takes(block, size)))
                 put_alloc(epoch, RING_MAY_WAIT | RING_KEEP_RESERVE, python_settled_node(epoch, kind), block, size);
         thread_guard_leave(recording.previous);
@@ -194,7 +179,6 @@ INLINE void *settled_allocated(struct epoch *epoch, enum python_allocator_kind k
 INLINE uint64_t settled_put_old(struct epoch *epoch, unsigned type, const void *block, uintptr_t cfa) {
         struct recording recording = recording_begin_outermost(cfa);
         uint64_t position = RING_NO_POSITION;
-
         if (likely(recording_takes(block, 0)))
                 position =
                         ring_put(&epoch->ring, RING_MAY_WAIT, 2, record_header(type, 0, 0, 0), (uintptr_t)block, 0, 0);
@@ -204,7 +188,6 @@ INLINE uint64_t settled_put_old(struct epoch *epoch, unsigned type, const void *
 
 INLINE void *hook_malloc(enum python_allocator_kind kind, void *context, size_t size, uintptr_t cfa) {
         struct epoch *epoch = enter_settled(cfa);
-
         if (unlikely(!epoch))
                 return unsettled_malloc(kind, context, size, cfa);
         return settled_allocated(epoch, kind, python.next[kind].malloc(context, size), size, cfa);
@@ -212,7 +195,6 @@ INLINE void *hook_malloc(enum python_allocator_kind kind, void *context, size_t 
 
 INLINE void *hook_calloc(enum python_allocator_kind kind, void *context, size_t count, size_t size, uintptr_t cfa) {
         struct epoch *epoch = enter_settled(cfa);
-
         if (unlikely(!epoch))
                 return unsettled_calloc(kind, context, count, size, cfa);
         /* the interpreter has looked whether the product overflows */
@@ -221,23 +203,19 @@ INLINE void *hook_calloc(enum python_allocator_kind kind, void *context, size_t 
 
 INLINE void *hook_realloc(enum python_allocator_kind kind, void *context, void *block, size_t size, uintptr_t cfa) {
         struct epoch *epoch = enter_settled(cfa);
-        struct recording recording;
-        uint64_t position;
-        void *now;
-
         if (unlikely(!epoch))
                 return unsettled_realloc(kind, context, block, size, cfa);
         if (!block)
                 return settled_allocated(epoch, kind, python.next[kind].realloc(context, NULL, size), size, cfa);
         thread_state.python_block = block;
-        position = settled_put_old(epoch, RECORD_MOVE_OUT, block, cfa);
-        now = python.next[kind].realloc(context, block, size);
+        uint64_t position = settled_put_old(epoch, RECORD_MOVE_OUT, block, cfa);
+        void *now = python.next[kind].realloc(context, block, size);
         leave();
         if (unlikely(!now)) {
                 recorder_move_back(epoch, position, cfa);
                 return NULL;
         }
-        recording = recording_begin_outermost(cfa);
+        struct recording recording = recording_begin_outermost(cfa);
         put_moved(epoch, RING_MAY_WAIT, python_settled_node(epoch, kind), position, now, size);
         thread_guard_leave(recording.previous);
         return now;
@@ -251,15 +229,13 @@ INLINE void note_code(const void *block) {
 }
 
 INLINE void hook_free(enum python_allocator_kind kind, void *context, void *block, uintptr_t cfa) {
-        struct epoch *epoch;
-
         if (unlikely(!block))
                 return;
         if (kind == PYTHON_RAW)
                 python_raw_free();
         if (kind == PYTHON_OBJ)
                 note_code(block);
-        epoch = enter_settled(cfa);
+        struct epoch *epoch = enter_settled(cfa);
         if (unlikely(!epoch)) {
                 unsettled_free(kind, context, block, cfa);
                 return;
@@ -295,7 +271,6 @@ struct python_allocator hooks_python_wrap(enum python_allocator_kind kind, void 
                 [PYTHON_OBJ] = {.malloc = obj_malloc, .calloc = obj_calloc, .realloc = obj_realloc, .free = obj_free},
         };
         struct python_allocator wrapper = wrappers[kind];
-
         wrapper.context = context;
         return wrapper;
 }

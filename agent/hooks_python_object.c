@@ -17,7 +17,6 @@
 
 static __attribute__((noinline)) void record_relabel(struct epoch *epoch, uintptr_t block, uintptr_t cfa) {
         struct recording recording = recording_begin(cfa);
-
         if (recording.room && recording_takes((const void *)block, 0))
                 ring_put(&epoch->ring, recording.room | RING_KEEP_RESERVE, 2,
                          record_header(RECORD_RELABEL, 0, DOMAIN_INDEX_PYTHON, python_node_quick(epoch, PYTHON_OBJ)),
@@ -26,8 +25,6 @@ static __attribute__((noinline)) void record_relabel(struct epoch *epoch, uintpt
 }
 
 int hooks_python_object(void *object, int event, void *data) {
-        struct epoch *epoch;
-
         (void)data;
         if (event != EVENT_CREATE)
                 return 0;
@@ -35,7 +32,7 @@ int hooks_python_object(void *object, int event, void *data) {
                 thread_state.python_new = 0; /* what is made of it next is another */
                 return 0;
         }
-        epoch = agent_epoch(DOMAIN_BIT_PYTHON);
+        struct epoch *epoch = agent_epoch(DOMAIN_BIT_PYTHON);
         if (epoch && !thread_in_python(HOOK_CFA) && atomic_load_explicit(&epoch->takes_relabel, memory_order_relaxed))
                 record_relabel(epoch, python_object_block((uintptr_t)object), HOOK_CFA);
         return 0;

@@ -10,8 +10,6 @@
  * that meet there tell of it twice, which says the same.
  */
 
-#include <string.h>
-
 #include "agent/hooks.h"
 #include "agent/python.h"
 #include "agent/real.h"
@@ -19,6 +17,8 @@
 #include "agent/state.h"
 #include "api/tracemallocd.h"
 #include "proto/agent.pb-c.h"
+
+#include <string.h>
 
 #define N_DOMAINS     (DOMAIN_INDEX_MAX - DOMAIN_INDEX_FIRST_FREE + 1)
 #define PHASES_CACHED 64
@@ -65,7 +65,6 @@ static struct domain *find_domain(unsigned int number) {
         for (unsigned int i = 0; i < N_DOMAINS; i++) {
                 struct domain *domain = &domains[(number + i) % N_DOMAINS];
                 uint64_t key = atomic_load_explicit(&domain->number_plus_1, memory_order_acquire);
-
                 if (!key && atomic_compare_exchange_strong(&domain->number_plus_1, &key, (uint64_t)number + 1))
                         return domain;
                 if (key == (uint64_t)number + 1)
@@ -81,7 +80,6 @@ static unsigned index_of(const struct domain *domain) {
 /* Return: offset of the item; DEFINITIONS_FULL. */
 static uint64_t add_item(struct epoch *epoch, const Tracemallocd__Agent__Item *item) {
         uint8_t packed[TM_PHASE_BYTES_MAX + 64];
-
         return definitions_add_item(&epoch->definitions, packed,
                                     (uint32_t)tracemallocd__agent__item__pack(item, packed));
 }
@@ -89,15 +87,13 @@ static uint64_t add_item(struct epoch *epoch, const Tracemallocd__Agent__Item *i
 static bool tell_domain(struct epoch *epoch, struct domain *domain, uintptr_t cfa) {
         Tracemallocd__Agent__DomainDef def = TRACEMALLOCD__AGENT__DOMAIN_DEF__INIT;
         Tracemallocd__Agent__Item item = TRACEMALLOCD__AGENT__ITEM__INIT;
-        uint64_t offset;
-
         def.index = index_of(domain);
         def.number = (uint32_t)(atomic_load(&domain->number_plus_1) - 1);
         def.name.len = atomic_load_explicit(&domain->name_length, memory_order_acquire);
         def.name.data = (uint8_t *)domain->name;
         item.body_case = TRACEMALLOCD__AGENT__ITEM__BODY_DOMAIN;
         item.domain = &def;
-        offset = add_item(epoch, &item);
+        uint64_t offset = add_item(epoch, &item);
         if (offset == DEFINITIONS_FULL || !recorder_note(epoch, RECORD_DOMAIN, 0, offset, cfa))
                 return false;
         atomic_store_explicit(&domain->told, epoch, memory_order_release);
@@ -124,17 +120,14 @@ static int look_up(unsigned int number, uint32_t own, struct domain **domainp, u
 
 static int track(unsigned int number, uint32_t own, uintptr_t address, size_t size, uintptr_t cfa) {
         struct domain *domain;
-        struct epoch *epoch;
         unsigned index;
         uint32_t bits;
-        int r;
-
         if ((address | size) >= RECORD_PAYLOAD_LIMIT)
                 return TM_E_INVALID;
-        r = look_up(number, own, &domain, &index, &bits);
+        int r = look_up(number, own, &domain, &index, &bits);
         if (r < 0)
                 return r;
-        epoch = agent_epoch(bits);
+        struct epoch *epoch = agent_epoch(bits);
         if (!epoch)
                 return TM_E_NOT_TRACED;
         if (domain && unlikely(atomic_load_explicit(&domain->told, memory_order_acquire) != epoch) &&
@@ -146,17 +139,14 @@ static int track(unsigned int number, uint32_t own, uintptr_t address, size_t si
 
 static int untrack(unsigned int number, uint32_t own, uintptr_t address, uintptr_t cfa) {
         struct domain *domain;
-        struct epoch *epoch;
         unsigned index;
         uint32_t bits;
-        int r;
-
         if (address >= RECORD_PAYLOAD_LIMIT)
                 return TM_E_INVALID;
-        r = look_up(number, own, &domain, &index, &bits);
+        int r = look_up(number, own, &domain, &index, &bits);
         if (r < 0)
                 return r;
-        epoch = agent_epoch(bits);
+        struct epoch *epoch = agent_epoch(bits);
         if (!epoch)
                 return TM_E_NOT_TRACED;
         /* an epoch that was not told of the domain has no block of it, but for what a child of fork inherited */
@@ -202,8 +192,7 @@ int hooks_untrack_python(unsigned int domain, uintptr_t address) {
 static bool is_name(const char *name, size_t length) {
         static const char *const taken[] = {"python", "malloc", "mmap", "other"};
         size_t n_digits = 0;
-
-        for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++)
+        for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
                 if (strcmp(name, taken[i]) == 0)
                         return false;
         for (size_t i = 0; i < length; i++) {
@@ -217,14 +206,11 @@ static bool is_name(const char *name, size_t length) {
 int tm_agent_domain_name_1(unsigned int number, const char *name) {
         size_t length = name ? strnlen(name, TM_NAME_BYTES_MAX + 1) : 0;
         struct domain *domain;
-        struct epoch *epoch;
         unsigned index;
         uint32_t bits;
-        int r;
-
         if (number == DOMAIN_PYTHON || !name || !is_name(name, length))
                 return TM_E_INVALID;
-        r = look_up(number, OWN_DOMAINS, &domain, &index, &bits);
+        int r = look_up(number, OWN_DOMAINS, &domain, &index, &bits);
         if (r < 0)
                 return r;
         /* the other thread that names it at this moment is right, too */
@@ -234,7 +220,7 @@ int tm_agent_domain_name_1(unsigned int number, const char *name) {
                 atomic_store_explicit(&domain->name_length, (uint32_t)length, memory_order_release);
                 atomic_store(&domain->naming, 0);
         }
-        epoch = agent_epoch(OWN_DOMAINS);
+        struct epoch *epoch = agent_epoch(OWN_DOMAINS);
         if (!epoch) {
                 atomic_store(&domain->told, NULL);
                 return TM_E_NOT_TRACED;
@@ -244,7 +230,6 @@ int tm_agent_domain_name_1(unsigned int number, const char *name) {
 
 static uint32_t hash_of(const char *label, size_t length) {
         uint32_t hash = 2166136261U; /* FNV-1a */
-
         for (size_t i = 0; i < length; i++)
                 hash = (hash ^ (uint8_t)label[i]) * 16777619U;
         return hash;
@@ -255,11 +240,9 @@ static uint64_t told_label(struct epoch *epoch, uint32_t hash, const Tracemalloc
         uint64_t entry = atomic_load(&phase.told[hash % PHASES_CACHED]);
         uint8_t packed[TM_PHASE_BYTES_MAX + 64];
         const void *bytes;
-        size_t length;
-
         if (atomic_load(&phase.epoch) != epoch || entry >> 32 != hash || (uint32_t)entry == 0)
                 return DEFINITIONS_FULL;
-        length = tracemallocd__agent__item__pack(item, packed);
+        size_t length = tracemallocd__agent__item__pack(item, packed);
         if (definitions_item(&epoch->definitions, (uint32_t)entry - 1, &bytes) != length ||
             memcmp(bytes, packed, length) != 0)
                 return DEFINITIONS_FULL;
@@ -270,17 +253,15 @@ static uint64_t label_item(struct epoch *epoch, const char *label, size_t length
         Tracemallocd__Agent__PhaseDef def = TRACEMALLOCD__AGENT__PHASE_DEF__INIT;
         Tracemallocd__Agent__Item item = TRACEMALLOCD__AGENT__ITEM__INIT;
         uint32_t hash = hash_of(label, length);
-        uint64_t offset;
-
         def.label.len = length;
         def.label.data = (uint8_t *)(uintptr_t)label;
         item.body_case = TRACEMALLOCD__AGENT__ITEM__BODY_PHASE;
         item.phase = &def;
-        offset = told_label(epoch, hash, &item);
+        uint64_t offset = told_label(epoch, hash, &item);
         if (offset != DEFINITIONS_FULL)
                 return offset;
         if (atomic_load(&phase.epoch) != epoch) {
-                memset(phase.told, 0, sizeof(phase.told));
+                memset(phase.told, 0, sizeof phase.told);
                 atomic_store(&phase.n_told, 0);
                 atomic_store(&phase.epoch, epoch);
         }
@@ -294,14 +275,12 @@ static uint64_t label_item(struct epoch *epoch, const char *label, size_t length
 
 static bool tell_phase(struct epoch *epoch, const char *label, size_t length, uintptr_t cfa) {
         uint64_t offset = label_item(epoch, label, length);
-
         return offset != DEFINITIONS_FULL && recorder_note(epoch, RECORD_PHASE, 0, offset, cfa);
 }
 
 int tm_agent_phase_1(const char *label) {
         size_t length = label ? strnlen(label, TM_PHASE_BYTES_MAX) : 0;
         struct epoch *epoch = agent_epoch(UINT32_MAX);
-
         /* kept for a daemon that comes later. Another thread that is at it counts as the later one */
         if (!atomic_exchange(&phase.busy, 1)) {
                 if (length)

@@ -8,12 +8,12 @@
 
 #include "agent/modules.h"
 
-#include <string.h>
-
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
 #include "agent/thread.h"
 #include "proto/agent.pb-c.h"
+
+#include <string.h>
 
 #define EXECUTABLE "/proc/self/exe"
 
@@ -30,11 +30,10 @@ void modules_init(struct modules *modules, struct definitions *definitions, stru
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
         const char *at = bytes;
         uint64_t word;
-
-        for (; length > 0; length -= length < sizeof(word) ? length : sizeof(word), at += sizeof(word)) {
+        for (; length > 0; length -= length < sizeof word ? length : sizeof word, at += sizeof word) {
                 word = 0;
-                if (length >= sizeof(word))
-                        memcpy(&word, at, sizeof(word));
+                if (length >= sizeof word)
+                        memcpy(&word, at, sizeof word);
                 else
                         memcpy(&word, at, length);
                 hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
@@ -45,7 +44,6 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
 
 static uint64_t identity_of(const struct object *object) {
         uint64_t hash = hash_bytes(object->build_id_length, object->build_id, object->build_id_length);
-
         return hash_bytes(hash, object->name, strlen(object->name));
 }
 
@@ -57,11 +55,9 @@ static bool is_same(const struct module *module, const struct object *object) {
 /* Return: whether @pc is in the module; its generation and load bias are consistent then. */
 static bool slot_holds(const struct module *module, uint64_t pc, uint32_t *generationp, uint64_t *biasp) {
         uint32_t generation = atomic_load_explicit(&module->generation, memory_order_acquire);
-        bool inside;
-
         if (generation == 0)
                 return false;
-        inside = pc >= module->start && pc < module->end;
+        bool inside = pc >= module->start && pc < module->end;
         *biasp = module->bias;
         atomic_thread_fence(memory_order_acquire);
         *generationp = generation;
@@ -72,10 +68,9 @@ static bool slot_holds(const struct module *module, uint64_t pc, uint32_t *gener
 static size_t object_path(const struct object *object, char *path, size_t size, char *file, size_t file_size) {
         size_t length = strlen(object->name);
         long linked;
-
         file[0] = '\0';
         if (length == 0) {
-                memcpy(file, EXECUTABLE, sizeof(EXECUTABLE));
+                memcpy(file, EXECUTABLE, sizeof EXECUTABLE);
                 linked = sys_readlink(EXECUTABLE, path, size);
                 return linked > 0 ? (size_t)linked : 0;
         }
@@ -97,10 +92,9 @@ static uint64_t write_item(struct modules *modules, const struct object *object,
         Tracemallocd__Agent__Item item = TRACEMALLOCD__AGENT__ITEM__INIT;
         uint8_t packed[1024 + 256];
         char path[1024];
-
         module.generation = generation;
         module.path.data = (uint8_t *)path;
-        module.path.len = object_path(object, path, sizeof(path), file, file_size);
+        module.path.len = object_path(object, path, sizeof path, file, file_size);
         module.build_id.data = (uint8_t *)object->build_id;
         module.build_id.len = object->build_id_length;
         module.bias = object->bias;
@@ -117,14 +111,12 @@ static bool put_load(struct modules *modules, unsigned room, uint32_t generation
 
 static struct module *claim_slot(struct modules *modules) {
         uint32_t n = atomic_load(&modules->n_slots);
-
         while (n < MODULES_MAX)
                 if (atomic_compare_exchange_weak(&modules->n_slots, &n, n + 1))
                         return &modules->slots[n];
         /* a program that loads and unloads all day: what died is taken again */
         for (n = 0; n < MODULES_MAX; n++) {
                 uint32_t dead = 1;
-
                 if (atomic_compare_exchange_strong(&modules->slots[n].dead, &dead, 0))
                         return &modules->slots[n];
         }
@@ -134,12 +126,10 @@ static struct module *claim_slot(struct modules *modules) {
 /* Return: the generation, 0 where it could not be told. */
 static uint32_t add(struct modules *modules, unsigned room, const struct object *object) {
         struct module *module = claim_slot(modules);
-        uint32_t generation;
-
         if (!module)
                 return 0;
-        generation = atomic_fetch_add(&modules->n_generations, 1) + 1;
-        module->item = write_item(modules, object, generation, module->path, sizeof(module->path));
+        uint32_t generation = atomic_fetch_add(&modules->n_generations, 1) + 1;
+        module->item = write_item(modules, object, generation, module->path, sizeof module->path);
         if (module->item == DEFINITIONS_FULL || !put_load(modules, room, generation, module->item)) {
                 atomic_store(&module->dead, 1);
                 return 0;
@@ -157,7 +147,6 @@ static uint32_t add(struct modules *modules, unsigned room, const struct object 
 /* Forgets before the slot is given up: who sees it given up may rely on that. */
 static void unload(struct modules *modules, unsigned room, struct module *module, uint32_t generation) {
         uint64_t start = module->start, end = module->end;
-
         rule_cache_forget(start, end);
         trie_forget(modules->trie, start, end);
         if (!atomic_compare_exchange_strong(&module->generation, &generation, 0))
@@ -170,13 +159,11 @@ uint32_t modules_find(struct modules *modules, unsigned room, uint64_t pc, uint6
         uint32_t n = atomic_load_explicit(&modules->n_slots, memory_order_acquire), generation;
         struct object object;
         uint64_t bias;
-
         *valuep = pc;
         if (!object_find(pc, &object))
                 return 0;
         for (uint32_t i = 0; i < n; i++) {
                 struct module *module = &modules->slots[i];
-
                 if (!slot_holds(module, pc, &generation, &bias))
                         continue;
                 if (is_same(module, &object)) {
@@ -196,7 +183,6 @@ uint32_t modules_find(struct modules *modules, unsigned room, uint64_t pc, uint6
 static void add_loaded(const struct object *object, void *context) {
         struct modules *modules = context;
         uint32_t n = atomic_load(&modules->n_slots);
-
         for (uint32_t i = 0; i < n; i++)
                 if (atomic_load(&modules->slots[i].generation) && is_same(&modules->slots[i], object))
                         return;
@@ -215,7 +201,6 @@ void modules_unload_begin(void) {
 
 void modules_unload_end(void) {
         uint32_t n = atomic_load(&modules_n_unloading);
-
         /* 0: a destructor forked, and this is the child */
         while (n > 0 && !atomic_compare_exchange_weak(&modules_n_unloading, &n, n - 1))
                 ;
@@ -227,12 +212,10 @@ void modules_after_fork(void) {
 
 void modules_check_unloaded(struct modules *modules, unsigned room) {
         uint32_t n = atomic_load(&modules->n_slots);
-
         for (uint32_t i = 0; i < n; i++) {
                 struct module *module = &modules->slots[i];
                 uint32_t generation = atomic_load_explicit(&module->generation, memory_order_acquire);
                 struct object object;
-
                 if (generation && (!object_find(module->start, &object) || !is_same(module, &object)))
                         unload(modules, room, module, generation);
         }
@@ -240,18 +223,16 @@ void modules_check_unloaded(struct modules *modules, unsigned room) {
 
 void modules_copy(struct modules *modules, const struct modules *parent) {
         uint32_t n = atomic_load(&parent->n_slots);
-
         atomic_store(&modules->n_generations, atomic_load(&parent->n_generations));
         for (uint32_t i = 0; i < n; i++) {
                 const struct module *from = &parent->slots[i];
                 struct module *to = &modules->slots[i];
                 const void *item;
-                uint32_t length, generation = atomic_load(&from->generation);
-
+                uint32_t generation = atomic_load(&from->generation);
                 atomic_store(&to->dead, generation == 0);
                 if (generation == 0)
                         continue;
-                length = definitions_item(parent->definitions, from->item, &item);
+                uint32_t length = definitions_item(parent->definitions, from->item, &item);
                 to->item = definitions_add_item(modules->definitions, item, length);
                 if (to->item == DEFINITIONS_FULL || !put_load(modules, 0, generation, to->item)) {
                         atomic_store(&to->dead, 1);
@@ -261,7 +242,7 @@ void modules_copy(struct modules *modules, const struct modules *parent) {
                 to->end = from->end;
                 to->bias = from->bias;
                 to->identity = from->identity;
-                memcpy(to->path, from->path, sizeof(to->path));
+                memcpy(to->path, from->path, sizeof to->path);
                 /* what the parent has sent, the daemon has by the parent's secret */
                 atomic_store(&to->file_sent, atomic_load(&from->file_sent));
                 if (!atomic_load(&to->file_sent))
@@ -274,16 +255,13 @@ void modules_copy(struct modules *modules, const struct modules *parent) {
 unsigned modules_open_files(struct modules *modules, uint64_t *items, int *fds, unsigned n_max) {
         uint32_t n = atomic_load(&modules->n_slots);
         unsigned n_opened = 0;
-
         for (uint32_t i = 0; i < n && n_opened < n_max; i++) {
                 struct module *module = &modules->slots[i];
                 uint32_t generation = atomic_load_explicit(&module->generation, memory_order_acquire);
-                int fd;
-
                 if (!generation || atomic_exchange(&module->file_sent, 1))
                         continue;
                 atomic_fetch_sub(&modules->n_unsent, 1);
-                fd = module->path[0] ? sys_open(module->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+                int fd = module->path[0] ? sys_open(module->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
                 if (fd < 0)
                         continue;
                 items[n_opened] = module->item;

@@ -8,14 +8,14 @@
  * under two generations; the reader goes by build id and offset.
  */
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "agent/definitions_writer.h"
 #include "agent/object.h"
 #include "agent/ring_writer.h"
 #include "agent/trie.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #define MODULES_MAX 2048
 

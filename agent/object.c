@@ -4,13 +4,13 @@
 
 #include "agent/object.h"
 
+#include "agent/real.h"
+#include "agent/thread.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <string.h>
-
-#include "agent/real.h"
-#include "agent/thread.h"
 
 static int (*find_object)(void *address, struct dl_find_object *result); /* dlsym's: an older libc lacks it */
 static const ElfW(Phdr) * executable_phdrs;
@@ -18,29 +18,26 @@ static unsigned n_executable_phdrs;
 
 static void find_build_id(struct object *object, const ElfW(Phdr) * phdr) {
         const char *note = (const char *)object->bias + phdr->p_vaddr, *end = note + phdr->p_memsz;
-
         if ((uintptr_t)note < object->start || (uintptr_t)end > object->end)
                 return;
         while ((size_t)(end - note) >= sizeof(ElfW(Nhdr))) {
                 const ElfW(Nhdr) *header = (const void *)note;
                 uint64_t name = ((uint64_t)header->n_namesz + 3) & ~UINT64_C(3);
                 uint64_t length = ((uint64_t)header->n_descsz + 3) & ~UINT64_C(3);
-
-                if (name + length > (uint64_t)(end - note) - sizeof(*header))
+                if (name + length > (uint64_t)(end - note) - sizeof *header)
                         break;
                 if (header->n_type == NT_GNU_BUILD_ID && header->n_namesz == 4 &&
                     header->n_descsz <= OBJECT_BUILD_ID_MAX && memcmp(header + 1, "GNU", 4) == 0) {
                         object->build_id = (const uint8_t *)(header + 1) + name;
                         object->build_id_length = header->n_descsz;
                 }
-                note += sizeof(*header) + name + length;
+                note += sizeof *header + name + length;
         }
 }
 
 static void read_phdrs(struct object *object) {
         for (unsigned i = 0; i < object->n_phdrs; i++) {
                 const ElfW(Phdr) *phdr = &object->phdrs[i];
-
                 if (phdr->p_type == PT_GNU_EH_FRAME)
                         object->eh_frame_hdr = (const char *)object->bias + phdr->p_vaddr;
                 else if (phdr->p_type == PT_NOTE)
@@ -53,7 +50,6 @@ static void read_bounds(struct object *object) {
         object->end = 0;
         for (unsigned i = 0; i < object->n_phdrs; i++) {
                 uintptr_t start = object->bias + object->phdrs[i].p_vaddr;
-
                 if (object->phdrs[i].p_type != PT_LOAD)
                         continue;
                 if ((start & ~UINT64_C(4095)) < object->start)
@@ -67,7 +63,6 @@ static void read_bounds(struct object *object) {
  * makes; it goes without. */
 static void find_phdrs(struct object *object) {
         const ElfW(Ehdr) *header = (const void *)object->start;
-
         if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phentsize != sizeof(ElfW(Phdr)) ||
             header->e_phoff > 4096 || header->e_phoff + (uint64_t)header->e_phnum * sizeof(ElfW(Phdr)) > 4096)
                 return;
@@ -79,7 +74,6 @@ static void find_phdrs(struct object *object) {
  * segment alone that was asked for. */
 static void from_map(struct object *object, const struct dl_find_object *found) {
         const struct link_map *map = found->dlfo_link_map;
-
         *object = (struct object){
                 .start = (uintptr_t)found->dlfo_map_start,
                 .end = (uintptr_t)found->dlfo_map_end,
@@ -117,7 +111,6 @@ struct search {
 
 static int search_one(struct dl_phdr_info *info, size_t size, void *data) {
         struct search *search = data;
-
         from_phdrs(search->objectp, info);
         return search->address >= search->objectp->start && search->address < search->objectp->end;
 }
@@ -125,7 +118,6 @@ static int search_one(struct dl_phdr_info *info, size_t size, void *data) {
 bool object_find(uintptr_t address, struct object *objectp) {
         struct search search = {.address = address, .objectp = objectp};
         struct dl_find_object found;
-
         if (!find_object)
                 return dl_iterate_phdr(search_one, &search) == 1;
         if (find_object((void *)address, &found) != 0)
@@ -137,7 +129,6 @@ bool object_find(uintptr_t address, struct object *objectp) {
 const void *object_eh_frame_hdr(uintptr_t address) {
         struct dl_find_object found;
         struct object object;
-
         if (likely(find_object != NULL))
                 return find_object((void *)address, &found) == 0 ? found.dlfo_eh_frame : NULL;
         return object_find(address, &object) ? object.eh_frame_hdr : NULL;
@@ -147,7 +138,6 @@ static int visit_one(struct dl_phdr_info *info, size_t size, void *data) {
         const struct search *search = data;
         struct object object;
         struct dl_find_object found;
-
         from_phdrs(&object, info);
         /* the same bounds as object_find() will give for an address in it */
         if (find_object && object.end && find_object((void *)object.start, &found) == 0)
@@ -159,7 +149,6 @@ static int visit_one(struct dl_phdr_info *info, size_t size, void *data) {
 
 void object_for_each(void (*visit)(const struct object *object, void *context), void *context) {
         struct search search = {.visit = visit, .context = context};
-
         dl_iterate_phdr(visit_one, &search);
 }
 

@@ -7,12 +7,12 @@
 
 #include "agent/object_symbol.h"
 
+#include "agent/sys.h"
+
 #include <elf.h>
 #include <link.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#include "agent/sys.h"
 
 #define PAGE UINT64_C(4096)
 
@@ -25,14 +25,12 @@ struct tables {
 static const void *within(const struct tables *tables, uintptr_t address, size_t bytes, size_t alignment) {
         const struct object *object = tables->object;
         const ElfW(Phdr) *segments = object->phdrs;
-
         if (address % alignment != 0 || address < object->start || address >= object->end ||
             bytes > object->end - address)
                 return NULL;
         for (unsigned i = 0; i < object->n_phdrs; i++) {
                 const ElfW(Phdr) *segment = &segments[i];
                 uintptr_t offset = address - object->bias - segment->p_vaddr;
-
                 if (segment->p_type == PT_LOAD && segment->p_flags & PF_R && offset < segment->p_memsz &&
                     bytes <= segment->p_memsz - offset)
                         return (const void *)address;
@@ -44,7 +42,6 @@ static const void *within(const struct tables *tables, uintptr_t address, size_t
 
 static uintptr_t find_dynamic(const struct object *object) {
         const ElfW(Phdr) *phdrs = object->phdrs;
-
         for (unsigned i = 0; i < object->n_phdrs; i++)
                 if (phdrs[i].p_type == PT_DYNAMIC)
                         return object->bias + phdrs[i].p_vaddr;
@@ -54,17 +51,15 @@ static uintptr_t find_dynamic(const struct object *object) {
 /* glibc has added the bias to what it relocates in place. */
 static uintptr_t pointer(const struct object *object, const ElfW(Dyn) * entry) {
         uintptr_t address = entry->d_un.d_ptr;
-
         return address >= object->start && address < object->end ? address : address + object->bias;
 }
 
 static bool find_tables(const struct object *object, struct tables *tables) {
         const ElfW(Dyn) * entry;
         uintptr_t address;
-
         *tables = (struct tables){.object = object};
         for (address = find_dynamic(object); (entry = READ(tables, ElfW(Dyn), address)) && entry->d_tag != DT_NULL;
-             address += sizeof(*entry)) {
+             address += sizeof *entry) {
                 switch (entry->d_tag) {
                 case DT_SYMTAB:
                         tables->symbols = pointer(object, entry);
@@ -86,11 +81,9 @@ static bool find_tables(const struct object *object, struct tables *tables) {
 /* Whether the object defines it, under that name. */
 static bool is_definition(const struct tables *tables, const ElfW(Sym) * symbol, const char *name) {
         size_t bytes = strlen(name) + 1;
-        const char *its_name;
-
         if (symbol->st_shndx == SHN_UNDEF || !symbol->st_value)
                 return false;
-        its_name = within(tables, tables->names + symbol->st_name, bytes, 1);
+        const char *its_name = within(tables, tables->names + symbol->st_name, bytes, 1);
         return its_name && memcmp(its_name, name, bytes) == 0;
 }
 
@@ -100,21 +93,20 @@ static const ElfW(Sym) * symbol_at(const struct tables *tables, uint32_t i) {
 
 static const ElfW(Sym) * search_gnu(const struct tables *tables, const char *name) {
         /* number of buckets, first symbol in the chains, words of the Bloom filter, its shift */
-        const uint32_t *header = within(tables, tables->gnu_hash, 4 * sizeof(*header), _Alignof(uint32_t)), *link;
+        const uint32_t *header = within(tables, tables->gnu_hash, 4 * sizeof *header, _Alignof(uint32_t)), *link;
         uintptr_t buckets, chain;
         uint32_t hash = 5381, i;
 
         if (!header || !header[0])
                 return NULL;
-        buckets = tables->gnu_hash + 4 * sizeof(*header) + header[2] * sizeof(ElfW(Addr));
-        chain = buckets + header[0] * sizeof(*header);
+        buckets = tables->gnu_hash + 4 * sizeof *header + header[2] * sizeof(ElfW(Addr));
+        chain = buckets + header[0] * sizeof *header;
         for (const char *c = name; *c; c++)
                 hash = hash * 33 + (uint8_t)*c;
-        link = READ(tables, uint32_t, buckets + hash % header[0] * sizeof(*link));
+        link = READ(tables, uint32_t, buckets + hash % header[0] * sizeof *link);
         for (i = link ? *link : 0; i >= header[1] && i; i++) {
                 const ElfW(Sym) *symbol = symbol_at(tables, i);
-
-                link = READ(tables, uint32_t, chain + (i - header[1]) * sizeof(*link));
+                link = READ(tables, uint32_t, chain + (i - header[1]) * sizeof *link);
                 if (!link || !symbol)
                         return NULL;
                 if ((*link | 1) == (hash | 1) && is_definition(tables, symbol, name))
@@ -126,11 +118,9 @@ static const ElfW(Sym) * search_gnu(const struct tables *tables, const char *nam
 }
 
 static const ElfW(Sym) * search_all(const struct tables *tables, const char *name) {
-        const uint32_t *n_symbols = READ(tables, uint32_t, tables->sysv_hash + sizeof(*n_symbols));
-
+        const uint32_t *n_symbols = READ(tables, uint32_t, tables->sysv_hash + sizeof *n_symbols);
         for (uint32_t i = 1; n_symbols && i < *n_symbols; i++) {
                 const ElfW(Sym) *symbol = symbol_at(tables, i);
-
                 if (!symbol || is_definition(tables, symbol, name))
                         return symbol;
         }
@@ -149,7 +139,6 @@ uintptr_t object_symbol(const struct object *object, const char *name) {
         struct tables tables;
         const ElfW(Sym) *symbol = find_symbol(object, &tables, name);
         uintptr_t value = symbol ? object->bias + symbol->st_value : 0;
-
         return value && within(&tables, value, 1, 1) ? value : 0;
 }
 
@@ -158,7 +147,6 @@ static bool is_read_only(const struct object *object, uintptr_t page) {
         for (unsigned i = 0; i < object->n_phdrs; i++) {
                 const ElfW(Phdr) *segment = &object->phdrs[i];
                 uintptr_t start = object->bias + segment->p_vaddr;
-
                 if (segment->p_type == PT_LOAD && page + PAGE > start && page < start + segment->p_memsz &&
                     segment->p_flags != PF_R)
                         return false;

@@ -7,10 +7,10 @@
  * leaves an error for dlerror() where it finds nothing.
  */
 
+#include "agent/object.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "agent/object.h"
 
 /** object_symbol() - address of what an object defines under a name
  * @object: cannot be unloaded meanwhile (a frame is in it, or it was loaded at the program's start)

@@ -12,7 +12,6 @@
 
 static char *without_folders(char *path) {
         char *slash = strrchr(path, '/');
-
         return slash && slash[1] ? slash + 1 : path;
 }
 
@@ -24,7 +23,6 @@ static bool is_program(const char *word, const char *comm) {
  * Return: NULL where this is none. */
 static char *script(char *cmdline, size_t length, const char *comm) {
         char *word = cmdline;
-
         if (is_program(without_folders(cmdline), comm))
                 return NULL;
         for (int i = 0; i < 2; i++) {
@@ -39,7 +37,6 @@ static char *script(char *cmdline, size_t length, const char *comm) {
 
 static char *without_title(char *title, const char *comm) {
         char *colon = strstr(title, ": "), *space;
-
         if (colon && colon > title)
                 *colon = '\0';
         /* a space may be part of a path: it ends the name only where the word before it is the program */
@@ -54,7 +51,6 @@ static char *without_title(char *title, const char *comm) {
 
 size_t process_name_of(char *cmdline, size_t length, const char *comm) {
         char *name = script(cmdline, length, comm);
-
         if (!name)
                 name = without_title(cmdline, comm);
         memmove(cmdline, name, strlen(name) + 1);

@@ -7,14 +7,14 @@
 
 #include "agent/python.h"
 
-#include <string.h>
-
 #include "agent/hooks.h"
 #include "agent/object_symbol.h"
 #include "agent/python_check.h"
 #include "agent/python_settled.h"
 #include "agent/state.h"
 #include "agent/thread.h"
+
+#include <string.h>
 
 struct python python;
 _Atomic uint32_t python_watch;
@@ -33,16 +33,14 @@ static enum python_state state_of(void) {
 /* Texts are put together by hand: snprintf is not ours to call in a hook. */
 static void note_add(const char *text) {
         size_t used = strlen(python.note);
-
-        for (; *text && used + 1 < sizeof(python.note); text++)
+        for (; *text && used + 1 < sizeof python.note; text++)
                 python.note[used++] = *text;
         python.note[used] = '\0';
 }
 
 static void note_number(unsigned number) {
         char digits[12];
-        unsigned i = sizeof(digits) - 1;
-
+        unsigned i = sizeof digits - 1;
         digits[i] = '\0';
         do
                 digits[--i] = (char)('0' + number % 10);
@@ -68,7 +66,6 @@ static void turn_off(void) {
 
 static uint32_t parse_version(const char *text) {
         uint32_t parts[3] = {0};
-
         for (unsigned i = 0; i < 3; i++) {
                 while (*text >= '0' && *text <= '9')
                         parts[i] = parts[i] * 10 + (uint32_t)(*text++ - '0');
@@ -126,10 +123,9 @@ static const char *find_api(const struct object *object, unsigned minor, struct 
 /* A wrapper has the context of what it wraps: a thread that meets a struct of which half is written calls
  * the one or the other with what both understand. */
 static void wrap(enum python_allocator_kind kind) {
-        struct python_allocator old, new;
-
+        struct python_allocator old;
         python.api.get_allocator(kind, &old);
-        new = hooks_python_wrap(kind, old.context);
+        struct python_allocator new = hooks_python_wrap(kind, old.context);
         if (old.malloc == new.malloc)
                 return;
         python.next[kind] = old;
@@ -152,11 +148,8 @@ static void end_change(void) {
 
 static void found(const struct object *object, bool late) {
         const void *runtime = (const void *)EITHER(&_PyRuntime, object_symbol(object, "_PyRuntime"));
-        const char *missing;
-        int r;
-
         python.version = find_version(object);
-        r = python_layout_find(python.version, runtime, &python.layout);
+        int r = python_layout_find(python.version, runtime, &python.layout);
         note_version();
         /* A debug build may agree with its version's layout today (3.11 does); nobody has said that it will. */
         if (object_symbol(object, "_Py_NegativeRefcount")) {
@@ -171,7 +164,7 @@ static void found(const struct object *object, bool late) {
                 turn_off();
                 return;
         }
-        missing = find_api(object, python.layout.minor, &python.api);
+        const char *missing = find_api(object, python.layout.minor, &python.api);
         if (missing) {
                 note_add(" lacks ");
                 note_add(missing);
@@ -187,7 +180,6 @@ static void found(const struct object *object, bool late) {
 
 static bool is_library(const char *name) {
         const char *slash = strrchr(name, '/');
-
         return strncmp(slash ? slash + 1 : name, "libpython3", 10) == 0;
 }
 
@@ -212,7 +204,6 @@ static void lead_tracking_to_us(const struct object *object) {
 void python_setup(uint32_t domains) {
         struct object object;
         bool is_here = PyMem_SetAllocator && object_find((uintptr_t)PyMem_SetAllocator, &object);
-
         python.wanted = domains & DOMAIN_BIT_PYTHON;
         if (is_here && python.wanted)
                 found(&object, false);
@@ -229,10 +220,8 @@ void python_setup(uint32_t domains) {
 /* Whether what the interpreter calls for raw memory comes to our wrapper, be it through another's. The guard of
  * thread_state.python is set. */
 static bool raw_comes_to_us(void) {
-        void *block;
-
         thread_state.python_probe = 1;
-        block = python.api.raw_malloc(1);
+        void *block = python.api.raw_malloc(1);
         python.api.raw_free(block);
         if (thread_state.python_probe == 1)
                 thread_state.python_probe = 0;
@@ -259,7 +248,6 @@ void python_raw_free(void) {
  * that is there already stays, and one that comes later may replace ours. */
 static void trace_objects(void) {
         void *data;
-
         if (python.api.set_tracer && python.api.get_tracer && python.api.type_flags && !python.api.get_tracer(&data))
                 python.api.set_tracer(hooks_python_object, NULL);
 }
@@ -281,7 +269,6 @@ static void look_again(uintptr_t cfa) {
 /* Allocators that were replaced before the interpreter had one object are wrapped again, whatever they are now. */
 void python_look(struct epoch *epoch, uintptr_t cfa) {
         struct object object;
-
         if (atomic_load(&python.ended) && state_of() == PYTHON_ON)
                 look_again(cfa);
         /* no stack is walked for domain malloc that could pass through a new library */
@@ -303,15 +290,14 @@ void python_used(void) {
 void python_check_now(void) {
         uintptr_t thread = (uintptr_t)python.api.thread_current();
         const char *what;
-        enum python_check_result result;
-
         if (!thread || (python.late && !python.api.is_initialized()) || !begin_change())
                 return;
         /* found late, it may just have been starting, with its raw allocator put aside for that time */
         if (python.late && !raw_comes_to_us())
                 wrap(PYTHON_RAW);
-        result = state_of() == PYTHON_PENDING ? python_check(&python.api, &python.layout, thread, &what)
-                                              : PYTHON_CHECK_LATER;
+        enum python_check_result result = state_of() == PYTHON_PENDING
+                                                  ? python_check(&python.api, &python.layout, thread, &what)
+                                                  : PYTHON_CHECK_LATER;
         if (result == PYTHON_CHECK_GOOD) {
                 atomic_store(&python.untold, 1);
                 atomic_store_explicit(&python.state, PYTHON_ON, memory_order_release);
@@ -327,11 +313,9 @@ void python_check_now(void) {
 /* Without the GIL (before 3.12: with it or not) only the thread's own entry will do; while the interpreter ends, that
  * one may be gone. */
 uintptr_t python_own_thread(uintptr_t current) {
-        uintptr_t own;
-
         if (current && python.layout.minor >= 12)
                 return current;
-        own = (uintptr_t)python.api.thread_of_caller();
+        uintptr_t own = (uintptr_t)python.api.thread_of_caller();
         if (own && own != current && python.api.is_finalizing && python.api.is_finalizing())
                 return 0;
         return own;
@@ -339,7 +323,6 @@ uintptr_t python_own_thread(uintptr_t current) {
 
 static struct python_codes *codes_of(struct epoch *epoch) {
         struct python_codes *codes = atomic_load_explicit(&epoch->python_codes, memory_order_acquire), *none = NULL;
-
         if (likely(codes != NULL))
                 return codes;
         codes = python_codes_new(&epoch->definitions, &python.layout);
@@ -351,7 +334,6 @@ static struct python_codes *codes_of(struct epoch *epoch) {
 static __attribute__((noinline)) struct python_stack *renamed_stack(struct thread *thread, struct epoch *epoch,
                                                                     uint32_t limit) {
         struct python_names names = {&epoch->trie, &epoch->definitions, codes_of(epoch), limit};
-
         if (!thread->python)
                 thread->python = python_stack_new();
         if (!thread->python || !names.codes)
@@ -381,27 +363,23 @@ static uint32_t find_node(struct epoch *epoch, enum python_allocator_kind kind) 
         uintptr_t state = likely(state_of() == PYTHON_ON) ? python_thread(kind) : 0;
         uintptr_t top = state ? python_layout_top(&python.layout, state) : 0;
         struct thread *thread = top ? thread_get() : NULL;
-        struct python_stack *stack;
-        uint32_t limit, node;
-
         if (!thread)
                 return 0;
-        stack = thread->python;
-        limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
+        struct python_stack *stack = thread->python;
+        uint32_t limit = atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed);
         /* an epoch's codes stay the same once there are any */
         if (unlikely(!stack) || unlikely(stack->changing) || unlikely(stack->names.trie != &epoch->trie) ||
             unlikely(stack->names.limit != limit))
                 stack = renamed_stack(thread, epoch, limit);
         if (!stack)
                 return 0;
-        node = python_stack_node(stack, &python.layout, top);
+        uint32_t node = python_stack_node(stack, &python.layout, top);
         settle(epoch, stack, version);
         return node;
 }
 
 uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
         uint32_t node = find_node(epoch, kind);
-
         /* once, and nobody else may have a reason to; until then no thread settles */
         if (unlikely(atomic_load_explicit(&python.untold, memory_order_relaxed) != 0))
                 agent_bring_files(epoch, true);
@@ -414,14 +392,12 @@ uint32_t python_node(struct epoch *epoch, enum python_allocator_kind kind) {
 
 uintptr_t python_object_block(uintptr_t object) {
         unsigned long flags = python.api.type_flags(python_word(object, PYTHON_OBJECT_TYPE));
-
         return object - (flags & TYPE_HAS_GC ? 16 : 0) - (flags & TYPE_HAS_PREHEADER ? 16 : 0);
 }
 
 void python_freeing(uintptr_t block) {
         struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
         struct python_codes *codes = epoch ? atomic_load_explicit(&epoch->python_codes, memory_order_acquire) : NULL;
-
         if (codes)
                 python_codes_forget(codes, block);
         python_stack_code_freed();
@@ -431,7 +407,6 @@ void python_freeing(uintptr_t block) {
 void python_after_fork(struct epoch *epoch, const struct epoch *parent) {
         const struct python_codes *from = atomic_load(&parent->python_codes);
         struct python_codes *codes = from ? python_codes_new(&epoch->definitions, from->layout) : NULL;
-
         if (codes)
                 python_codes_inherit(codes, from);
         atomic_store(&epoch->python_codes, codes);

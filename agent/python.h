@@ -15,14 +15,14 @@
  * replace them (PYTHONMALLOC, -X dev): so until the check is made, python_look() looks whether ours are still there.
  */
 
+#include "agent/epoch.h"
+#include "agent/object.h"
+#include "agent/python_layout.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "agent/epoch.h"
-#include "agent/object.h"
-#include "agent/python_layout.h"
 
 struct python_stack;
 

@@ -4,17 +4,15 @@
 
 #include "agent/python_check.h"
 
-#include <errno.h>
-
 #include "agent/sys.h"
 #include "proto/ring.h"
 
+#include <errno.h>
+
 #define FRAMES_MAX 64
 
-/* The kernel reads the new mask before it refuses the operation. */
 static bool is_readable(uintptr_t address) {
-        return address % sizeof(uint64_t) == 0 &&
-               sys_call(SYS_rt_sigprocmask, ~0, (long)address, 0, sizeof(uint64_t), 0, 0) == -EINVAL;
+        return address % sizeof(uint64_t) == 0 && sys_is_readable(address);
 }
 
 /* Of @bytes from an object on; its ends and its middles, since an object is smaller than a page. */
@@ -43,11 +41,9 @@ static const char *check_code(const struct python_api *api, const struct python_
 static const char *check_place(const struct python_api *api, const struct python_layout *layout, uintptr_t frame,
                                uintptr_t code) {
         uint64_t position = python_layout_position(layout, frame, code);
-        int line;
-
         if (position & NODE_VALUE_LINE)
                 return NULL;
-        line = api->code_line((void *)code, (int)position - 1);
+        int line = api->code_line((void *)code, (int)position - 1);
         if (position > INT32_MAX)
                 return "instructions";
         if (layout->frame_kind == PYTHON_FRAME_OBJECT)
@@ -70,15 +66,12 @@ static bool is_foreign(const struct python_layout *layout, uintptr_t frame) {
 
 /* Return: NULL: all is as expected. */
 static const char *check_frame(const struct python_api *api, const struct python_layout *layout, uintptr_t frame) {
-        uintptr_t code;
-        const char *what;
-
         if (!is_object(frame, 112))
                 return "frames";
         if (is_foreign(layout, frame))
                 return NULL;
-        code = python_word(frame, layout->frame_code);
-        what = check_code(api, layout, code);
+        uintptr_t code = python_word(frame, layout->frame_code);
+        const char *what = check_code(api, layout, code);
         if (!what && python_layout_is_frame(layout, frame))
                 what = check_place(api, layout, frame, code);
         return what;
@@ -88,7 +81,6 @@ static const char *check_frame(const struct python_api *api, const struct python
 static bool is_thread(const struct python_layout *layout, uintptr_t thread) {
         static uintptr_t known_thread, known_cframe;
         uintptr_t cframe = 0;
-
         if (thread != known_thread && !is_object(thread, 128))
                 return false;
         known_thread = thread;
@@ -105,7 +97,6 @@ enum python_check_result python_check(const struct python_api *api, const struct
                                       uintptr_t thread, const char **whatp) {
         uintptr_t top, frame;
         unsigned n = 0;
-
         *whatp = "thread states";
         if (!is_thread(layout, thread))
                 return PYTHON_CHECK_BAD;

@@ -8,9 +8,9 @@
 
 #include "agent/python_code.h"
 
-#include <string.h>
-
 #include "agent/sys.h"
+
+#include <string.h>
 
 /* A name that is longer is cut; a table that is longer is left out, and the code has no lines. */
 #define TEXT_BYTES_MAX  (64 * 1024)
@@ -43,9 +43,8 @@ struct sink {
 
 static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t n) {
         uint64_t word;
-
-        for (; n >= sizeof(word); n -= sizeof(word), bytes += sizeof(word)) {
-                memcpy(&word, bytes, sizeof(word));
+        for (; n >= sizeof word; n -= sizeof word, bytes += sizeof word) {
+                memcpy(&word, bytes, sizeof word);
                 hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
                 hash ^= hash >> 29;
         }
@@ -68,7 +67,6 @@ static void put(struct sink *sink, const void *bytes, size_t n) {
 static void put_number(struct sink *sink, uint64_t number) {
         uint8_t bytes[10];
         unsigned n = 0;
-
         for (; number >= 128; number >>= 7)
                 bytes[n++] = (uint8_t)(number | 128);
         bytes[n++] = (uint8_t)number;
@@ -121,10 +119,8 @@ static unsigned encode_character(uint32_t c, uint8_t bytes[4]) {
 static void measure(struct text *text) {
         uint8_t bytes[4];
         uint64_t n = 0;
-
         for (uint64_t i = 0; i < text->length; i++) {
                 unsigned more = encode_character(character(text, i), bytes);
-
                 if (n + more > TEXT_BYTES_MAX) {
                         text->length = i;
                         break;
@@ -138,7 +134,6 @@ static struct text read_text(const struct python_layout *layout, uintptr_t objec
         struct text text = {.kind = 1};
         uint32_t state;
         bool compact, ascii;
-
         if (!object)
                 return text;
         state = (uint32_t)python_int(object, PYTHON_TEXT_STATE);
@@ -167,7 +162,6 @@ static struct text read_text(const struct python_layout *layout, uintptr_t objec
 static void put_text(struct sink *sink, uint8_t tag, const struct text *text) {
         uint8_t bytes[64];
         unsigned n = 0;
-
         put(sink, &tag, 1);
         put_number(sink, text->n_bytes);
         if (text->kind == 1 && text->n_bytes == text->length) {
@@ -175,7 +169,7 @@ static void put_text(struct sink *sink, uint8_t tag, const struct text *text) {
                 return;
         }
         for (uint64_t i = 0; i < text->length; i++) {
-                if (n > sizeof(bytes) - 4) {
+                if (n > sizeof bytes - 4) {
                         put(sink, bytes, n);
                         n = 0;
                 }
@@ -201,7 +195,6 @@ static struct said read_code(const struct python_layout *layout, uintptr_t code)
                 .qualname = read_text(layout, python_word(code, layout->code_name)),
                 .first_line = (uint64_t)(int64_t)python_int(code, layout->code_first_line),
         };
-
         if (table && python_word(table, PYTHON_BYTES_LENGTH) <= TABLE_BYTES_MAX) {
                 said.table = (const uint8_t *)table + PYTHON_BYTES_DATA;
                 said.table_length = python_word(table, PYTHON_BYTES_LENGTH);
@@ -225,7 +218,6 @@ static void put_said(struct sink *sink, const struct said *said) {
 
 static unsigned number_bytes(uint64_t number) {
         unsigned n = 1;
-
         for (; number >= 128; number >>= 7)
                 n++;
         return n;
@@ -243,11 +235,10 @@ static _Atomic uint64_t *item_of(const struct python_codes *codes, uint32_t numb
 static _Atomic uint64_t *new_item(struct python_codes *codes, uint32_t number) {
         _Atomic uint64_t *_Atomic *place = &codes->items[number >> PYTHON_CODES_PAGE_LOG2];
         _Atomic uint64_t *page, *none = NULL;
-
         if (!atomic_load_explicit(place, memory_order_acquire)) {
-                page = sys_map_memory(PYTHON_CODES_PAGE * sizeof(*page));
+                page = sys_map_memory(PYTHON_CODES_PAGE * sizeof *page);
                 if (page && !atomic_compare_exchange_strong(place, &none, page))
-                        sys_unmap(page, PYTHON_CODES_PAGE * sizeof(*page)); /* another thread was first */
+                        sys_unmap(page, PYTHON_CODES_PAGE * sizeof *page); /* another thread was first */
         }
         return item_of(codes, number);
 }
@@ -258,12 +249,10 @@ static bool says(const struct python_codes *codes, uint32_t number, const struct
         uint64_t item = place ? atomic_load_explicit(place, memory_order_acquire) : 0;
         struct sink sink = {0};
         const void *bytes;
-        uint32_t length;
         uint64_t code_def = 1 + number_bytes(number) + n_bytes;
-
         if (!item)
                 return false;
-        length = definitions_item(codes->definitions, item - 1, &bytes);
+        uint32_t length = definitions_item(codes->definitions, item - 1, &bytes);
         if (length != 1 + number_bytes(code_def) + code_def)
                 return false;
         sink.expected = (const uint8_t *)bytes + length - n_bytes;
@@ -279,7 +268,6 @@ static bool write_item(struct python_codes *codes, uint32_t number, const struct
         uint64_t offset;
         uint8_t *place = item ? definitions_begin_item(codes->definitions, length, &offset) : NULL;
         struct sink sink = {.to = place};
-
         if (!place)
                 return false;
         put_tagged(&sink, TAG_ITEM_CODE, code_def);
@@ -292,7 +280,6 @@ static bool write_item(struct python_codes *codes, uint32_t number, const struct
 
 static uint32_t new_number(struct python_codes *codes) {
         uint32_t n = atomic_load_explicit(&codes->n_codes, memory_order_relaxed);
-
         do {
                 if (n >= PYTHON_CODES_MAX - 1)
                         return PYTHON_CODE_UNKNOWN;
@@ -305,11 +292,9 @@ static uint32_t number_by_content(struct python_codes *codes, uintptr_t code) {
         struct said said = read_code(codes->layout, code);
         struct sink sink = {0};
         uint64_t key;
-        uint32_t number;
-
         put_said(&sink, &said);
         key = (sink.hash & CONTENT_MASK) | UINT64_C(1) << 60; /* no key that means something to a trie */
-        number = trie_find(&codes->by_content, CONTENT_PARENT, key);
+        uint32_t number = trie_find(&codes->by_content, CONTENT_PARENT, key);
         if (number)
                 return says(codes, number, &said, sink.n_bytes) ? number : PYTHON_CODE_UNKNOWN;
         number = new_number(codes);
@@ -320,14 +305,13 @@ static uint32_t number_by_content(struct python_codes *codes, uintptr_t code) {
 }
 
 struct python_codes *python_codes_new(struct definitions *definitions, const struct python_layout *layout) {
-        struct python_codes *codes = sys_map_memory(sizeof(*codes));
-
+        struct python_codes *codes = sys_map_memory(sizeof *codes);
         if (!codes)
                 return NULL;
         codes->definitions = definitions;
         codes->layout = layout;
         if (trie_init(&codes->by_content) < 0) {
-                sys_unmap(codes, sizeof(*codes));
+                sys_unmap(codes, sizeof *codes);
                 return NULL;
         }
         return codes;
@@ -335,23 +319,20 @@ struct python_codes *python_codes_new(struct definitions *definitions, const str
 
 void python_codes_inherit(struct python_codes *codes, const struct python_codes *parent) {
         uint32_t n = atomic_load(&parent->n_codes);
-
         trie_share(&codes->by_content, &parent->by_content);
         atomic_store(&codes->n_codes, n);
         for (uint32_t number = 1; number <= n; number++) {
                 const _Atomic uint64_t *from = item_of(parent, number);
-                uint64_t item = from ? atomic_load(from) : 0, offset;
+                uint64_t item = from ? atomic_load(from) : 0;
                 _Atomic uint64_t *to;
                 const void *bytes;
-                uint32_t length;
-
                 if (!item)
                         continue; /* a thread of the parent was at it */
                 to = new_item(codes, number);
                 if (!to)
                         return;
-                length = definitions_item(parent->definitions, item - 1, &bytes);
-                offset = definitions_add_item(codes->definitions, bytes, length);
+                uint32_t length = definitions_item(parent->definitions, item - 1, &bytes);
+                uint64_t offset = definitions_add_item(codes->definitions, bytes, length);
                 if (offset == DEFINITIONS_FULL)
                         return;
                 atomic_store(to, offset + 1);
@@ -362,7 +343,6 @@ void python_codes_inherit(struct python_codes *codes, const struct python_codes 
 
 static _Atomic uint64_t *cached_set(struct python_codes *codes, uintptr_t code) {
         uint64_t hash = (uint64_t)code * UINT64_C(0x9e3779b97f4a7c15);
-
         return &codes->by_address[hash >> (64 - PYTHON_CODES_CACHED_LOG2) & ~(uint64_t)(WAYS - 1)];
 }
 
@@ -374,7 +354,6 @@ uint32_t python_codes_number(struct python_codes *codes, uintptr_t code) {
 
         for (unsigned i = 0; i < WAYS; i++) {
                 uint64_t word = atomic_load_explicit(&set[i], memory_order_acquire);
-
                 if ((word ^ address) < PYTHON_CODES_MAX)
                         return (uint32_t)(word ^ address);
                 if (word == 0)
@@ -389,10 +368,8 @@ uint32_t python_codes_number(struct python_codes *codes, uintptr_t code) {
 void python_codes_forget(struct python_codes *codes, uintptr_t code) {
         _Atomic uint64_t *set = cached_set(codes, code);
         uint64_t address = (uint64_t)code >> 4 << (PYTHON_CODES_LOG2 + 1);
-
         for (unsigned i = 0; i < WAYS; i++) {
                 uint64_t word = atomic_load_explicit(&set[i], memory_order_acquire);
-
                 if (word != 0 && (word ^ address) < PYTHON_CODES_MAX)
                         atomic_store_explicit(&set[i], 0, memory_order_release);
         }

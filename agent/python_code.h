@@ -10,12 +10,12 @@
  * is being walked, so nobody frees it meanwhile.
  */
 
-#include <stdatomic.h>
-#include <stdint.h>
-
 #include "agent/definitions_writer.h"
 #include "agent/python_layout.h"
 #include "agent/trie.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
 
 #define PYTHON_CODES_LOG2        20
 #define PYTHON_CODES_MAX         (UINT32_C(1) << PYTHON_CODES_LOG2)

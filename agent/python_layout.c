@@ -6,9 +6,9 @@
 
 #include "agent/python_layout.h"
 
-#include <string.h>
-
 #include "proto/ring.h"
+
+#include <string.h>
 
 #define NO_OWNER 255
 
@@ -113,12 +113,11 @@ static int take_offsets(const struct debug_offsets_3_13 *offsets, uint32_t versi
                                  offsets->frame.instr_ptr,      offsets->frame.owner,    offsets->code.filename,
                                  offsets->code.qualname,        offsets->code.linetable, offsets->code.firstlineno,
                                  offsets->code.co_code_adaptive};
-
         if (memcmp(offsets->cookie, "xdebugpy", 8) != 0 || offsets->version >> 16 != version >> 16)
                 return PYTHON_LAYOUT_E_OFFSETS;
         if (offsets->free_threaded)
                 return PYTHON_LAYOUT_E_FREE_THREADED;
-        for (unsigned i = 0; i < sizeof(used) / sizeof(*used); i++)
+        for (unsigned i = 0; i < sizeof used / sizeof *used; i++)
                 if (used[i] > OFFSET_MAX)
                         return PYTHON_LAYOUT_E_OFFSETS;
         *layoutp = (struct python_layout){
@@ -146,12 +145,11 @@ static int take_offsets(const struct debug_offsets_3_13 *offsets, uint32_t versi
 
 int python_layout_find(uint32_t version, const void *runtime, struct python_layout *layoutp) {
         unsigned minor = version >> 16 & 255;
-
         if (version >> 24 != 3)
                 return PYTHON_LAYOUT_E_VERSION;
         if (minor == 13)
                 return runtime ? take_offsets(runtime, version, layoutp) : PYTHON_LAYOUT_E_OFFSETS;
-        for (unsigned i = 0; i < sizeof(layouts) / sizeof(*layouts); i++) {
+        for (unsigned i = 0; i < sizeof layouts / sizeof *layouts; i++) {
                 if (layouts[i].minor == minor) {
                         *layoutp = layouts[i];
                         return 0;
@@ -163,16 +161,13 @@ int python_layout_find(uint32_t version, const void *runtime, struct python_layo
 /* The line that the interpreter itself keeps for a frame with a trace function, else 0. */
 static uint32_t traced_line(const struct python_layout *layout, uintptr_t frame) {
         uint32_t line = (uint32_t)(python_word(frame, layout->frame_word) >> 32);
-
         return layout->trace_by_line || python_word(frame, layout->frame_trace) != 0 ? line : 0;
 }
 
 uint64_t python_layout_position(const struct python_layout *layout, uintptr_t frame, uintptr_t code) {
         int64_t offset;
-
         if (layout->frame_kind == PYTHON_FRAME_OBJECT) {
                 uint32_t line = traced_line(layout, frame);
-
                 if (line)
                         return NODE_VALUE_LINE | line;
                 offset = (int64_t)(int32_t)python_word(frame, layout->frame_word) * layout->instruction_unit;

@@ -72,7 +72,6 @@ static inline uint8_t python_byte(uintptr_t object, uint32_t offset) {
 static inline uintptr_t python_layout_top(const struct python_layout *layout, uintptr_t thread) {
         if (layout->frame_indirect) {
                 uintptr_t inner = python_word(thread, layout->thread_cframe);
-
                 return inner ? python_word(inner, layout->thread_frame) : 0;
         }
         return python_word(thread, layout->thread_frame);
@@ -81,15 +80,13 @@ static inline uintptr_t python_layout_top(const struct python_layout *layout, ui
 /** python_layout_is_frame() - whether a frame counts: from 3.11 on some are not ready yet, or of the interpreter
  * itself */
 static inline bool python_layout_is_frame(const struct python_layout *layout, uintptr_t frame) {
-        uintptr_t code;
-
         if (layout->frame_kind == PYTHON_FRAME_OBJECT)
                 return true;
         if (python_byte(frame, layout->frame_owner) >= layout->owner_foreign)
                 return false;
         if (python_byte(frame, layout->frame_owner) == PYTHON_OWNER_GENERATOR)
                 return true;
-        code = python_word(frame, layout->frame_code);
+        uintptr_t code = python_word(frame, layout->frame_code);
         return (intptr_t)python_word(frame, layout->frame_word) >=
                (intptr_t)(code + layout->code_instructions) +
                        2 * (intptr_t)python_int(code, layout->code_first_traceable);

@@ -27,7 +27,6 @@
  * With the GIL, the interpreter knows whose it is, in sub-interpreters too. */
 static inline uintptr_t python_thread(enum python_allocator_kind kind) {
         uintptr_t current = (uintptr_t)python.api.thread_current();
-
         return likely(kind != PYTHON_RAW) ? current : python_own_thread(current);
 }
 
@@ -39,11 +38,9 @@ static inline bool python_is_settled(void) {
 /** python_settled_epoch() - agent_epoch(DOMAIN_BIT_PYTHON) for a call that is inside of no other
  * Return: NULL: it is inside of another, or this thread has not settled, or nothing is recorded. */
 static inline struct epoch *python_settled_epoch(void) {
-        struct epoch *epoch;
-
         if (unlikely((thread_state.python | thread_state.guard) != 0) || unlikely(!python_is_settled()))
                 return NULL;
-        epoch = thread_state.settled_epoch;
+        struct epoch *epoch = thread_state.settled_epoch;
         if (!epoch)
                 __builtin_unreachable();
         return likely(agent_takes(epoch_control(epoch), DOMAIN_BIT_PYTHON)) ? epoch : NULL;
@@ -56,19 +53,16 @@ static inline struct epoch *python_settled_epoch(void) {
 static inline __attribute__((always_inline)) uint32_t python_settled_node(struct epoch *epoch,
                                                                           enum python_allocator_kind kind) {
         struct python_stack *stack = thread_state.settled_stack;
-        uintptr_t thread, top;
-        uint32_t node;
-
         if (unlikely(stack->names.trie != &epoch->trie) || unlikely(stack->changing) ||
             unlikely(stack->names.limit !=
                      atomic_load_explicit(&epoch_control(epoch)->traceback_limit, memory_order_relaxed)) ||
             unlikely(stack->trie_version != trie_version(&epoch->trie)))
                 return python_node(epoch, kind);
-        thread = python_thread(kind);
-        top = likely(thread != 0) ? python_layout_top(&python.layout, thread) : 0;
+        uintptr_t thread = python_thread(kind);
+        uintptr_t top = likely(thread != 0) ? python_layout_top(&python.layout, thread) : 0;
         if (unlikely(top == 0))
                 return 0;
-        node = python_stack_look_up(stack, &python.layout, top);
+        uint32_t node = python_stack_look_up(stack, &python.layout, top);
         return likely(node != 0) ? node : python_stack_walk(stack, &python.layout, top);
 }
 

@@ -7,9 +7,9 @@
 
 #include "agent/python_stack.h"
 
-#include <string.h>
-
 #include "agent/sys.h"
+
+#include <string.h>
 
 #define CAPACITY_FIRST 128
 /* A stack that goes round in circles ends here. */
@@ -32,20 +32,17 @@ static __attribute__((noinline)) bool reserve_more(struct python_stack *stack, u
         uint32_t capacity = stack->capacity ? stack->capacity : CAPACITY_FIRST;
         struct python_stack_frame *old = stack->frames, *frames;
         uint32_t old_capacity = stack->capacity;
-        uintptr_t *fresh;
-        void *memory;
-
         while (capacity < n)
                 capacity *= 2;
-        memory = n <= DEPTH_MAX ? sys_map_memory(bytes_for(capacity)) : NULL;
+        void *memory = n <= DEPTH_MAX ? sys_map_memory(bytes_for(capacity)) : NULL;
         if (!memory)
                 return false;
         frames = (struct python_stack_frame *)memory + 1;
         frames[-1].frame = NO_FRAME;
-        fresh = (uintptr_t *)(void *)(frames + capacity);
+        uintptr_t *fresh = (uintptr_t *)(void *)(frames + capacity);
         if (old) {
-                memcpy(frames, old, stack->n_known * sizeof(*frames));
-                memcpy(fresh, stack->fresh, old_capacity * sizeof(*fresh));
+                memcpy(frames, old, stack->n_known * sizeof *frames);
+                memcpy(fresh, stack->fresh, old_capacity * sizeof *fresh);
         }
         stack->frames = frames;
         stack->fresh = fresh;
@@ -72,7 +69,6 @@ static uint64_t key_of(const struct python_names *names, const struct python_lay
 static uint32_t intern(const struct python_names *names, uint32_t parent, uint64_t key) {
         uint32_t node = trie_find(names->trie, parent, key), unit = NODE_UNIT_DEPTH;
         uint64_t value = key & ~TRIE_KEY_DEPTH;
-
         if (likely(node))
                 return node;
         if (!(key & TRIE_KEY_DEPTH)) {
@@ -88,11 +84,9 @@ static uint32_t intern(const struct python_names *names, uint32_t parent, uint64
 /* Chains are nodes as far as the traceback limit goes, private names of the trie beyond: as for native stacks
  * (capture.c). */
 static uint32_t name_chain(const struct python_names *names, uint32_t outer, uint32_t depth, uint64_t key) {
-        uint32_t name;
-
         if (likely(depth <= names->limit))
                 return depth > 1 && outer == 0 ? 0 : intern(names, outer, key);
-        name = trie_find(names->trie, outer, TRIE_KEY_BEYOND | key);
+        uint32_t name = trie_find(names->trie, outer, TRIE_KEY_BEYOND | key);
         if (name)
                 return name;
         name = trie_new_name(names->trie);
@@ -106,7 +100,6 @@ static uint32_t name_cut(const struct python_stack *stack, const struct python_n
                          const struct python_layout *layout, uint32_t n) {
         const struct python_stack_frame *frames = stack->frames, *top = &frames[n - 1];
         uint32_t node = top->chain ? trie_find(names->trie, top->chain, TRIE_KEY_CUT | names->limit) : 0, first = n;
-
         if (node)
                 return node;
         while (first > 0 && top->depth - frames[first - 1].depth < names->limit)
@@ -127,7 +120,6 @@ static uint32_t name_cut(const struct python_stack *stack, const struct python_n
 /* What a longjmp out of a signal handler leaves half written has no generation. */
 static void set_name(struct python_stack_name *name, struct python_stack_name value) {
         uint32_t generation = value.generation;
-
         name->generation = value.generation = 0;
         atomic_signal_fence(memory_order_seq_cst);
         *name = value;
@@ -138,7 +130,6 @@ static void set_name(struct python_stack_name *name, struct python_stack_name va
 /* @f, whose name is in neither place, gets one. */
 static void remember(struct python_stack *stack, const struct python_stack_frame *f) {
         struct python_stack_name *pair = python_stack_name_pair(stack, f->word, f->outer);
-
         set_name(&pair[1], pair[0]);
         set_name(&pair[0], (struct python_stack_name){.code = f->code,
                                                       .word = f->word,
@@ -155,7 +146,6 @@ static __attribute__((noinline)) void name_frame(struct python_stack *stack, con
         struct python_stack_frame *f = &stack->frames[i];
         uint32_t outer_depth = i ? f[-1].depth : 0;
         const struct python_names *names = &stack->names;
-
         f->depth = outer_depth + python_layout_is_frame(layout, f->frame);
         f->chain = f->depth == outer_depth ? f->outer : name_chain(names, f->outer, f->depth, key_of(names, layout, f));
         f->node = 0;
@@ -171,8 +161,6 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
         uint32_t outer = i ? f[-1].chain : 0, kind = python_stack_kind(layout, frame);
         uintptr_t code = python_word(frame, layout->frame_code);
         uint64_t word = python_word(frame, layout->frame_word);
-        const struct python_stack_name *name;
-
         if (unlikely(kind != 0) && layout->frame_kind == PYTHON_FRAME_OBJECT && !layout->trace_by_line)
                 stack->sees_trace = true;
         if (i < stack->n_known && f->frame == frame && f->word == word && f->code == code && f->kind == kind &&
@@ -183,7 +171,7 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
         f->word = word;
         f->kind = kind;
         f->outer = outer;
-        name = python_stack_find_name(stack, word, code, kind, outer);
+        const struct python_stack_name *name = python_stack_find_name(stack, word, code, kind, outer);
         if (likely(name != NULL) && likely(outer || i == 0 || f[-1].depth == 0)) {
                 f->chain = name->chain;
                 f->depth = name->depth;
@@ -197,7 +185,6 @@ static inline void set_frame(struct python_stack *stack, const struct python_lay
 
 static inline uint32_t find(struct python_stack *stack, uintptr_t frame) {
         uint32_t i = *python_stack_find_slot(stack, frame);
-
         return i < stack->n_frames && stack->frames[i].frame == frame ? i : NOT_FOUND;
 }
 
@@ -208,10 +195,8 @@ static inline __attribute__((always_inline)) bool compare_outward(const struct p
         const struct python_stack_frame *f = &stack->frames[i], *outermost = stack->frames, *changed = f + 1;
         uintptr_t frame = f->frame;
         bool same;
-
         for (;; f--) {
                 uintptr_t outer = python_word(frame, previous);
-
                 if (unlikely(python_word(frame, word) != f->word) ||
                     (by_code && unlikely(python_word(frame, code) != f->code)))
                         changed = f;
@@ -244,10 +229,8 @@ static inline bool compare(const struct python_stack *stack, const struct python
 static uint32_t gather(struct python_stack *stack, const struct python_layout *layout, uintptr_t frame, bool all,
                        uint32_t *n_freshp) {
         uint32_t n = 0;
-
         for (; frame; frame = python_word(frame, layout->frame_previous)) {
                 uint32_t i = all ? NOT_FOUND : find(stack, frame);
-
                 if (i != NOT_FOUND) {
                         *n_freshp = n;
                         return i;
@@ -272,7 +255,7 @@ static inline void set_changing(struct python_stack *stack, uint32_t changing) {
 static __attribute__((noinline)) void forget_all(struct python_stack *stack) {
         stack->n_frames = stack->n_known = 0;
         if (++stack->generation == 0) {
-                memset(stack->memo, 0, sizeof(stack->memo));
+                memset(stack->memo, 0, sizeof stack->memo);
                 stack->generation = 1;
         }
         stack->trie_version = trie_version(stack->names.trie);
@@ -294,7 +277,6 @@ static inline void change(struct python_stack *stack, const struct python_layout
                 set_frame(stack, layout, i, stack->frames[i].frame);
         for (; n_fresh > 0; n++) {
                 uintptr_t frame = stack->fresh[--n_fresh];
-
                 set_frame(stack, layout, n, frame);
                 *python_stack_find_slot(stack, frame) = n;
         }
@@ -303,10 +285,9 @@ static inline void change(struct python_stack *stack, const struct python_layout
 
 /* Makes the stack that begins at @top the remembered one, wherever it leaves that. Return: false: it is too deep. */
 static bool follow(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
-        uint32_t n_fresh, changed = 0, base, n = 0;
-
+        uint32_t n_fresh, changed = 0, n = 0;
         stack->sees_trace = false;
-        base = gather(stack, layout, top, false, &n_fresh);
+        uint32_t base = gather(stack, layout, top, false, &n_fresh);
         if (base != NOT_FOUND && compare(stack, layout, base, &changed)) {
                 n = base + 1;
         } else if (base != NOT_FOUND) {
@@ -324,7 +305,6 @@ static bool follow(struct python_stack *stack, const struct python_layout *layou
 static uint32_t name_top(struct python_stack *stack, const struct python_layout *layout) {
         struct python_stack_frame *top = &stack->frames[stack->n_frames - 1];
         struct python_stack_name *name = python_stack_find_name(stack, top->word, top->code, top->kind, top->outer);
-
         top->node =
                 top->depth <= stack->names.limit ? top->chain : name_cut(stack, &stack->names, layout, stack->n_frames);
         if (name && name->chain == top->chain)
@@ -334,7 +314,6 @@ static uint32_t name_top(struct python_stack *stack, const struct python_layout 
 
 static uint32_t walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
         uint32_t node;
-
         if (!follow(stack, layout, top))
                 return 0;
         node = stack->frames[stack->n_frames - 1].node;
@@ -348,12 +327,10 @@ static uint32_t walk(struct python_stack *stack, const struct python_layout *lay
 
 uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
         bool valid = python_stack_is_valid(stack);
-        uint32_t node;
-
         set_changing(stack, 1);
         if (unlikely(!valid))
                 forget_all(stack);
-        node = walk(stack, layout, top);
+        uint32_t node = walk(stack, layout, top);
         set_changing(stack, 0);
         return node;
 }

@@ -18,15 +18,15 @@
  * (python_stack_code_freed()): then all is forgotten. One thread owns a struct python_stack.
  */
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "agent/definitions_writer.h"
 #include "agent/python_code.h"
 #include "agent/python_layout.h"
 #include "agent/thread.h"
 #include "agent/trie.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Keys of Python frames in a trie: this bit, number of the code, position in it (34 bits) */
 #define PYTHON_KEY       (UINT64_C(1) << 60)
@@ -108,7 +108,6 @@ static inline uint32_t python_stack_kind(const struct python_layout *layout, uin
 static inline struct python_stack_name *python_stack_name_pair(struct python_stack *stack, uint64_t word,
                                                                uint32_t outer) {
         uint64_t hash = (word ^ (uint64_t)outer << 32 ^ outer) * UINT64_C(0x9e3779b97f4a7c15);
-
         return stack->memo[hash >> (64 - PYTHON_STACK_PAIRS_LOG2)];
 }
 
@@ -122,7 +121,6 @@ static inline bool python_stack_is_name(const struct python_stack *stack, const 
 static inline struct python_stack_name *python_stack_find_name(struct python_stack *stack, uint64_t word,
                                                                uintptr_t code, uint32_t kind, uint32_t outer) {
         struct python_stack_name *pair = python_stack_name_pair(stack, word, outer);
-
         if (likely(python_stack_is_name(stack, &pair[0], word, code, kind, outer)))
                 return &pair[0];
         return python_stack_is_name(stack, &pair[1], word, code, kind, outer) ? &pair[1] : NULL;
@@ -145,7 +143,6 @@ static inline __attribute__((always_inline)) bool python_stack_stands_still(cons
                                                                             const struct python_stack_frame *f,
                                                                             uintptr_t frame, bool by_code) {
         const uint32_t code = layout->frame_code, word = layout->frame_word, previous = layout->frame_previous;
-
         for (; likely(f->frame == frame); f--) {
                 if (unlikely(python_word(frame, word) != f->word) ||
                     (by_code && unlikely(python_word(frame, code) != f->code)))
@@ -163,13 +160,10 @@ python_stack_look_up(struct python_stack *stack, const struct python_layout *lay
         uintptr_t outer_frame = python_word(top, layout->frame_previous), code = python_word(top, layout->frame_code);
         uint64_t word = python_word(top, layout->frame_word);
         bool by_code = layout->frame_kind == PYTHON_FRAME_OBJECT;
-        uint32_t kind, outer = 0;
-        const struct python_stack_name *name;
-
+        uint32_t outer = 0;
         if (likely(outer_frame != 0)) {
                 uint32_t i = *python_stack_find_slot(stack, outer_frame);
                 const struct python_stack_frame *f = &stack->frames[i];
-
                 if (unlikely(i >= stack->n_frames) || unlikely(f->frame != outer_frame)) {
                         /* another frame has its place; after a walk this is where it is */
                         if (stack->n_frames < 2)
@@ -183,8 +177,8 @@ python_stack_look_up(struct python_stack *stack, const struct python_layout *lay
                         return 0;
                 outer = f->chain;
         }
-        kind = python_stack_kind(layout, top);
-        name = python_stack_find_name(stack, word, code, kind, outer);
+        uint32_t kind = python_stack_kind(layout, top);
+        const struct python_stack_name *name = python_stack_find_name(stack, word, code, kind, outer);
         return likely(name != NULL) ? name->node : 0;
 }
 
@@ -195,6 +189,5 @@ python_stack_look_up(struct python_stack *stack, const struct python_layout *lay
 static inline uint32_t python_stack_node(struct python_stack *stack, const struct python_layout *layout,
                                          uintptr_t top) {
         uint32_t node = python_stack_is_valid(stack) ? python_stack_look_up(stack, layout, top) : 0;
-
         return likely(node != 0) ? node : python_stack_walk(stack, layout, top);
 }

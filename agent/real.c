@@ -9,14 +9,14 @@
 
 #include "agent/real.h"
 
+#include "agent/object.h"
+#include "agent/object_symbol.h"
+#include "agent/thread.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#include "agent/object.h"
-#include "agent/object_symbol.h"
-#include "agent/thread.h"
 
 /* Not the newest version of these symbols, and weak: they moved into libc with glibc 2.34. */
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
@@ -41,7 +41,6 @@ struct pool_block {
 
 static void *pool_allocate(size_t alignment, size_t size) {
         size_t used = atomic_load(&pool_used), start, end;
-
         do {
                 start = (used + sizeof(struct pool_block) + alignment - 1) & ~(alignment - 1);
                 if (size > REAL_POOL_BYTES || start > REAL_POOL_BYTES - size) {
@@ -80,7 +79,6 @@ static void boot_free(void *block) {
 
 static void *boot_calloc(size_t count, size_t size) {
         size_t bytes;
-
         if (boot())
                 return real.calloc(count, size);
         if (__builtin_mul_overflow(count, size, &bytes)) {
@@ -130,12 +128,10 @@ static void *no_memory_2(size_t alignment, size_t size) {
 }
 
 static int posix_by_memalign(void **blockp, size_t alignment, size_t size) {
-        void *block;
         int saved_errno = errno;
-
         if (alignment % sizeof(void *) || alignment == 0 || (alignment & (alignment - 1)))
                 return EINVAL;
-        block = real.memalign(alignment, size);
+        void *block = real.memalign(alignment, size);
         errno = saved_errno;
         if (!block)
                 return ENOMEM;
@@ -155,14 +151,12 @@ static void free_any_alignment(void *block, size_t alignment, size_t size) {
 
 static void boot_free_sized(void *block, size_t size) {
         void *function = real_symbol("free_sized");
-
         real.free_sized = function ? (void (*)(void *, size_t))function : free_any_size;
         real.free_sized(block, size);
 }
 
 static void boot_free_aligned_sized(void *block, size_t alignment, size_t size) {
         void *function = real_symbol("free_aligned_sized");
-
         real.free_aligned_sized = function ? (void (*)(void *, size_t, size_t))function : free_any_alignment;
         real.free_aligned_sized(block, alignment, size);
 }
@@ -188,7 +182,6 @@ static void *find(void *where, const char *name) {
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
         void *found;
-
         if (!dlsym)
                 return NULL;
         thread_state.resolving = 1;
@@ -203,7 +196,6 @@ static void *find_library(const char *name) {
         int saved_errno = errno;
         unsigned before = thread_state.resolving;
         void *library;
-
         if (!dlopen)
                 return NULL;
         thread_state.resolving = 1;
@@ -220,7 +212,6 @@ void *real_symbol(const char *name) {
 enum malloc_order real_malloc_order(void) {
         void *function = find(RTLD_DEFAULT, "malloc");
         struct object object, ours;
-
         if (!function || !object_find((uintptr_t)function, &object) || !object_find((uintptr_t)find, &ours))
                 return MALLOC_HOOKED;
         /* an executable at a fixed address that takes malloc's address has an entry for it, but does not define it */
@@ -240,10 +231,8 @@ const volatile char *real_single_threaded(void) {
 void *real_cxx_symbol(const char *name) {
         static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
         void *function = real_symbol(name);
-
-        for (unsigned i = 0; !function && i < sizeof(libraries) / sizeof(*libraries); i++) {
+        for (unsigned i = 0; !function && i < sizeof libraries / sizeof *libraries; i++) {
                 void *library = find_library(libraries[i]);
-
                 function = library ? find(library, name) : NULL;
         }
         return function;

@@ -7,11 +7,11 @@
  * nothing waits, and an allocation gets the empty traceback.
  */
 
+#include "agent/epoch.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "agent/epoch.h"
 
 /** recorder_alloc() - after the real allocation; @domain: enum domain_index */
 void recorder_alloc(struct epoch *epoch, unsigned domain, const void *block, size_t size, uintptr_t cfa);

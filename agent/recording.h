@@ -6,12 +6,12 @@
  * neither recurses nor waits, and the socket way's turn to send.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "agent/epoch.h"
 #include "agent/socket_way.h"
 #include "agent/state.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 struct recording {
         uintptr_t previous;
@@ -20,7 +20,6 @@ struct recording {
 
 static inline struct recording recording_begin(uintptr_t cfa) {
         struct recording recording;
-
         recording.room = thread_guard_enter(cfa, &recording.previous) ? RING_MAY_WAIT : 0;
         return recording;
 }

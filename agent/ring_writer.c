@@ -29,7 +29,6 @@
 
 void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size, struct ring_control *control) {
         static const char never;
-
         *ring = (struct ring_writer){
                 .header = memory,
                 .data = (_Atomic uint64_t *)((char *)memory + RING_HEADER_BYTES),
@@ -48,12 +47,11 @@ void ring_writer_init(struct ring_writer *ring, void *memory, unsigned log2_size
 
 /* The pages that come next, in the first lap. */
 static void populate(struct ring_writer *ring, uint64_t head) {
-        uint64_t at = atomic_load_explicit(&ring->populate_at, memory_order_relaxed), start, end;
-
+        uint64_t at = atomic_load_explicit(&ring->populate_at, memory_order_relaxed);
         if (head < at)
                 return;
-        start = at + POPULATE_MARGIN;
-        end = start + (start < POPULATE_MAX ? start : POPULATE_MAX);
+        uint64_t start = at + POPULATE_MARGIN;
+        uint64_t end = start + (start < POPULATE_MAX ? start : POPULATE_MAX);
         if (end > ring->size)
                 end = ring->size;
         /* whoever raises the threshold does it */
@@ -64,7 +62,6 @@ static void populate(struct ring_writer *ring, uint64_t head) {
 
 void ring_wake_reader(struct ring_writer *ring) {
         struct doorbell *doorbell = atomic_load_explicit(&ring->doorbell, memory_order_acquire);
-
         if (!doorbell)
                 return;
         atomic_fetch_add_explicit(&doorbell->word, 1, memory_order_release);
@@ -82,14 +79,12 @@ static void stand_back(void) {
 static bool has_room(const struct ring_writer *ring, unsigned room, unsigned length) {
         const struct ring_control *control = atomic_load(&ring->control);
         uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
-
         return (int64_t)(head + length - atomic_load(&control->tail)) <= (int64_t)ring_limit(ring, room);
 }
 
 uint64_t ring_reserve(struct ring_writer *ring, unsigned room, unsigned length) {
         for (;;) {
                 uint64_t position = ring_try_reserve(ring, room, length);
-
                 if (position != RING_NO_POSITION || !has_room(ring, room, length))
                         return position;
                 stand_back();
@@ -97,16 +92,14 @@ uint64_t ring_reserve(struct ring_writer *ring, unsigned room, unsigned length) 
 }
 
 void ring_report_lost(struct ring_writer *ring) {
-        uint64_t lost, position;
-
         /* Not in what is kept for frees: there would soon be none of it left, and each report ends the giving up, so
          * that the next allocation waits once more. */
         if (!has_room(ring, RING_KEEP_RESERVE, 16 + 8 * RECORD_WORDS_MAX))
                 return;
-        lost = atomic_exchange(&ring->lost_unreported, 0);
+        uint64_t lost = atomic_exchange(&ring->lost_unreported, 0);
         if (!lost)
                 return;
-        position = ring_reserve(ring, 0, 16);
+        uint64_t position = ring_reserve(ring, 0, 16);
         if (position == RING_NO_POSITION) {
                 atomic_fetch_add(&ring->lost_unreported, lost);
                 return;
@@ -121,7 +114,6 @@ static void look(struct ring_writer *ring, uint64_t head) {
         const struct ring_control *control = atomic_load(&ring->control);
         uint64_t looked = atomic_load_explicit(&ring->looked_at_ns, memory_order_relaxed);
         uint64_t now = sys_clock_ns(true);
-
         if (now - looked < LOOK_NS || !atomic_compare_exchange_strong(&ring->looked_at_ns, &looked, now))
                 return;
         if (ring->stalled && atomic_load(&control->tail) < atomic_load(&ring->looked_head))
@@ -133,7 +125,6 @@ static void look(struct ring_writer *ring, uint64_t head) {
 static void look_for_mark(struct ring_writer *ring, uint64_t head) {
         const struct ring_control *control = atomic_load(&ring->control);
         uint64_t mark = atomic_load(&control->fill_mark);
-
         if (mark <= head && head - mark < 2 * RING_LOOK_BYTES)
                 ring_wake_reader(ring);
 }
@@ -150,7 +141,6 @@ static void look_around(struct ring_writer *ring, unsigned room, uint64_t head) 
 
 static void sleep_for_room(const struct ring_control *control, uint32_t wake, uint64_t ns) {
         struct timespec slice = {.tv_nsec = (long)(ns < WAIT_SLICE_NS ? ns : WAIT_SLICE_NS)};
-
         sys_futex(&control->tail_wake, FUTEX_WAIT, wake, &slice);
 }
 
@@ -160,13 +150,11 @@ static uint64_t wait_for_room(struct ring_writer *ring, unsigned room, unsigned 
         uint64_t start = sys_clock_ns(false), now = start;
         uint64_t limit = (uint64_t)atomic_load(&control->stall_limit_us) * 1000;
         uint64_t position;
-
         atomic_fetch_add(&ring->header->stalls, 1);
         atomic_fetch_add(&ring->header->waiters, 1);
         ring_wake_reader(ring); /* it may sleep with its mark behind us */
         for (;;) {
                 uint32_t wake = atomic_load(&control->tail_wake);
-
                 position = ring_reserve(ring, room, length);
                 if (position != RING_NO_POSITION || now - start >= limit || atomic_load(&control->mode) == TRACE_ENDED)
                         break;
@@ -186,7 +174,6 @@ static uint64_t reserve_slow(struct ring_writer *ring, unsigned room, unsigned l
         const struct ring_control *control = atomic_load(&ring->control);
         uint64_t position, lost;
         bool ask = false;
-
         if (has_room(ring, room, length)) {
                 stand_back();
                 position = ring_reserve(ring, room, length);
@@ -232,7 +219,6 @@ uint64_t ring_put_slow(struct ring_writer *ring, unsigned room, unsigned n_words
                        uint64_t b, uint64_t c) {
         unsigned length = n_words * 8;
         uint64_t position = RING_NO_POSITION;
-
         if (atomic_load_explicit(&ring->lost_unreported, memory_order_relaxed) != 0)
                 ring_report_lost(ring);
         if (!(room & RING_BEATEN))

@@ -7,13 +7,13 @@
  * while it holds a reservation.
  */
 
+#include "proto/record.h"
+#include "proto/ring.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/record.h"
-#include "proto/ring.h"
 
 #define RING_NO_POSITION    UINT64_MAX
 #define RING_PREFETCH_BYTES 512
@@ -81,7 +81,6 @@ static inline void ring_fetch_for_write(const void *line) {
  * stores of the record before. */
 static inline bool ring_swap_head_alone(_Atomic uint64_t *head, uint64_t *expectedp, uint64_t next) {
         bool swapped;
-
         __asm__ volatile("cmpxchgq %3, %1" : "=@ccz"(swapped), "+m"(*head), "+a"(*expectedp) : "r"(next) : "memory");
         return swapped;
 }
@@ -95,7 +94,6 @@ static inline uint64_t ring_limit(const struct ring_writer *ring, unsigned room)
 static inline bool ring_swap_head(struct ring_writer *ring, _Atomic uint64_t *headp, uint64_t position,
                                   unsigned length) {
         uint64_t head = position;
-
         /* two returns, so that neither way has to make a number of its flag */
         if (__builtin_expect(*ring->single_threaded, 1)) {
                 if (__builtin_expect(!ring_swap_head_alone(headp, &head, position + length), 0))
@@ -112,7 +110,6 @@ static inline uint64_t ring_try_reserve(struct ring_writer *ring, unsigned room,
         const struct ring_control *control = atomic_load_explicit(&ring->control, memory_order_acquire);
         uint64_t position = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
         uint64_t tail = atomic_load_explicit(&control->tail, memory_order_acquire);
-
         /* signed: a tail that overtook this stale head is no lack of room, the swap below will fail */
         if (__builtin_expect((int64_t)(position + length - tail) > (int64_t)ring_limit(ring, room), 0) ||
             __builtin_expect(!ring_swap_head(ring, &ring->header->head, position, length), 0))
@@ -130,7 +127,6 @@ static inline __attribute__((always_inline)) void ring_fill_at(const struct ring
                                                                uint64_t b, uint64_t c, uint64_t wrap) {
         _Atomic uint64_t *data = ring->data;
         uint64_t at = position >> 3 & ring->word_mask;
-
         header |= (position >> ring->log2_size & 255) << 50;
         if (n_words > 1)
                 atomic_store_explicit(&data[(at + 1) & wrap], a, memory_order_relaxed);
@@ -155,7 +151,6 @@ static inline void ring_fill(const struct ring_writer *ring, uint64_t position, 
 static inline void ring_tell_fill(struct ring_writer *ring, uint64_t position, unsigned length) {
         const struct ring_control *control = atomic_load_explicit(&ring->control, memory_order_relaxed);
         uint64_t mark = atomic_load_explicit(&control->fill_mark, memory_order_relaxed);
-
         if (__builtin_expect(mark - position - 1 < length, 0)) /* position < mark <= position + length */
                 ring_wake_reader(ring);
 }

@@ -11,11 +11,11 @@
  * address's.
  */
 
+#include "agent/unwind_rule.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "agent/unwind_rule.h"
 
 #define RULE_CACHE_ADDRESS_BITS 47 /* of user space, but for programs that ask for more (LA57) */
 #define RULE_CACHE_SET_BITS     14
@@ -48,14 +48,11 @@ static inline uint32_t rule_cache_find(uint64_t pc) {
         const struct rule_set *sets = atomic_load_explicit(&rule_cache_sets, memory_order_acquire);
         uint64_t mixed = pc * RULE_CACHE_MULTIPLIER << (64 - RULE_CACHE_ADDRESS_BITS);
         uint64_t tag = mixed << RULE_CACHE_SET_BITS;
-        const struct rule_set *set;
-
         if (__builtin_expect(!sets || pc >> RULE_CACHE_ADDRESS_BITS, 0))
                 return rule_cache_fill(pc);
-        set = &sets[mixed >> (64 - RULE_CACHE_SET_BITS)];
+        const struct rule_set *set = &sets[mixed >> (64 - RULE_CACHE_SET_BITS)];
         for (unsigned way = 0; way < RULE_CACHE_WAYS; way++) {
                 uint64_t entry = atomic_load_explicit(&set->entries[way], memory_order_relaxed);
-
                 /* the tag is the upper bits of both; a free entry has no rule */
                 if ((entry ^ tag) >> UNWIND_RULE_BITS == 0 && (uint32_t)entry << (32 - UNWIND_RULE_BITS) != 0)
                         return (uint32_t)entry & ((UINT32_C(1) << UNWIND_RULE_BITS) - 1);

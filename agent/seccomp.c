@@ -7,6 +7,8 @@
 
 #include "agent/seccomp.h"
 
+#include "agent/sys.h"
+
 #include <linux/audit.h>
 #include <linux/bpf_common.h>
 #include <linux/filter.h>
@@ -14,8 +16,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
-
-#include "agent/sys.h"
 
 struct seccomp_filter {
         struct seccomp_filter *next;
@@ -33,7 +33,7 @@ struct seccomp_filter *seccomp_reserve(void) {
 
 void seccomp_drop(struct seccomp_filter *filter) {
         if (filter)
-                sys_unmap(filter, sizeof(*filter));
+                sys_unmap(filter, sizeof *filter);
 }
 
 void seccomp_forbid_all(void) {
@@ -47,7 +47,7 @@ void seccomp_add(struct seccomp_filter *filter, const struct sock_fprog *program
                 return;
         }
         filter->n = program->len;
-        memcpy(filter->code, program->filter, filter->n * sizeof(*filter->code));
+        memcpy(filter->code, program->filter, filter->n * sizeof *filter->code);
         filter->next = atomic_load(&filters);
         while (!atomic_compare_exchange_weak(&filters, &filter->next, filter))
                 ;
@@ -98,16 +98,15 @@ static bool holds(uint32_t comparison, uint32_t a, uint32_t b) {
 
 static uint32_t load(const struct machine *machine, const struct sock_filter *step, const struct seccomp_data *data) {
         uint32_t word = 0;
-
         switch (BPF_MODE(step->code)) {
         case BPF_ABS:
-                if (step->k <= sizeof(*data) - sizeof(word))
-                        memcpy(&word, (const char *)data + step->k, sizeof(word));
+                if (step->k <= sizeof *data - sizeof word)
+                        memcpy(&word, (const char *)data + step->k, sizeof word);
                 return word;
         case BPF_MEM:
                 return machine->memory[step->k % BPF_MEMWORDS];
         case BPF_LEN:
-                return sizeof(*data);
+                return sizeof *data;
         default: /* BPF_IMM */
                 return step->k;
         }
@@ -143,11 +142,9 @@ static void take_step(struct machine *machine, const struct sock_filter *step, c
 /* Return: SECCOMP_RET_...; the kernel has seen that each filter comes to an end. */
 static uint32_t run(const struct seccomp_filter *filter, const struct seccomp_data *data) {
         struct machine machine = {0};
-
         for (uint32_t at = 0; at < filter->n; at++) {
                 const struct sock_filter *step = &filter->code[at];
                 uint32_t operand = BPF_SRC(step->code) == BPF_X ? machine.x : step->k;
-
                 if (BPF_CLASS(step->code) == BPF_RET)
                         return BPF_RVAL(step->code) == BPF_A ? machine.a : step->k;
                 if (BPF_CLASS(step->code) != BPF_JMP)
@@ -163,14 +160,12 @@ static uint32_t run(const struct seccomp_filter *filter, const struct seccomp_da
 bool seccomp_allows(long number, const long arguments[6]) {
         struct seccomp_data data = {
                 .nr = (int)number, .arch = AUDIT_ARCH_X86_64, .instruction_pointer = (uintptr_t)seccomp_allows};
-
         if (atomic_load(&all_forbidden))
                 return false;
         for (int i = 0; i < 6; i++)
                 data.args[i] = (uint64_t)arguments[i];
         for (const struct seccomp_filter *filter = atomic_load(&filters); filter; filter = filter->next) {
                 uint32_t action = run(filter, &data) & SECCOMP_RET_ACTION_FULL;
-
                 if (action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG && action != SECCOMP_RET_ERRNO)
                         return false;
         }

@@ -25,14 +25,12 @@ static void make_room_or_sleep(void *context) {
         struct epoch *epoch = context;
         const struct timespec pause = {.tv_nsec = 1000000};
         uint32_t wake = atomic_load(&epoch->own_control->tail_wake);
-
         if (!make_room(epoch))
                 sys_futex(&epoch->own_control->tail_wake, FUTEX_WAIT, wake, &pause);
 }
 
 int socket_way_new(struct epoch *epoch) {
-        struct socket_way *way = sys_map_memory(sizeof(*way));
-
+        struct socket_way *way = sys_map_memory(sizeof *way);
         if (!way)
                 return -ENOMEM;
         way->epoch = epoch;
@@ -47,13 +45,11 @@ int socket_way_new(struct epoch *epoch) {
 void socket_way_open(struct socket_way *way, int fd, uint64_t window) {
         struct rlimit limit = {.rlim_cur = DESCRIPTOR_TOP};
         struct stat st = {0};
-        int top;
-
         sys_getrlimit(RLIMIT_NOFILE, &limit);
-        top = sys_fcntl(fd, F_DUPFD_CLOEXEC,
-                        limit.rlim_cur > DESCRIPTOR_TOP ? DESCRIPTOR_TOP - 32
-                        : limit.rlim_cur > 64           ? (long)limit.rlim_cur - 32
-                                                        : 3);
+        int top = sys_fcntl(fd, F_DUPFD_CLOEXEC,
+                            limit.rlim_cur > DESCRIPTOR_TOP ? DESCRIPTOR_TOP - 32
+                            : limit.rlim_cur > 64           ? (long)limit.rlim_cur - 32
+                                                            : 3);
         if (top >= 0) {
                 sys_close(fd);
                 fd = top;
@@ -69,7 +65,6 @@ void socket_way_open(struct socket_way *way, int fd, uint64_t window) {
 
 static bool is_ours(const struct socket_way *way) {
         struct stat st;
-
         return way->fd >= 0 && sys_fstat(way->fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_dev == way->device &&
                st.st_ino == way->inode;
 }
@@ -80,7 +75,7 @@ static void apply_message(struct socket_way *way, const uint8_t *bytes, size_t l
         struct ring_control *control = way->epoch->own_control;
         struct wire_arena arena;
 
-        wire_arena_init(&arena, memory, sizeof(memory));
+        wire_arena_init(&arena, memory, sizeof memory);
         message = tracemallocd__agent__daemon_message__unpack(&arena.allocator, length, bytes);
         if (!message) {
                 atomic_store(&way->broken, 1);
@@ -95,17 +90,16 @@ static void apply_message(struct socket_way *way, const uint8_t *bytes, size_t l
 
 static void apply_incoming(struct socket_way *way) {
         uint32_t length, used = 0;
-
-        while (way->received - used >= sizeof(length)) {
-                memcpy(&length, way->incoming + used, sizeof(length));
-                if (length > sizeof(way->incoming) - sizeof(length)) {
+        while (way->received - used >= sizeof length) {
+                memcpy(&length, way->incoming + used, sizeof length);
+                if (length > sizeof way->incoming - sizeof length) {
                         atomic_store(&way->broken, 1);
                         return;
                 }
-                if (way->received - used - sizeof(length) < length)
+                if (way->received - used - sizeof length < length)
                         break;
-                apply_message(way, way->incoming + used + sizeof(length), length);
-                used += (uint32_t)sizeof(length) + length;
+                apply_message(way, way->incoming + used + sizeof length, length);
+                used += (uint32_t)sizeof length + length;
         }
         memmove(way->incoming, way->incoming + used, way->received - used);
         way->received -= used;
@@ -114,10 +108,9 @@ static void apply_incoming(struct socket_way *way) {
 static void receive_pending(struct socket_way *way) {
         for (;;) {
                 struct iovec part = {.iov_base = way->incoming + way->received,
-                                     .iov_len = sizeof(way->incoming) - way->received};
+                                     .iov_len = sizeof way->incoming - way->received};
                 struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
                 long n = sys_recvmsg(way->fd, &message, MSG_DONTWAIT);
-
                 if (n <= 0) {
                         if (n != -EAGAIN && n != -EINTR)
                                 atomic_store(&way->broken, 1);
@@ -152,16 +145,13 @@ static size_t collect(struct socket_way *way, uint32_t nodes, uint64_t items) {
         const struct ring_writer *ring = &way->epoch->ring;
         uint64_t position = atomic_load(&way->sent), head = atomic_load(&ring->header->head);
         size_t n = 0;
-
         while (position < head) {
                 uint64_t words[RECORD_WORDS_MAX];
-                unsigned n_words;
-
                 words[0] = atomic_load_explicit(&ring->data[position / 8 & ring->word_mask], memory_order_acquire);
                 if (!(words[0] & RECORD_HEADER_BIT) || record_lap(words[0]) != (position >> ring->log2_size & 255))
                         break;
-                n_words = record_words(record_type(words[0]));
-                if (n_words == 0 || n + n_words * 8 > sizeof(way->batch))
+                unsigned n_words = record_words(record_type(words[0]));
+                if (n_words == 0 || n + n_words * 8 > sizeof way->batch)
                         break;
                 for (unsigned i = 1; i < n_words; i++)
                         words[i] = atomic_load_explicit(&ring->data[(position / 8 + i) & ring->word_mask],
@@ -181,7 +171,7 @@ static bool send_message(struct socket_way *way, const Tracemallocd__Agent__Agen
         /* a message that has begun is given time, or the connection is of no use: so never less than this */
         uint64_t least = sys_clock_ns(false) + (uint64_t)SOCKET_WAY_STALL_US * 1000;
 
-        if (wire_send(way->fd, message, way->message, sizeof(way->message), NULL, 0,
+        if (wire_send(way->fd, message, way->message, sizeof way->message, NULL, 0,
                       deadline_ns > least ? deadline_ns : least) == 0)
                 return true;
         atomic_store(&way->broken, 1);
@@ -190,18 +180,15 @@ static bool send_message(struct socket_way *way, const Tracemallocd__Agent__Agen
 
 static bool send_definitions(struct socket_way *way, uint32_t nodes, uint64_t items, uint64_t deadline_ns) {
         const struct definitions *definitions = &way->epoch->definitions;
-
         while (way->nodes_sent < nodes || way->items_sent < items) {
                 Tracemallocd__Agent__AgentMessage message = TRACEMALLOCD__AGENT__AGENT_MESSAGE__INIT;
                 Tracemallocd__Agent__Definitions part = TRACEMALLOCD__AGENT__DEFINITIONS__INIT;
                 uint32_t n = nodes - way->nodes_sent;
                 uint64_t end = way->items_sent;
-
                 if (n > SOCKET_WAY_NODES_PER_MESSAGE)
                         n = SOCKET_WAY_NODES_PER_MESSAGE;
                 while (end < items && end - way->items_sent < ITEMS_PER_MESSAGE_BYTES / 2) {
                         const void *bytes;
-
                         end += definitions_item_bytes(definitions_item(definitions, end, &bytes));
                 }
                 part.first_node = way->nodes_sent;
@@ -223,11 +210,9 @@ static bool send_definitions(struct socket_way *way, uint32_t nodes, uint64_t it
 /* Return: whether the daemon's window has room for more. */
 static bool wait_for_window(struct socket_way *way, size_t bytes, uint64_t deadline_ns) {
         uint64_t sent = atomic_load(&way->sent);
-
         while (way->window && sent > way->acknowledged && sent + bytes - way->acknowledged > way->window) {
                 struct pollfd poll = {.fd = way->fd, .events = POLLIN};
                 uint64_t now = sys_clock_ns(false);
-
                 if (now >= deadline_ns)
                         return false;
                 sys_poll(&poll, 1, (int)((deadline_ns - now) / 1000000 + 1));
@@ -242,7 +227,6 @@ static bool send_batch(struct socket_way *way, size_t bytes, uint64_t deadline_n
         Tracemallocd__Agent__AgentMessage message = TRACEMALLOCD__AGENT__AGENT_MESSAGE__INIT;
         Tracemallocd__Agent__EventBatch batch = TRACEMALLOCD__AGENT__EVENT_BATCH__INIT;
         struct ring_control *control = way->epoch->own_control;
-
         batch.sequence = atomic_load(&way->sent);
         batch.records.data = way->batch;
         batch.records.len = bytes;
@@ -260,7 +244,6 @@ static bool send_batch(struct socket_way *way, size_t bytes, uint64_t deadline_n
 
 bool socket_way_due(const struct socket_way *way) {
         uint64_t head = atomic_load_explicit(&way->epoch->ring.header->head, memory_order_relaxed);
-
         return atomic_load_explicit(&way->ending, memory_order_relaxed) ||
                head - atomic_load_explicit(&way->sent, memory_order_relaxed) >= SOCKET_WAY_SEND_BYTES ||
                sys_clock_ns(true) - atomic_load_explicit(&way->sent_at_ns, memory_order_relaxed) >= SOCKET_WAY_SEND_NS;
@@ -268,7 +251,6 @@ bool socket_way_due(const struct socket_way *way) {
 
 bool socket_way_drain(struct socket_way *way, uint64_t deadline_ns) {
         bool any = false;
-
         if (atomic_load(&way->broken) || atomic_exchange(&way->busy, 1))
                 return false;
         if (!is_ours(way))
@@ -279,7 +261,6 @@ bool socket_way_drain(struct socket_way *way, uint64_t deadline_ns) {
                 uint32_t nodes = definitions_nodes_written(&way->epoch->definitions, way->nodes_sent);
                 uint64_t items = definitions_items_written(&way->epoch->definitions, way->items_sent);
                 size_t bytes = collect(way, nodes, items);
-
                 if (bytes == 0 || !send_definitions(way, nodes, items, deadline_ns) ||
                     !wait_for_window(way, bytes, deadline_ns) || !send_batch(way, bytes, deadline_ns))
                         break;

@@ -7,12 +7,12 @@
  * messages. Nobody waits for the thread that sends, but for room.
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "agent/epoch.h"
 #include "agent/sys.h"
 #include "agent/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #define SOCKET_WAY_SEND_BYTES        (32 * 1024)       /* this much is sent at once, */
 #define SOCKET_WAY_SEND_NS           UINT64_C(1000000) /* less when the last send is this long ago */

@@ -11,10 +11,10 @@
 
 #include "agent/stack_memo.h"
 
-#include <stdatomic.h>
-
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
+
+#include <stdatomic.h>
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -56,7 +56,6 @@ static inline bool frame_is(const struct stack_frame *frame, const struct state 
 /* From a frame that is right now outward. Return: index of the last one that is; 0: all of them, to the end. */
 static inline uint32_t spine_holds(const struct stack_memo *memo, uint32_t index) {
         const struct stack_frame *frame = &memo->spine[index];
-
         for (; index > 0 && step_holds(frame, frame - 1); index--)
                 frame--;
         return index;
@@ -91,7 +90,6 @@ static inline enum branch_state branch_holds(const struct stack_memo *memo, cons
         const struct stack_frame *spine = &memo->spine[branch->join];
         const struct stack_branch_frame *frame = branch->frames;
         uint32_t n = branch->n_inner;
-
         if (branch->sp != state->sp || frame->pc != state->pc || branch->generation != memo->generation ||
             (unlikely(branch->needs_bp) && branch->bp[0] != state->bp))
                 return BRANCH_OTHER;
@@ -100,7 +98,6 @@ static inline enum branch_state branch_holds(const struct stack_memo *memo, cons
                 return BRANCH_STALE;
         for (uint32_t i = 1; i <= n; i++) {
                 uint64_t cfa = state->sp + frame[i].sp_offset, pc = load(cfa - 8);
-
                 if (pc != frame[i].pc) {
                         *atp = i;
                         *pcp = pc;
@@ -118,7 +115,6 @@ static uint32_t older_branch(const struct stack_memo *memo, uint32_t a, uint32_t
                 memo->branches[a].generation == memo->generation ? memo->clock - memo->branches[a].used_at : -1u;
         uint32_t age_b =
                 memo->branches[b].generation == memo->generation ? memo->clock - memo->branches[b].used_at : -1u;
-
         return age_a >= age_b ? a : b;
 }
 
@@ -126,11 +122,9 @@ static uint32_t older_branch(const struct stack_memo *memo, uint32_t a, uint32_t
 static inline struct stack_branch *find_branch(struct stack_memo *memo, const struct state *state, uint32_t *victimp) {
         uint64_t key = state->sp << 20, pc = state->pc;
         uint32_t differs = 0, at = 0;
-
         for (unsigned look = 0; look < BRANCH_LOOKS; look++) {
                 uint32_t first = branch_index(memo, key, pc), index = first;
                 enum branch_state found = branch_holds(memo, &memo->branches[index], state, &at, &pc);
-
                 if (found == BRANCH_OTHER) {
                         index ^= 1;
                         found = branch_holds(memo, &memo->branches[index], state, &at, &pc);
@@ -149,12 +143,11 @@ static inline struct stack_branch *find_branch(struct stack_memo *memo, const st
 /* The state after a step by rule. Return: false where it leads out of the stack; @state is unchanged then. */
 static inline bool step(struct stack_memo *memo, uint32_t rule, struct state *state) {
         uint64_t base = unwind_rule_kind(rule) == UNWIND_RSP ? state->sp : state->bp;
-        uint64_t cfa = base + unwind_rule_offset(rule), saved = unwind_rule_saved(rule), pc;
-
+        uint64_t cfa = base + unwind_rule_offset(rule), saved = unwind_rule_saved(rule);
         /* both ends of what is read: the words from rsp up to the CFA */
         if (unlikely(cfa <= state->sp || saved > cfa - state->sp || !stack_ranges_hold(&memo->ranges, cfa)))
                 return false;
-        pc = load(cfa - 8);
+        uint64_t pc = load(cfa - 8);
         if (unlikely(pc == 0))
                 return false;
         *state = (struct state){.pc = pc, .sp = cfa, .bp = saved ? load(cfa - saved) : state->bp};
@@ -167,12 +160,11 @@ static inline bool step(struct stack_memo *memo, uint32_t rule, struct state *st
  * one is an address in code. What was walked across stacks is not remembered: those that were left may go at any time.
  */
 static __attribute__((noinline)) bool cross(struct stack_memo *memo, uint32_t rule, struct state *state) {
-        uint64_t cfa = state->bp + unwind_rule_offset(rule), saved = unwind_rule_saved(rule), pc;
-
+        uint64_t cfa = state->bp + unwind_rule_offset(rule), saved = unwind_rule_saved(rule);
         if (unwind_rule_kind(rule) != UNWIND_RBP || cfa % 8 != 0 ||
             !stack_ranges_cross(&memo->ranges, cfa - (saved > 8 ? saved : 8), cfa))
                 return false;
-        pc = load(cfa - 8);
+        uint64_t pc = load(cfa - 8);
         if (pc == 0 || unwind_rule_kind(rule_cache_find(pc)) == UNWIND_OUTSIDE)
                 return false;
         *state = (struct state){.pc = pc, .sp = cfa, .bp = saved ? load(cfa - saved) : state->bp};
@@ -194,7 +186,6 @@ static uint32_t take_from_spine(struct stack_memo *memo, uint32_t n, uint32_t fi
                                 struct state *state) {
         for (uint32_t i = first; i > last; i--) {
                 const struct stack_frame *frame = &memo->spine[i], *outer = frame - 1;
-
                 memo->walked[n] = *frame;
                 memo->walked[n].bp = state->bp;
                 n++;
@@ -210,12 +201,8 @@ static uint32_t take_from_spine(struct stack_memo *memo, uint32_t n, uint32_t fi
  * *np: frames walked; *joinp: frames of the spine that follow. */
 static enum walk_end walk(struct stack_memo *memo, struct state state, uint32_t *np, uint32_t *joinp) {
         uint32_t n = 0, at = memo->n_spine, n_crossed = 0, holds;
-
         *joinp = 0;
         for (;; n++) {
-                enum unwind_kind kind;
-                uint32_t rule;
-
                 while (at > 0 && memo->spine[at - 1].sp < state.sp)
                         at--;
                 if (at > 0 && frame_is(&memo->spine[at - 1], &state)) {
@@ -232,8 +219,8 @@ static enum walk_end walk(struct stack_memo *memo, struct state state, uint32_t 
                 }
                 if (n >= memo->capacity)
                         return WALK_TOO_DEEP;
-                rule = rule_cache_find(state.pc);
-                kind = unwind_rule_kind(rule);
+                uint32_t rule = rule_cache_find(state.pc);
+                enum unwind_kind kind = unwind_rule_kind(rule);
                 if (unlikely(kind == UNWIND_CANT))
                         return WALK_CANT;
                 note_walked(&memo->walked[n], &state, rule);
@@ -255,12 +242,10 @@ static bool settle(struct stack_memo *memo, struct stack_namer *namer, uint32_t 
         uint32_t chain = kept ? frame[-1].chain : 0;
         uint64_t path = kept ? frame[-1].path : 0;
         bool needed = kept && frame[-1].needs_bp;
-
         for (uint32_t i = n_walked; i-- > 0;)
                 path = memo->walked[i].path = namer->path(namer, path, memo->walked[i].pc);
         for (uint32_t i = n_walked; i-- > 0; frame++) {
                 const struct stack_frame *walked = &memo->walked[i];
-
                 chain = namer->chain(namer, chain, (uint32_t)(frame - memo->spine) + 1, walked->pc, walked->path);
                 if (!chain)
                         return false;
@@ -281,7 +266,6 @@ static void keep_branch(const struct stack_memo *memo, struct stack_branch *bran
         const struct stack_frame *frame = &memo->spine[n_frames - 1];
         uint32_t n_inner = n_walked < STACK_BRANCH_FRAMES ? n_walked : STACK_BRANCH_FRAMES;
         uint64_t sp = frame->sp;
-
         if (n_inner > n_frames - 1)
                 n_inner = n_frames - 1;
         branch->generation = 0; /* until it is whole */
@@ -310,7 +294,6 @@ static size_t branches_bytes(uint32_t log2) {
 
 static void map_branches(struct stack_memo *memo, uint32_t log2) {
         struct stack_branch *branches = sys_map_memory_now(branches_bytes(log2));
-
         memo->n_evicted = 0;
         if (!branches)
                 return;
@@ -324,7 +307,6 @@ static void map_branches(struct stack_memo *memo, uint32_t log2) {
  * several times over; it begins empty. */
 static struct stack_branch *branch_to_replace(struct stack_memo *memo, uint32_t index) {
         struct stack_branch *branch = &memo->branches[index];
-
         if (branch->generation != memo->generation || memo->branches_log2 == STACK_BRANCHES_LOG2_MAX ||
             ++memo->n_evicted >> memo->branches_log2 < EVICTIONS_MAX)
                 return branch;
@@ -334,19 +316,18 @@ static struct stack_branch *branch_to_replace(struct stack_memo *memo, uint32_t 
 
 static void unmap_frames(struct stack_memo *memo) {
         if (memo->spine)
-                sys_unmap(memo->spine, memo->capacity * 2 * sizeof(*memo->spine));
+                sys_unmap(memo->spine, memo->capacity * 2 * sizeof *memo->spine);
         memo->spine = memo->walked = NULL;
         memo->capacity = memo->n_spine = 0;
 }
 
 static bool grow(struct stack_memo *memo) {
         uint32_t capacity = memo->capacity ? memo->capacity * 4 : CAPACITY_FIRST;
-
         if (capacity > CAPACITY_MAX)
                 return false;
         unmap_frames(memo);
-        memo->spine = capacity == CAPACITY_FIRST ? sys_map_memory_now(capacity * 2 * sizeof(*memo->spine))
-                                                 : sys_map_memory(capacity * 2 * sizeof(*memo->spine));
+        memo->spine = capacity == CAPACITY_FIRST ? sys_map_memory_now(capacity * 2 * sizeof *memo->spine)
+                                                 : sys_map_memory(capacity * 2 * sizeof *memo->spine);
         if (!memo->spine)
                 return false;
         memo->walked = memo->spine + capacity;
@@ -367,7 +348,6 @@ static __attribute__((noinline)) bool take_memory(struct stack_memo *memo) {
 static enum walk_end walk_growing(struct stack_memo *memo, const struct state *state, uint32_t *n_walkedp,
                                   uint32_t *keptp) {
         enum walk_end end;
-
         do {
                 stack_ranges_enter(&memo->ranges, state->sp - 16); /* a walk that was too deep may have left it */
                 end = walk(memo, *state, n_walkedp, keptp);
@@ -381,7 +361,6 @@ static enum walk_end walk_growing(struct stack_memo *memo, const struct state *s
 static uint32_t take(struct stack_memo *memo, struct stack_namer *namer, enum walk_end end, uint32_t n_walked,
                      uint32_t kept, uint32_t branch) {
         uint32_t node = 0;
-
         if (end != WALK_MEETS_SPINE)
                 memo->ends_outside = end == WALK_ENDS_OUTSIDE;
         if (settle(memo, namer, kept, n_walked))
@@ -397,11 +376,9 @@ static uint32_t take(struct stack_memo *memo, struct stack_namer *namer, enum wa
 static __attribute__((noinline)) int walk_anew(struct stack_memo *memo, struct stack_namer *namer,
                                                const struct state *state, uint32_t branch, uint32_t *nodep) {
         uint32_t n_walked, kept;
-        enum walk_end end;
-
         memo->changing = 1;
         atomic_signal_fence(memory_order_seq_cst);
-        end = walk_growing(memo, state, &n_walked, &kept);
+        enum walk_end end = walk_growing(memo, state, &n_walked, &kept);
         if (likely(end != WALK_CANT))
                 *nodep = take(memo, namer, end, n_walked, kept, branch);
         atomic_signal_fence(memory_order_seq_cst);
@@ -411,9 +388,7 @@ static __attribute__((noinline)) int walk_anew(struct stack_memo *memo, struct s
 
 int stack_memo_capture(struct stack_memo *memo, struct stack_namer *namer, uintptr_t cfa, uint32_t *nodep) {
         const struct state state = {.pc = load(cfa - 8), .sp = cfa, .bp = load(cfa - 16)};
-        struct stack_branch *branch;
         uint32_t victim = 0;
-
         if (unlikely(!memo->spine || memo->unusable) && !take_memory(memo))
                 return STACK_MEMO_E_CANT;
         if (unlikely(memo->changing))
@@ -423,7 +398,7 @@ int stack_memo_capture(struct stack_memo *memo, struct stack_namer *namer, uintp
         if (unlikely(memo->n_spine && memo->spine[0].sp > memo->ranges.ranges[0].end))
                 memo->n_spine = 0;
         memo->clock++;
-        branch = find_branch(memo, &state, &victim);
+        struct stack_branch *branch = find_branch(memo, &state, &victim);
         if (unlikely(!branch))
                 return walk_anew(memo, namer, &state, victim, nodep);
         branch->used_at = memo->clock;

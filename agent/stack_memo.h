@@ -30,11 +30,11 @@
  * up and down in recursions by the spine.
  */
 
+#include "agent/stack_range.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "agent/stack_range.h"
 
 #define STACK_BRANCHES_LOG2_FIRST 6
 #define STACK_BRANCHES_LOG2_MAX   12

@@ -12,13 +12,13 @@
  *   INERT      never traced: a foreign libc, TRACEMALLOCD_OFF, a child with CHILDREN=0
  */
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "agent/epoch.h"
 #include "agent/python.h"
 #include "agent/thread.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #define AGENT_TICKS_IDLE 65536 /* calls of a thread between two looks at the clock without a daemon */
 
@@ -34,9 +34,10 @@ enum gate {
  * without asking for its pid. A vfork child, which shares the parent's heap, finds the parent's. */
 struct process_page {
         _Atomic uint32_t gate;
-        _Atomic uint32_t arming;  /* one thread is in agent_arm() */
-        _Atomic int pid;          /* whose page this is; 0 in the child of a fork. A vfork child has another */
-        _Atomic uint64_t version; /* agent_changed(); 0 in the child of a fork until then */
+        _Atomic uint32_t arming;     /* one thread is in agent_arm() */
+        _Atomic int pid;             /* whose page this is; 0 in the child of a fork. A vfork child has another */
+        _Atomic uint32_t fork_token; /* what the child of a fork greets with, whichever thread does; else 0 */
+        _Atomic uint64_t version;    /* agent_changed(); 0 in the child of a fork until then */
         char padding[4096 - 24];
 };
 
@@ -96,14 +97,11 @@ static inline bool agent_takes(const struct ring_control *control, uint32_t doma
 /** agent_epoch() - where to record an event of a domain
  * Return: NULL: nowhere. */
 static inline struct epoch *agent_epoch(uint32_t domain_bit) {
-        struct epoch *epoch;
-        const struct ring_control *control;
         uint32_t mode;
-
         if (unlikely(atomic_load_explicit(&process_page.gate, memory_order_acquire) != GATE_RECORDING))
                 return agent_closed(domain_bit);
-        epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
-        control = epoch_control(epoch);
+        struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
+        const struct ring_control *control = epoch_control(epoch);
         mode = atomic_load_explicit(&control->mode, memory_order_relaxed);
         if (unlikely(mode != TRACE_EXACT)) {
                 agent_not_exact(epoch, mode);

@@ -7,16 +7,18 @@
  * may lack. Each returns what the kernel does: a value, or -errno.
  */
 
+#include "agent/seccomp.h"
+
 #include <errno.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/memfd.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,15 +26,12 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "agent/seccomp.h"
-
 /** sys_call_always() - for the program, which may want to be killed for it */
 static inline long sys_call_always(long number, long a, long b, long c, long d, long e, long f) {
         register long r10 __asm__("r10") = d;
         register long r8 __asm__("r8") = e;
         register long r9 __asm__("r9") = f;
         long result;
-
         __asm__ volatile("syscall"
                          : "=a"(result)
                          : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
@@ -44,7 +43,6 @@ static inline long sys_call_always(long number, long a, long b, long c, long d, 
 static inline long sys_call(long number, long a, long b, long c, long d, long e, long f) {
         if (atomic_load_explicit(&seccomp_filtered, memory_order_relaxed)) {
                 const long arguments[6] = {a, b, c, d, e, f};
-
                 if (!seccomp_allows(number, arguments))
                         return -EPERM;
         }
@@ -54,7 +52,6 @@ static inline long sys_call(long number, long a, long b, long c, long d, long e,
 /** sys_map() - mmap; Return: the address, or NULL */
 static inline void *sys_map(void *address, size_t length, int protection, int flags, int fd) {
         long result = sys_call(SYS_mmap, (long)address, (long)length, protection, flags, fd, 0);
-
         return result < 0 && result > -4096 ? NULL : (void *)result;
 }
 
@@ -89,7 +86,6 @@ static inline int sys_madvise(void *address, size_t length, int advice) {
 /** sys_populate() - have the pages of [@address, @address + @length) there before they are touched; best effort */
 static inline void sys_populate(void *address, size_t length) {
         uintptr_t start = (uintptr_t)address & ~(uintptr_t)4095;
-
         sys_madvise((void *)start, ((uintptr_t)address + length - start + 4095) & ~(size_t)4095, MADV_POPULATE_WRITE);
 }
 
@@ -168,8 +164,13 @@ static inline int sys_getrlimit(int resource, struct rlimit *limit) {
 /** sys_on_signal_stack() - whether the caller runs on an alternate signal stack */
 static inline bool sys_on_signal_stack(void) {
         stack_t stack;
-
         return sys_call(SYS_sigaltstack, 0, (long)&stack, 0, 0, 0, 0) == 0 && (stack.ss_flags & SS_ONSTACK);
+}
+
+/** sys_is_readable() - whether the 8 bytes at an address can be read: rt_sigprocmask copies its mask, the kernel's of 8
+ * bytes, before it finds that there is no such operation. No mask is changed. */
+static inline bool sys_is_readable(uintptr_t address) {
+        return sys_call(SYS_rt_sigprocmask, -1, (long)address, 0, sizeof(uint64_t), 0, 0) == -EINVAL;
 }
 
 /** sys_clock_ns() - CLOCK_MONOTONIC, or with @coarse its cheap form (1 to 4 ms); that one, too, where the program has
@@ -178,7 +179,6 @@ static inline bool sys_on_signal_stack(void) {
 static inline uint64_t sys_clock_ns(bool coarse) {
         bool cheap = coarse || atomic_load_explicit(&seccomp_filtered, memory_order_relaxed);
         struct timespec now = {0};
-
         clock_gettime(cheap ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC, &now); /* the vdso's; fails never */
         return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }

@@ -9,9 +9,9 @@
 
 #include "agent/thread.h"
 
-#include <errno.h>
-
 #include "agent/sys.h"
+
+#include <errno.h>
 
 /* About as long as a walk takes. */
 #define SHARED_PAUSES 64
@@ -25,7 +25,6 @@ static _Atomic uint32_t reap_at = 16; /* slots at which dead threads are looked 
 static struct thread *take_free_slot(int tid) {
         for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
                 int nobody = 0;
-
                 if (atomic_load(&slot->owner) == 0 && atomic_compare_exchange_strong(&slot->owner, &nobody, tid))
                         return slot;
         }
@@ -34,10 +33,8 @@ static struct thread *take_free_slot(int tid) {
 
 static void reap_dead(void) {
         int pid = sys_getpid();
-
         for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
                 int owner = atomic_load(&slot->owner);
-
                 if (owner && sys_call(SYS_tgkill, pid, owner, 0, 0, 0, 0) == -ESRCH)
                         atomic_compare_exchange_strong(&slot->owner, &owner, 0);
         }
@@ -72,7 +69,6 @@ static struct thread *new_slot(int tid) {
 static struct thread *claim(void) {
         int tid = sys_gettid();
         struct thread *slot = take_free_slot(tid);
-
         if (!slot && atomic_load(&n_slots) >= atomic_load(&reap_at)) {
                 reap_dead();
                 atomic_store(&reap_at, atomic_load(&n_slots) * 2);
@@ -83,7 +79,6 @@ static struct thread *claim(void) {
 
 struct thread *thread_new(void) {
         struct thread *thread = claim();
-
         if (!thread)
                 return NULL;
         stack_memo_reset_thread(&thread->memo);
@@ -95,18 +90,16 @@ uint64_t *thread_keys(struct thread *thread, uint32_t n_frames) {
         if (likely(thread->capacity >= n_frames))
                 return thread->keys;
         if (thread->keys)
-                sys_unmap(thread->keys, thread->capacity * sizeof(*thread->keys));
-        thread->keys = sys_map_memory(n_frames * sizeof(*thread->keys));
+                sys_unmap(thread->keys, thread->capacity * sizeof *thread->keys);
+        thread->keys = sys_map_memory(n_frames * sizeof *thread->keys);
         thread->capacity = thread->keys ? n_frames : 0;
         return thread->keys;
 }
 
 bool thread_others(void) {
         int pid = sys_getpid();
-
         for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next) {
                 int owner = atomic_load(&slot->owner);
-
                 if (slot != thread_state.self && owner && sys_call(SYS_tgkill, pid, owner, 0, 0, 0, 0) == 0)
                         return true;
         }
@@ -115,7 +108,6 @@ bool thread_others(void) {
 
 void thread_after_fork(void) {
         struct thread *self = thread_state.self;
-
         for (struct thread *slot = atomic_load(&slots); slot; slot = slot->next)
                 atomic_store(&slot->owner, slot == self ? sys_gettid() : 0);
         atomic_store(&thread_state.shared_taken, 0); /* whoever recorded is not here */

@@ -6,12 +6,12 @@
  * (initial-exec, so that reaching them calls nothing), and a mapping for stacks.
  */
 
+#include "agent/stack_memo.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "agent/stack_memo.h"
 
 struct epoch;
 struct python_stack;
@@ -78,7 +78,6 @@ struct thread *thread_new(void);
  * Return: NULL where there is no memory. */
 static inline struct thread *thread_get(void) {
         struct thread *thread = thread_state.self;
-
         return likely(thread != NULL) ? thread : thread_new();
 }
 
@@ -139,13 +138,11 @@ static inline bool thread_in_python(uintptr_t cfa) {
 /** thread_inner_alloc() - whether an allocation is the one that operator new makes; once true, it is no more */
 static inline bool thread_inner_alloc(uintptr_t cfa, size_t size) {
         struct thread_state *state = &thread_state;
-
         return state->inner_cfa - cfa - 1 < THREAD_INNER_STACK_MAX && size - state->inner_size <= state->inner_slack;
 }
 
 /** thread_inner_free() - whether a free is the one that operator delete makes */
 static inline bool thread_inner_free(uintptr_t cfa, const void *block) {
         const struct thread_state *state = &thread_state;
-
         return state->inner_free == block && state->inner_free_cfa - cfa - 1 < THREAD_INNER_STACK_MAX;
 }

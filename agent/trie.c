@@ -11,11 +11,11 @@
 
 #include "agent/trie.h"
 
-#include <errno.h>
-#include <stddef.h>
-
 #include "agent/sys.h"
 #include "proto/ring.h"
+
+#include <errno.h>
+#include <stddef.h>
 
 #ifndef FIRST_LOG2 /* a test grows small ones */
 #define FIRST_LOG2 12
@@ -47,7 +47,6 @@ static size_t bytes_of(unsigned log2_size) {
 
 static struct trie_table *table_new(unsigned log2_size) {
         struct trie_table *table = sys_map_memory_now(bytes_of(log2_size));
-
         if (table)
                 table->log2_size = log2_size;
         return table;
@@ -64,11 +63,9 @@ static inline uint64_t slot_of(const struct trie_table *table, uint32_t place) {
 
 static void table_insert(struct trie_table *table, uint32_t place, uint32_t parent, uint64_t key, uint32_t node) {
         uint64_t mask = (UINT64_C(1) << table->log2_size) - 1, slot = slot_of(table, place);
-
         for (unsigned probe = 0; probe < PROBES_MAX; probe++, slot = (slot + 1) & mask) {
                 struct entry *entry = &table->entries[slot];
                 uint64_t free = 0;
-
                 if (atomic_load_explicit(&entry->link, memory_order_relaxed) != 0)
                         continue;
                 if (!atomic_compare_exchange_strong_explicit(&entry->link, &free, (uint64_t)parent << 32 | node,
@@ -89,7 +86,6 @@ int trie_init(struct trie *trie) {
 
 void trie_deinit(struct trie *trie) {
         struct trie_table *table = atomic_load(&trie->table);
-
         if (table)
                 sys_unmap(table, bytes_of(table->log2_size));
         atomic_store(&trie->table, NULL);
@@ -99,7 +95,6 @@ void trie_deinit(struct trie *trie) {
  * finish that. (@busy may be growth as well; then there is a new beginning for nothing.) */
 static bool is_forgetting(const struct trie *trie) {
         bool noted = atomic_load(&trie->busy) || atomic_load(&trie->pending) || atomic_load(&trie->forget_all);
-
         for (unsigned i = 0; i < TRIE_FORGET_MAX && !noted; i++)
                 noted = atomic_load(&trie->forget[i].end) != 0;
         return noted;
@@ -118,18 +113,15 @@ void trie_share(struct trie *trie, const struct trie *parent) {
 
 void trie_fetch(const struct trie *trie, uint64_t path) {
         const struct trie_table *table = atomic_load_explicit(&trie->table, memory_order_acquire);
-
         __builtin_prefetch(&table->entries[slot_of(table, place_of(path))]);
 }
 
 uint32_t trie_find_at(const struct trie *trie, uint64_t path, uint32_t parent, uint64_t key) {
         const struct trie_table *table = atomic_load_explicit(&trie->table, memory_order_acquire);
         uint64_t mask = (UINT64_C(1) << table->log2_size) - 1, slot = slot_of(table, place_of(path));
-
         for (unsigned probe = 0; probe < PROBES_MAX; probe++, slot = (slot + 1) & mask) {
                 const struct entry *entry = &table->entries[slot];
                 uint64_t link = atomic_load_explicit(&entry->link, memory_order_acquire);
-
                 if (link == 0)
                         return 0;
                 if (link >> 32 == parent && atomic_load_explicit(&entry->key, memory_order_acquire) == key)
@@ -142,14 +134,12 @@ uint32_t trie_find_at(const struct trie *trie, uint64_t path, uint32_t parent, u
 static void grow(struct trie *trie, struct trie_table *old, unsigned log2_size) {
         struct trie_table *table = table_new(log2_size);
         uint64_t n_entries = UINT64_C(1) << old->log2_size;
-
         if (!table)
                 return;
         for (uint64_t i = 0; i < n_entries; i++) {
                 uint64_t link = atomic_load_explicit(&old->entries[i].link, memory_order_acquire);
                 uint64_t key = atomic_load_explicit(&old->entries[i].key, memory_order_acquire);
                 uint32_t place = atomic_load_explicit(&places(old)[i], memory_order_relaxed);
-
                 if (link != 0 && key != 0 && key != KEY_FORGOTTEN)
                         table_insert(table, place, (uint32_t)(link >> 32), key, (uint32_t)link);
         }
@@ -160,10 +150,8 @@ static void grow(struct trie *trie, struct trie_table *old, unsigned log2_size) 
 
 static void forget_range(struct trie_table *table, uint64_t start, uint64_t end) {
         uint64_t n_entries = UINT64_C(1) << table->log2_size;
-
         for (uint64_t i = 0; i < n_entries; i++) {
                 uint64_t key = atomic_load_explicit(&table->entries[i].key, memory_order_relaxed);
-
                 key &= ~TRIE_KEY_BEYOND;
                 if (key >= start && key < end)
                         atomic_store_explicit(&table->entries[i].key, KEY_FORGOTTEN, memory_order_release);
@@ -172,10 +160,8 @@ static void forget_range(struct trie_table *table, uint64_t start, uint64_t end)
 
 static void forget_pending(struct trie *trie) {
         struct trie_table *table = atomic_load(&trie->table);
-
         if (atomic_exchange(&trie->forget_all, 0)) {
                 struct trie_table *empty = table_new(table->log2_size);
-
                 if (empty)
                         atomic_store_explicit(&trie->table, empty, memory_order_release);
                 else
@@ -184,7 +170,6 @@ static void forget_pending(struct trie *trie) {
         }
         for (unsigned i = 0; i < TRIE_FORGET_MAX; i++) {
                 uint64_t end = atomic_load(&trie->forget[i].end), start = atomic_load(&trie->forget[i].start);
-
                 /* a start of 0 is being filled in: its owner comes back here after that */
                 if (end == 0 || start == 0)
                         continue;
@@ -201,11 +186,9 @@ static bool is_full(const struct trie_table *table) {
 /* Does what is due, or leaves it to the thread that has @busy: that one looks again after letting go. */
 static void maintain(struct trie *trie) {
         bool no_memory = false;
-
         for (;;) {
                 struct trie_table *table = atomic_load(&trie->table);
                 bool full = !no_memory && is_full(table);
-
                 if ((!full && !atomic_load(&trie->pending)) || atomic_exchange(&trie->busy, 1))
                         return;
                 if (atomic_exchange(&trie->pending, 0)) {
@@ -221,7 +204,6 @@ static void maintain(struct trie *trie) {
 
 void trie_insert_at(struct trie *trie, uint64_t path, uint32_t parent, uint64_t key, uint32_t node) {
         struct trie_table *table = atomic_load_explicit(&trie->table, memory_order_acquire);
-
         table_insert(table, place_of(path), parent, key, node);
         if (__builtin_expect(atomic_load_explicit(&table->n_used, memory_order_relaxed) >
                                      (UINT32_C(1) << table->log2_size) / 2,
@@ -231,7 +213,6 @@ void trie_insert_at(struct trie *trie, uint64_t path, uint32_t parent, uint64_t 
 
 uint32_t trie_new_name(struct trie *trie) {
         uint32_t n = atomic_load_explicit(&trie->n_names, memory_order_relaxed);
-
         do {
                 if (n >= UINT32_MAX - NODE_CAPACITY_MAX)
                         return 0;
@@ -241,10 +222,8 @@ uint32_t trie_new_name(struct trie *trie) {
 
 void trie_forget(struct trie *trie, uint64_t start, uint64_t end) {
         bool noted = start >= end;
-
         for (unsigned i = 0; i < TRIE_FORGET_MAX && !noted; i++) {
                 uint64_t unused = 0;
-
                 noted = atomic_compare_exchange_strong(&trie->forget[i].end, &unused, end);
                 if (noted)
                         atomic_store(&trie->forget[i].start, start);

@@ -6,11 +6,11 @@
  * from loading. Only in the shared library: hidden there, and seen by nobody else.
  */
 
+#include "agent/object.h"
+
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
-
-#include "agent/object.h"
 
 #define UNWINDER __attribute__((visibility("hidden")))
 
@@ -62,7 +62,6 @@ static struct __attribute__((packed)) {
 
 int _dl_find_object(void *address, struct dl_find_object *result) {
         const void *tables = object_eh_frame_hdr((uintptr_t)address);
-
         *result = (struct dl_find_object){
                 .dlfo_eh_frame = tables ? (void *)tables : (void *)&end_of_stack_header,
         };

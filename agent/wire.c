@@ -4,44 +4,42 @@
 
 #include "agent/wire.h"
 
+#include "agent/agent.h"
+#include "agent/sys.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/un.h>
 
-#include "agent/agent.h"
-#include "agent/sys.h"
-
-/* Return: 0 when @fd is ready; -ETIMEDOUT; -errno. */
+/* Looks at @fd even after the deadline: a process that was stopped past it may have its answer.
+ * Return: 0 when @fd is ready; -ETIMEDOUT; -errno. */
 static int wait_for(int fd, short events, uint64_t deadline_ns) {
         for (;;) {
                 struct pollfd poll = {.fd = fd, .events = events};
                 uint64_t now = sys_clock_ns(false);
-                int r;
-
-                if (now >= deadline_ns)
-                        return -ETIMEDOUT;
-                r = sys_poll(&poll, 1, (int)((deadline_ns - now) / 1000000 + 1));
+                bool late = now >= deadline_ns;
+                int r = sys_poll(&poll, 1, late ? 0 : (int)((deadline_ns - now) / 1000000 + 1));
                 if (r > 0)
                         return 0;
                 if (r < 0 && r != -EINTR)
                         return r;
+                if (late)
+                        return -ETIMEDOUT;
         }
 }
 
 int wire_connect(const char *path, uint64_t deadline_ns) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         size_t length = strlen(path);
-        int fd, r;
-
+        int r;
         if (length > AGENT_SOCKET_PATH_MAX)
                 return -ENAMETOOLONG;
         memcpy(address.sun_path, path, length + 1);
-        fd = sys_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = sys_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
                 return fd;
         for (;;) {
                 struct timespec pause = {.tv_nsec = 1000000};
-
                 r = sys_connect(fd, &address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1));
                 /* EAGAIN: the backlog is full, and poll does not tell when it no longer is */
                 if ((r != -EAGAIN && r != -EINTR) || sys_clock_ns(false) >= deadline_ns)
@@ -65,10 +63,8 @@ int wire_send_all(int fd, const void *bytes, size_t length, const int *fds, unsi
         while (length > 0) {
                 struct iovec part = {.iov_base = (void *)next, .iov_len = length};
                 struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-                long sent;
-
                 if (n_fds > 0) {
-                        memset(&control, 0, sizeof(control));
+                        memset(&control, 0, sizeof control);
                         message.msg_control = &control;
                         message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
                         control.header = (struct cmsghdr){
@@ -78,10 +74,9 @@ int wire_send_all(int fd, const void *bytes, size_t length, const int *fds, unsi
                         };
                         memcpy(CMSG_DATA(&control.header), fds, n_fds * sizeof(int));
                 }
-                sent = sys_sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+                long sent = sys_sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
                 if (sent == -EAGAIN) {
                         int r = wait_for(fd, POLLOUT, deadline_ns);
-
                         if (r < 0)
                                 return r;
                         continue;
@@ -101,12 +96,11 @@ int wire_send(int fd, const Tracemallocd__Agent__AgentMessage *message, uint8_t 
               unsigned n_fds, uint64_t deadline_ns) {
         size_t length = tracemallocd__agent__agent_message__get_packed_size(message);
         uint32_t prefix = (uint32_t)length;
-
-        if (length > size - sizeof(prefix) || length > WIRE_MESSAGE_MAX)
+        if (length > size - sizeof prefix || length > WIRE_MESSAGE_MAX)
                 return -EMSGSIZE;
-        memcpy(buffer, &prefix, sizeof(prefix));
-        tracemallocd__agent__agent_message__pack(message, buffer + sizeof(prefix));
-        return wire_send_all(fd, buffer, length + sizeof(prefix), fds, n_fds, deadline_ns);
+        memcpy(buffer, &prefix, sizeof prefix);
+        tracemallocd__agent__agent_message__pack(message, buffer + sizeof prefix);
+        return wire_send_all(fd, buffer, length + sizeof prefix, fds, n_fds, deadline_ns);
 }
 
 /* Keeps the first two descriptors that came, closes the others. */
@@ -115,11 +109,9 @@ static void take_fds(struct msghdr *message, int fds[2]) {
                 size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
                                    ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int)
                                    : 0;
-
                 for (size_t i = 0; i < n; i++) {
                         int fd;
-
-                        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+                        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
                         if (fds[0] < 0)
                                 fds[0] = fd;
                         else if (fds[1] < 0)
@@ -138,12 +130,11 @@ static int receive_all(int fd, uint8_t *bytes, size_t length, int fds[2], uint64
                         char space[CMSG_SPACE(4 * sizeof(int))];
                 } control;
                 struct msghdr message = {
-                        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+                        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
                 long received = sys_recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
                 if (received == -EAGAIN) {
                         int r = wait_for(fd, POLLIN, deadline_ns);
-
                         if (r < 0)
                                 return r;
                         continue;
@@ -163,10 +154,8 @@ static int receive_all(int fd, uint8_t *bytes, size_t length, int fds[2], uint64
 
 int wire_receive(int fd, uint8_t *buffer, size_t size, size_t *lengthp, int fds[2], uint64_t deadline_ns) {
         uint32_t length;
-        int r;
-
         fds[0] = fds[1] = -1;
-        r = receive_all(fd, (uint8_t *)&length, sizeof(length), fds, deadline_ns);
+        int r = receive_all(fd, (uint8_t *)&length, sizeof length, fds, deadline_ns);
         if (r == 0 && length > size)
                 r = -EMSGSIZE;
         if (r == 0)
@@ -185,7 +174,6 @@ int wire_receive(int fd, uint8_t *buffer, size_t size, size_t *lengthp, int fds[
 static void *arena_allocate(void *data, size_t size) {
         struct wire_arena *arena = data;
         uint8_t *memory = arena->memory + arena->used;
-
         size = (size + 15) & ~(size_t)15;
         if (size > arena->size - arena->used)
                 return NULL;

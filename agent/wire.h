@@ -6,10 +6,10 @@
  * a deadline of CLOCK_MONOTONIC. No allocation, no SIGPIPE, errno untouched.
  */
 
+#include "proto/agent.pb-c.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/agent.pb-c.h"
 
 #define WIRE_FDS_MAX     32
 #define WIRE_MESSAGE_MAX (UINT32_C(1) << 20) /* proto/agent.proto: FRAMING */

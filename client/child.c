@@ -142,8 +142,14 @@ static void suspend_with(int terminal, pid_t group) {
         kill(-group, SIGCONT);
 }
 
-/* The shell that waits for us shall see the job stopped. Not after SIGSTOP: who sent that to the child wants to
- * continue the child, and would not know that tmctl needs it too. */
+/* Whether a shell on @terminal watches us: with job control each job is a group, led by its first process, and the
+ * first process of a session has no shell above it. */
+static bool is_foreground_job(int terminal) {
+        return terminal >= 0 && getpgrp() == getpid() && getsid(0) != getpid() && tcgetpgrp(terminal) == getpgrp();
+}
+
+/* The shell that waits for us shall see the job stopped. After SIGSTOP only where such a shell is sure: who sent that
+ * to the child elsewhere wants to continue the child, and would not know that tmctl needs it too. */
 static void stop_too(pid_t pid, int signal) {
         siginfo_t again = {0};
         bool still = waitid(P_PID, (id_t)pid, &again, WSTOPPED | WNOHANG) == 0 && again.si_pid == pid;
@@ -153,7 +159,7 @@ static void stop_too(pid_t pid, int signal) {
         AUTO_CLOSE int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
         if (has_terminal(terminal, group)) {
                 suspend_with(terminal, group);
-        } else if (is_job_control(signal) && group == getpgrp()) {
+        } else if (group == getpgrp() && (is_job_control(signal) || is_foreground_job(terminal))) {
                 raise(signal);
                 kill(pid, SIGCONT);
         }

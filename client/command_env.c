@@ -14,6 +14,7 @@
 #include "daemon/base/cleanup.h"
 
 #include <json-c/json.h>
+
 #include <string.h>
 
 /* In the order in which they are printed. */

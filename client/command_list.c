@@ -6,17 +6,21 @@
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/memory.h"
+#include "client/names.h"
+#include "client/paragraph.h"
 #include "client/request.h"
 #include "client/session.h"
 #include "client/size_format.h"
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/names.h"
+#include "daemon/base/cleanup.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
+
+#define MANY 40 /* rows: every child of a 'tmctl run' leaves two, and a script or a build has hundreds of them */
 
 struct list {
         const struct options *options;
@@ -95,19 +99,28 @@ static int take(void *context, const Tracemallocd__Control__Reply *reply) {
         return EXIT_CODE_DONE;
 }
 
+static bool is_narrowed(const struct options *o) {
+        return options_selects(o) || o->label || o->kind || o->since_unix_ns;
+}
+
+static void remark(const struct list *list, const char *text) {
+        AUTO_FREE char *lines = paragraph_format(text, list->terminal.width, 0);
+        puts(lines);
+}
+
 static void finish(const struct list *list) {
         if (list->options->json) {
                 puts(list->n > 0 ? "]" : "[]");
                 return;
         }
         if (list->n == 0) {
-                bool asked = options_selects(list->options) || list->options->label || list->options->kind ||
-                             list->options->since_unix_ns;
-                puts(asked ? "No snapshot fits; 'tmctl list' shows all."
-                           : "No snapshots. 'tmctl snapshot --pid PID' takes one.");
+                remark(list, is_narrowed(list->options) ? "No snapshot fits; 'tmctl list' shows all."
+                                                        : "No snapshots. 'tmctl snapshot --pid PID' takes one.");
                 return;
         }
         table_print(list->table, stdout, &list->terminal);
+        if (list->terminal.width > 0 && list->n >= MANY && !is_narrowed(list->options))
+                remark(list, "Fewer: --kind request is what was asked for, --name, --label, --since 10m.");
 }
 
 static int list_run(const struct options *o) {

@@ -2,10 +2,12 @@
 
 /* tmctl ps */
 
+#include "client/beside_malloc.h"
 #include "client/command.h"
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/memory.h"
+#include "client/names.h"
 #include "client/paragraph.h"
 #include "client/render.h"
 #include "client/request.h"
@@ -14,7 +16,6 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/names.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 
@@ -28,6 +29,7 @@ struct ps {
         struct terminal terminal;
         uint64_t n;
         bool inexact;
+        struct beside_malloc beside;
 };
 
 static const struct table_column columns[] = {
@@ -88,6 +90,7 @@ static void add_row(struct ps *ps, const Tracemallocd__Control__Process *p) {
         table_cell(ps->table, unit_name(p->unit.data, p->unit.len));
         bytes_cell(ps, &p->cgroup);
         ps->inexact |= !p->exact;
+        beside_malloc_add_process(&ps->beside, p);
 }
 
 static int take(void *context, const Tracemallocd__Control__Reply *reply) {
@@ -124,6 +127,10 @@ static void finish(const struct ps *ps) {
         if (ps->inexact)
                 remark(ps, STYLE_WARNING,
                        "LOST: events that are missing; sizes and counts of these processes are inexact.");
+        AUTO_FREE char *clause = beside_malloc_clause(&ps->beside);
+        AUTO_FREE char *sentence = clause ? memory_format("SIZE, COUNT, PEAK: %s.", clause) : NULL;
+        if (sentence)
+                remark(ps, STYLE_PLAIN, sentence);
 }
 
 static int ps_run(const struct options *o) {
@@ -141,6 +148,7 @@ static int ps_run(const struct options *o) {
         if (code == EXIT_CODE_DONE)
                 finish(&ps);
         table_free(ps.table);
+        beside_malloc_deinit(&ps.beside);
         request_selector_deinit(&selector);
         return code;
 }

@@ -9,8 +9,9 @@
 #include "client/request.h"
 #include "client/session.h"
 
-#include <inttypes.h>
 #include <json-c/json.h>
+
+#include <inttypes.h>
 
 static void print_json(const Tracemallocd__Control__SnapshotIds *ids) {
         struct json_object *object = json_object_new_object();

@@ -6,9 +6,10 @@
 
 #include "daemon/base/cleanup.h"
 
-#include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
+
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>

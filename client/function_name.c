@@ -34,7 +34,7 @@ static const struct {
 /* Longer ones first: they begin like others. */
 static const char *const operators[] = {"<=>", "<<=", ">>=", "->*", "<<", ">>", "<=", ">=", "->", "()", "<", ">"};
 
-#define COUNT(array) (sizeof array / sizeof array[0])
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 /* A bracket that is open in what was written so far. */
 struct bracket {

@@ -3,11 +3,11 @@
 /* ps --json. */
 
 #include "client/json_output.h"
-
 #include "client/text.h"
 #include "client/time_format.h"
 
 #include <json-c/json.h>
+
 #include <string.h>
 
 static struct json_object *json_domains(const Tracemallocd__Control__Process *p) {

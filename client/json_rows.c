@@ -4,10 +4,10 @@
  * member, as json-c would write them, and not built as objects first, which took four times as long. */
 
 #include "client/json_output.h"
-
 #include "client/text.h"
 
 #include <json-c/json.h>
+
 #include <string.h>
 
 static inline void put(struct text_buffer *out, const char *text) {

@@ -3,11 +3,11 @@
 /* list --json and show --json. */
 
 #include "client/json_output.h"
-
 #include "client/text.h"
 #include "client/time_format.h"
 
 #include <json-c/json.h>
+
 #include <string.h>
 
 /* 0 is none in the protocol */

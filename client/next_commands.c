@@ -17,11 +17,14 @@ static void add(struct next_commands *next, char *text) {
         next->commands[next->n++] = text;
 }
 
-/* The command to type: the daemon is to be the same. */
-static void add_stats(struct next_commands *next, const struct options *o, int64_t snapshot, const char *what) {
+char *next_commands_daemon(const struct options *o) {
         const char *option = o->runtime_dir ? " --runtime-dir " : o->system ? " --system" : o->user ? " --user" : "";
-        add(next, memory_format("tmctl stats %" PRId64 "%s%s (%s)", snapshot, option,
-                                o->runtime_dir ? o->runtime_dir : "", what));
+        return memory_format("%s%s", option, o->runtime_dir ? o->runtime_dir : "");
+}
+
+static void add_stats(struct next_commands *next, const struct options *o, int64_t snapshot, const char *what) {
+        AUTO_FREE char *daemon = next_commands_daemon(o);
+        add(next, memory_format("tmctl stats %" PRId64 "%s (%s)", snapshot, daemon, what));
 }
 
 /* The snapshot that answers more comes first: a server that leaks ends near its peak, a job has freed nearly everything

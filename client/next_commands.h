@@ -18,4 +18,8 @@ struct next_commands {
 void next_commands_init(struct next_commands *next, const struct options *options,
                         Tracemallocd__Control__RunProcess *const *processes, size_t n);
 
+/** next_commands_daemon() - the option that a command needs to ask the same daemon, behind a space
+ * Return: "" where it needs none; the caller frees. */
+char *next_commands_daemon(const struct options *options);
+
 void next_commands_deinit(struct next_commands *next);

@@ -2,10 +2,9 @@
 
 /* Frames: one as a place, many as a traceback. */
 
-#include "client/render.h"
-
 #include "client/function_name.h"
 #include "client/memory.h"
+#include "client/render.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"
 

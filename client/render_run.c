@@ -4,6 +4,7 @@
 
 #include "client/render_run.h"
 
+#include "client/beside_malloc.h"
 #include "client/memory.h"
 #include "client/next_commands.h"
 #include "client/paragraph.h"
@@ -74,11 +75,12 @@ static void first_line(FILE *out, const struct terminal *t, const struct child *
 static void amount_line(FILE *out, const struct terminal *t, const char *what, const char *amount, const char *kind,
                         int64_t snapshot) {
         AUTO_FREE char *stored = snapshot != 0 ? memory_format("%s snapshot %" PRId64, kind, snapshot) : NULL;
-        if (!stored || t->width == 0 || TEXT_INDENT + AMOUNT_WIDTH + 1 + text_width(stored) <= t->width) {
+        size_t needed = TEXT_INDENT + (stored ? AMOUNT_WIDTH + 1 + text_width(stored) : text_width(amount));
+        if (t->width == 0 || needed <= t->width) {
                 fprintf(out, "  %-12s %-*s%s\n", what, stored ? AMOUNT_WIDTH + 1 : 0, amount, stored ? stored : "");
                 return;
         }
-        AUTO_FREE char *both = memory_format("%s, %s", amount, stored);
+        AUTO_FREE char *both = memory_format("%s%s%s", amount, stored ? ", " : "", stored ? stored : "");
         sentence_line(out, t, STYLE_PLAIN, what, both);
 }
 
@@ -93,8 +95,13 @@ static void next_line(FILE *out, const struct terminal *t, const struct options 
                       Tracemallocd__Control__RunProcess *const *processes, size_t n) {
         struct next_commands next;
         next_commands_init(&next, o, processes, n);
-        AUTO_FREE char *text = paragraph_fields(next.commands, next.n, t->width, TEXT_INDENT, TEXT_INDENT);
-        if (next.n > 0)
+        bool narrow = false;
+        for (size_t i = 0; i < next.n; i++)
+                narrow |= t->width > 0 && TEXT_INDENT + text_width(next.commands[i]) + strlen(",") > t->width;
+        AUTO_FREE char *text = paragraph_fields(next.commands, next.n, narrow ? 0 : t->width, TEXT_INDENT, TEXT_INDENT);
+        if (narrow)
+                sentence_line(out, t, STYLE_PLAIN, "next", text);
+        else if (next.n > 0)
                 fprintf(out, "  %-12s %s\n", "next", text);
         next_commands_deinit(&next);
 }
@@ -181,6 +188,27 @@ static void children_table(FILE *out, const struct terminal *t, Tracemallocd__Co
         fprintf(out, "%s\n", lines);
 }
 
+static void beside_line(FILE *out, const struct terminal *t, Tracemallocd__Control__RunProcess *const *processes,
+                        size_t n) {
+        struct beside_malloc beside = {0};
+        for (size_t i = 0; i < n; i++)
+                beside_malloc_add_process(&beside, processes[i]->process);
+        AUTO_FREE char *clause = beside_malloc_clause(&beside);
+        if (clause)
+                sentence_line(out, t, STYLE_PLAIN, "note", clause);
+        beside_malloc_deinit(&beside);
+}
+
+/* A server that went to the background, say. */
+static void running_line(FILE *out, const struct terminal *t, const struct options *o, uint32_t n) {
+        if (n == 0)
+                return;
+        AUTO_FREE char *daemon = next_commands_daemon(o);
+        AUTO_FREE char *text = memory_format("%u traced %s on; 'tmctl ps%s' names %s", n,
+                                             n == 1 ? "child goes" : "children go", daemon, n == 1 ? "it" : "them");
+        sentence_line(out, t, STYLE_PLAIN, "running", text);
+}
+
 /* The terminal has written ^C, and the command that it ended no newline. */
 static void leave_line_of_key(FILE *out, const struct terminal *t, const struct child *child) {
         int signal = WIFSIGNALED(child->wait_status) ? WTERMSIG(child->wait_status) : 0;
@@ -205,6 +233,7 @@ void render_run(FILE *out, const struct options *o, const struct connection *con
         terminal_init(&terminal, STDERR_FILENO, o->color);
         leave_line_of_key(out, &terminal, child);
         size_t n_all = n > 0 && processes[0]->others > n ? processes[0]->others : n;
+        uint32_t n_running = n > 0 ? processes[0]->running : 0;
         bool traced = n > 0 && is_command(processes[0], child);
         if (traced) {
                 command_lines(out, &terminal, o, child, processes, n);
@@ -213,6 +242,8 @@ void render_run(FILE *out, const struct options *o, const struct connection *con
         } else {
                 not_traced_line(out, &terminal, connection, child, command);
         }
+        beside_line(out, &terminal, processes, n);
+        running_line(out, &terminal, o, n_running);
         children_table(out, &terminal, processes + traced, n - traced, n_all - traced);
         fflush(out);
 }

@@ -2,14 +2,13 @@
 
 /* A snapshot in words: in headings, and line by line for show. */
 
-#include "client/render.h"
-
 #include "client/memory.h"
+#include "client/names.h"
 #include "client/reference.h"
+#include "client/render.h"
 #include "client/size_format.h"
 #include "client/text.h"
 #include "client/time_format.h"
-#include "client/names.h"
 #include "daemon/base/cleanup.h"
 #include "daemon/base/clock.h"
 

@@ -2,10 +2,10 @@
 
 /* stats and compare for people: Python's wording of rows, a heading above, totals and remarks below. */
 
-#include "client/render.h"
-
+#include "client/beside_malloc.h"
 #include "client/function_name.h"
 #include "client/memory.h"
+#include "client/render.h"
 #include "client/row_sizes.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"
@@ -122,6 +122,8 @@ static bool is_packaged(const ProtobufCBinaryData *path) {
 /* A package has its line information in another; what somebody has built needs a compiler's option. */
 static const char *lines_remedy(const Tracemallocd__Control__StatisticsHeader *h) {
         size_t n_packaged = 0;
+        if (h->symbols_failed)
+                return "The daemon could not look for it; its log says why.";
         for (size_t i = 0; i < h->n_without_lines; i++)
                 n_packaged += is_packaged(&h->without_lines[i]);
         if (n_packaged == 0)
@@ -177,28 +179,17 @@ static void render_left_out(const struct render *r, const Tracemallocd__Control_
         render_sentence(r, STYLE_FAINT, sentence, 2);
 }
 
-static char *domain_text(const Tracemallocd__Control__Domain *domain) {
-        return domain->name.len > 0 ? text_display(domain->name.data, domain->name.len)
-                                    : memory_format("%" PRIu32, domain->number);
-}
-
-/* An array of NumPy's is a block of malloc's, and a block of the domain that NumPy tells of it in. */
 static void render_beside_malloc(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
-        char *names = domain_text(h->beside_malloc[0]);
-        for (size_t i = 1; i < h->n_beside_malloc; i++) {
-                AUTO_FREE char *before = names, *name = domain_text(h->beside_malloc[i]);
-                names = memory_format("%s, %s", before, name);
-        }
-        AUTO_FREE char *list = names;
+        struct beside_malloc beside = {0};
+        for (size_t i = 0; i < h->n_beside_malloc; i++)
+                beside_malloc_add(&beside, h->beside_malloc[i]);
+        AUTO_FREE char *clause = beside_malloc_clause(&beside);
+        clause[0] = (char)toupper((unsigned char)clause[0]);
         AUTO_FREE char *sentence =
-                h->n_beside_malloc == 1
-                        ? memory_format("What domain %s took from malloc is counted in both; --exclude-domain %s "
-                                        "leaves it out.",
-                                        list, list)
-                        : memory_format("What domains %s took from malloc is counted twice; --exclude-domain leaves "
-                                        "one out.",
-                                        list);
+                memory_format("%s; --exclude-domain%s%s leaves %s out.", clause, beside.n == 1 ? " " : "",
+                              beside.n == 1 ? beside.names[0] : "", beside.n == 1 ? "it" : "one");
         render_sentence(r, STYLE_PLAIN, sentence, 2);
+        beside_malloc_deinit(&beside);
 }
 
 static void render_rows_left(const struct render *r, uint64_t n_shown, uint64_t n) {

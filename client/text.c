@@ -8,6 +8,7 @@
 
 #include <json-c/json.h>
 #include <json-c/printbuf.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define GREETING_SECONDS 10 /* a service that was started allocates at once, and its agent greets then */
-#define SCRIPT_LOOKS     5  /* half a second: a script that starts another program in its place does so at once */
+#define SCRIPT_LOOKS     5  /* half a second: who starts another program in its place does so at once */
 
 static const struct timespec look_pause = {.tv_nsec = 100 * 1000 * 1000};
 
@@ -32,15 +32,17 @@ struct watch {
         const char *unit;
         bool oneshot;
         uint32_t pid; /* 0: not seen yet */
+        bool listed;  /* it was, when the daemon was asked last */
         char *name;
 };
 
 static int take_process(void *context, const Tracemallocd__Control__Reply *reply) {
         struct watch *w = context;
-        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS || w->pid)
+        if (reply->body_case != TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS)
                 return EXIT_CODE_DONE;
         const Tracemallocd__Control__Process *p = reply->process;
-        if (p->unit.len == strlen(w->unit) && memcmp(p->unit.data, w->unit, p->unit.len) == 0) {
+        w->listed |= p->pid == w->pid;
+        if (!w->pid && p->unit.len == strlen(w->unit) && memcmp(p->unit.data, w->unit, p->unit.len) == 0) {
                 w->pid = p->pid;
                 w->name = text_display(p->name.data, p->name.len);
         }
@@ -115,48 +117,64 @@ static const char *base_name(const char *path) {
         return slash ? slash + 1 : path;
 }
 
-/* Shells and scripts, which have names of their own, are often there to start another program in their place. */
+/* Shells, env and the like are there to start another program in their place, and so are often scripts, which have
+ * names of their own. */
 static bool may_have_successor(const char *name, const char *program) {
-        static const char *const shells[] = {"sh", "dash", "bash"};
-        for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
-                if (strcmp(name, shells[i]) == 0)
+        static const char *const starters[] = {"sh", "dash", "bash", "env", "nice", "ionice", "setpriv", "taskset"};
+        for (size_t i = 0; i < sizeof starters / sizeof starters[0]; i++)
+                if (strcmp(name, starters[i]) == 0)
                         return true;
         return strcmp(name, base_name(program)) != 0;
+}
+
+/* Whether the daemon still has it. It gives up a program that became one without an agent after 200 ms. */
+static int look_again(struct connection *connection, struct watch *w) {
+        w->listed = false;
+        return look(connection, w);
 }
 
 /* Nobody else sees the exec of a program that no agent is loaded into. */
 static int check_program(const struct watch *w, const char *exe, const char *program) {
         enum elf_verdict verdict = elf_check(exe);
-        if (verdict != ELF_STATIC && verdict != ELF_OTHER_CLASS && verdict != ELF_OTHER_LIBC)
-                return EXIT_CODE_DONE;
-        message_error("%s (pid %u) was traced, and started in its place %s, which %s", w->name, w->pid, program,
-                      elf_verdict_text(verdict));
-        return EXIT_CODE_FAILED;
-}
-
-static int await_successor(struct watch *w) {
-        AUTO_FREE char *exe = memory_format("/proc/%u/exe", w->pid);
-        AUTO_FREE char *first = program_of(exe);
-        bool waits = first[0] && may_have_successor(w->name, first);
-        for (int i = 0; waits && i < SCRIPT_LOOKS; i++) {
-                nanosleep(&look_pause, NULL);
-                AUTO_FREE char *program = program_of(exe);
-                if (!program[0] || strcmp(program, first) == 0)
-                        continue;
-                int code = check_program(w, exe, program);
-                free(w->name);
-                w->name = memory_copy(base_name(program), strlen(base_name(program)));
-                return code;
+        if (verdict == ELF_STATIC || verdict == ELF_OTHER_CLASS || verdict == ELF_OTHER_LIBC) {
+                message_error("%s (pid %u) was traced, and started in its place %s, which %s", w->name, w->pid, program,
+                              elf_verdict_text(verdict));
+                return EXIT_CODE_FAILED;
         }
-        return check_program(w, exe, first);
+        if (!w->listed && process_environment_lacks(w->pid, "LD_PRELOAD")) {
+                message_error("%s (pid %u) was traced, and started %s in its place without the environment that its "
+                              "unit gives it; put what 'tmctl env' prints where that is to get its own from",
+                              w->name, w->pid, program);
+                return EXIT_CODE_FAILED;
+        }
+        return EXIT_CODE_DONE;
 }
 
-static int conclude(struct watch *w, bool ended) {
+/* Until nothing more has come for half a second. Return: heap; the program that is there now. */
+static char *await_successor(const struct watch *w, const char *exe) {
+        char *program = program_of(exe);
+        int looks = may_have_successor(w->name, program) ? SCRIPT_LOOKS : 0;
+        for (int i = 0; i < SCRIPT_LOOKS * 4 && looks > 0; i++, looks--) {
+                nanosleep(&look_pause, NULL);
+                char *now = program_of(exe);
+                if (now[0] && strcmp(now, program) != 0)
+                        looks = SCRIPT_LOOKS + 1;
+                free(now[0] ? program : now);
+                program = now[0] ? now : program;
+        }
+        return program;
+}
+
+static int conclude(struct connection *connection, struct watch *w, bool ended) {
         if (!w->pid)
                 return ended ? say_ended(w->unit) : say_not_reached(w->unit);
-        int code = await_successor(w);
+        AUTO_FREE char *exe = memory_format("/proc/%u/exe", w->pid);
+        AUTO_FREE char *first = program_of(exe), *last = await_successor(w, exe);
+        int code = look_again(connection, w);
         if (code == EXIT_CODE_DONE)
-                printf("%s (pid %u) is traced now.\n", w->name, w->pid);
+                code = check_program(w, exe, last);
+        if (code == EXIT_CODE_DONE)
+                printf("%s (pid %u) is traced now.\n", strcmp(first, last) == 0 ? w->name : base_name(last), w->pid);
         return code;
 }
 
@@ -172,7 +190,7 @@ int unit_watch(struct connection *connection, const char *unit, bool oneshot) {
                 hopeless = i % 10 == 9 && process_without_agent(unit); /* once a second: that runs systemctl */
         }
         if (code == EXIT_CODE_DONE)
-                code = conclude(&w, ended);
+                code = conclude(connection, &w, ended);
         free(w.name);
         return code;
 }

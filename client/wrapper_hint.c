@@ -5,6 +5,7 @@
 #include "client/wrapper_hint.h"
 
 #include "client/memory.h"
+#include "client/paragraph.h"
 #include "client/text.h"
 #include "daemon/base/cleanup.h"
 
@@ -102,9 +103,10 @@ void wrapper_hint_print(const struct wrapper_hint *h, const struct render *r) {
                 memory_format("%s allocates for others. Its callers:%s", h->example, asked ? " also" : "");
         size_t width = r->terminal.width;
         bool broken = width > 0 && text_width(sentence) + text_width(options) > width;
+        AUTO_FREE char *lines = paragraph_format(sentence, width, 2);
         if (options[0])
-                fprintf(r->out, "%s%s%s%s%s\n", terminal_begin(&r->terminal, STYLE_FAINT), sentence,
-                        broken ? "\n " : "", options, terminal_end(&r->terminal, STYLE_FAINT));
+                fprintf(r->out, "%s%s%s%s%s\n", terminal_begin(&r->terminal, STYLE_FAINT), lines, broken ? "\n " : "",
+                        options, terminal_end(&r->terminal, STYLE_FAINT));
 }
 
 void wrapper_hint_deinit(struct wrapper_hint *h) {

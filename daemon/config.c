@@ -6,9 +6,10 @@
 
 #include "daemon/base/cleanup.h"
 
+#include <ini.h>
+
 #include <errno.h>
 #include <fcntl.h>
-#include <ini.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -11,10 +11,11 @@
 #include "daemon/control/pool_queue.h"
 #include "daemon/places.h"
 
+#include <uv.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #define WORKERS_MAX 64
 

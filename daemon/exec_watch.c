@@ -9,11 +9,12 @@
 #include "daemon/ingest/feed.h"
 #include "daemon/process.h"
 
+#include <uv.h>
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/types.h>
-#include <uv.h>
 
 /* How long a successor may take to greet before its predecessor is ended; most take a few milliseconds. One that takes
  * longer loses nothing. */

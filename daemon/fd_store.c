@@ -6,11 +6,12 @@
 
 #include "daemon/base/log.h"
 
+#include <systemd/sd-daemon.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #define SETTLE_US (5 * 1000 * 1000) /* a systemd that does not answer in that time: agents wait no longer */

@@ -8,10 +8,11 @@
 #include "daemon/daemon.h"
 #include "daemon/snapshot_symbols.h"
 
+#include <uv.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 struct late_symbols {
         struct daemon *daemon;

@@ -22,14 +22,15 @@
 #include "daemon/symbol/module_files.h"
 #include "daemon/symbol/symbolizer.h"
 
+#include <systemd/sd-daemon.h>
+#include <uv.h>
+
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
-#include <uv.h>
 
 #define SWEEP_MS             5000
 #define IDLE_CHECK_MS        1000

@@ -15,10 +15,11 @@
 #include "daemon/ingest/agent_peer.h"
 #include "daemon/ingest/feed.h"
 
+#include <uv.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 struct daemon;
 struct process_fork;

@@ -9,7 +9,6 @@
 #include "daemon/store/store.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -87,7 +86,6 @@ void run_add(struct run *r, const struct process *p) {
 }
 
 static int result_of(const struct process *p, struct run_result *result) {
-        const struct feed_gauges *g = feed_gauges(p->feed);
         *result = (struct run_result){
                 .pid = (uint32_t)p->proc.pid,
                 .ppid = (uint32_t)p->proc.ppid,
@@ -102,12 +100,7 @@ static int result_of(const struct process *p, struct run_result *result) {
                 .started_at_ns = p->proc.started_at_ns,
                 .exit_snapshot = p->exit_snapshot,
                 .peak_snapshot = p->peak_snapshot,
-                .live_size = atomic_load_explicit(&g->live_size, memory_order_relaxed),
-                .live_count = atomic_load_explicit(&g->live_count, memory_order_relaxed),
-                .peak_size = atomic_load_explicit(&g->peak_size, memory_order_relaxed),
-                .events = atomic_load_explicit(&g->events, memory_order_relaxed),
-                .lost = atomic_load_explicit(&g->lost, memory_order_relaxed),
-                .exact = atomic_load_explicit(&g->exact, memory_order_relaxed),
+                .gauges = *feed_gauges(p->feed),
                 .went_untraced = p->went_untraced,
                 .allocated_size = p->allocated_size,
                 .allocated_count = p->allocated_count,
@@ -125,7 +118,7 @@ static bool outranks(const struct run *r, const struct run_result *a, const stru
                 return a_command;
         if (a_command)
                 return a->image > b->image;
-        return a->peak_size > b->peak_size;
+        return a->gauges.peak_size > b->gauges.peak_size;
 }
 
 /* They are about to be looked at, and what else a large build leaves would push them out. */
@@ -177,6 +170,13 @@ void run_tell_all(struct daemon *d) {
                 if (r->changed)
                         r->changed(r->data);
         }
+}
+
+size_t run_n_alive(const struct run *r) {
+        size_t n = 0;
+        for (const struct process *p = r->daemon->processes; p; p = p->next)
+                n += p->run == r && p->state == PROCESS_ALIVE && !p->interlude;
+        return n;
 }
 
 bool run_is_due(const struct run *r) {

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/base/credentials.h"
+#include "daemon/ingest/feed.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,9 +26,9 @@ struct run_result {
         char *name, *exe, *ended_by, *layer_note;
         uint64_t start_ticks; /* with the pid: whose image it was */
         int64_t started_at_ns, exit_snapshot, peak_snapshot;
-        uint64_t live_size, live_count, peak_size, events, lost, allocated_size, allocated_count;
-        bool exact;
-        bool went_untraced; /* by an exec, as far as is known */
+        uint64_t allocated_size, allocated_count;
+        struct feed_gauges gauges; /* their last state */
+        bool went_untraced;        /* by an exec, as far as is known */
 };
 
 struct run {
@@ -69,6 +70,9 @@ void run_abandon(struct run *r);
 
 /** run_tell_all() - the daemon leaves: have those who wait for a run look once more */
 void run_tell_all(struct daemon *d);
+
+/** run_n_alive() - processes of it that go on. O(processes of the daemon). */
+size_t run_n_alive(const struct run *r);
 
 /** run_is_due() - whether the command still lives, or it or a child is dead and about to be stored
  * Notices the ends of children that the loop has not come to yet. */

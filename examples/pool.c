@@ -10,10 +10,11 @@
  *     tmctl list                        # the peak snapshot says in which phase the peak was
  */
 
+#include <tracemallocd.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tracemallocd.h>
 
 #define POOL_DOMAIN 481735 /* any number that nobody else has */
 

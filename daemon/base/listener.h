@@ -6,8 +6,9 @@
  * uv streams, because agents send descriptors of kinds that libuv's pipes refuse (memfds).
  */
 
-#include <stdbool.h>
 #include <uv.h>
+
+#include <stdbool.h>
 
 struct listener;
 

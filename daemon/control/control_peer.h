@@ -11,10 +11,11 @@
 #include "daemon/base/drops.h"
 #include "proto/control.pb-c.h"
 
+#include <uv.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 struct control_peer;
 

@@ -9,9 +9,10 @@
 
 #include "daemon/base/user_turns.h"
 
+#include <uv.h>
+
 #include <stdbool.h>
 #include <sys/types.h>
-#include <uv.h>
 
 #define POOL_REQUESTS_MAX          4                       /* at once */
 #define POOL_REQUESTS_PER_USER_MAX 2                       /* of these */

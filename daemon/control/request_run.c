@@ -4,13 +4,15 @@
  * so that a client that is killed leaves none behind. Main loop. */
 
 #include "daemon/base/cleanup.h"
+#include "daemon/control/gauge_reply.h"
 #include "daemon/control/requests.h"
 #include "daemon/daemon.h"
 #include "daemon/run.h"
 
+#include <uv.h>
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <uv.h>
 
 #define WAIT_MAX_MS 60000
 
@@ -92,12 +94,8 @@ static void send_result(struct control_peer *peer, const struct run *run, const 
         process.mode = (char *)"exact";
         process.state = (char *)"ended";
         process.traceback_limit = result->traceback_limit;
-        process.live_size = result->live_size;
-        process.live_count = result->live_count;
-        process.peak_size = result->peak_size;
-        process.events = result->events;
-        process.lost = result->lost;
-        process.exact = result->exact;
+        struct gauge_domains domains;
+        gauge_reply_fill(&process, &result->gauges, &domains);
         Tracemallocd__Control__RunProcess m = TRACEMALLOCD__CONTROL__RUN_PROCESS__INIT;
         m.process = &process;
         m.exit_snapshot = result->exit_snapshot;
@@ -109,6 +107,7 @@ static void send_result(struct control_peer *peer, const struct run *run, const 
         if (note)
                 m.layer_note = note;
         m.others = (uint32_t)run->n_ended;
+        m.running = (uint32_t)run_n_alive(run);
         Tracemallocd__Control__Reply reply = TRACEMALLOCD__CONTROL__REPLY__INIT;
         reply.body_case = TRACEMALLOCD__CONTROL__REPLY__BODY_RUN_PROCESS;
         reply.run_process = &m;

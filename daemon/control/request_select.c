@@ -9,12 +9,13 @@
 #include "daemon/daemon.h"
 #include "daemon/process.h"
 
+#include <uv.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uv.h>
 
 #define STORING_MS_MAX  10000 /* a last snapshot of gigabytes takes a while */
 #define STORING_MS_POLL 20

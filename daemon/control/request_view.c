@@ -33,6 +33,7 @@ struct user_symbols {
         struct symbol_set *known;
         struct symbol_set **fresh; /* what the store doesn't have yet */
         size_t n_fresh;
+        bool failed; /* there may be more to know */
 };
 
 struct live_part {
@@ -92,6 +93,7 @@ static int find_symbols(struct view_job *v, struct store_reader *reader, const s
         if (!u)
                 return -ENOMEM;
         int r = snapshot_symbols(reader, v->job.daemon->symbolizer, s, u->known, &fresh);
+        u->failed |= r != 0;
         if (r == -ENOMEM)
                 symbol_set_free(fresh);
         else if (r != 0)
@@ -154,8 +156,11 @@ static int load_side(struct view_job *v, struct store_reader *reader, struct sid
 
 /* Only now: the list of users may have moved while it grew. */
 static void connect_symbols(struct view_job *v, struct side *side) {
-        for (size_t i = 0; i < side->n_sources; i++)
-                side->sources[i].symbols = symbols_of(v, side->sources[i].snapshot->info.uid)->known;
+        for (size_t i = 0; i < side->n_sources; i++) {
+                const struct user_symbols *u = symbols_of(v, side->sources[i].snapshot->info.uid);
+                side->sources[i].symbols = u->known;
+                side->sources[i].symbols_failed = u->failed;
+        }
 }
 
 static int compute(struct view_job *v, const struct reply_sink *sink, char **messagep) {

@@ -4,6 +4,9 @@
 
 #include "daemon/ingest/agent_peer.h"
 
+#include "daemon/base/frame.h"
+#include "proto/record.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -11,9 +14,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "daemon/base/frame.h"
-#include "proto/record.h"
 
 #define FDS_MAX          253   /* Linux: SCM_MAX_FD, the most that one recvmsg() gives */
 #define HELLO_TIMEOUT_MS 10000 /* a process that is stopped between connect and Hello gets another chance later */

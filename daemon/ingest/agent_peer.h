@@ -8,13 +8,14 @@
  * peer with one log line. Main loop.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-#include <uv.h>
-
 #include "daemon/base/credentials.h"
 #include "daemon/base/drops.h"
 #include "proto/agent.pb-c.h"
+
+#include <uv.h>
+
+#include <stddef.h>
+#include <stdint.h>
 
 struct agent_peer;
 

@@ -3,11 +3,11 @@
 
 /* EventBatch.records into events: the socket way's ring_reader. Ingest worker. */
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/ingest/definitions.h"
 #include "daemon/live/event.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 enum { BATCH_DECODER_E_MALFORMED = 1 };
 

@@ -7,14 +7,14 @@
  * each value is copied, then checked. Opened on the main loop's thread, afterwards the worker's.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/ingest/memfd_pages.h"
 #include "daemon/live/index_table.h"
 #include "daemon/live/node_source.h"
 #include "proto/agent.pb-c.h"
 #include "proto/ring.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 struct definitions {
         struct node_source source;               /* for image_snapshot_begin() */

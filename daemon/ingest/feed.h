@@ -16,14 +16,14 @@
  * -> feed_free().
  */
 
+#include "daemon/ingest/worker.h"
+#include "daemon/live/image.h"
+#include "daemon/live/snapshot.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "daemon/ingest/worker.h"
-#include "daemon/live/image.h"
-#include "daemon/live/snapshot.h"
 
 struct feed;
 

@@ -7,11 +7,11 @@
  * Main loop; the rules of feed.h hold.
  */
 
+#include "daemon/ingest/feed.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "daemon/ingest/feed.h"
 
 /* Descriptors of a kept feed, for the store: with all four another daemon can go on. */
 struct feed_fds {

@@ -3,10 +3,10 @@
 
 /* The worker's side of feeds. Worker's thread. */
 
+#include "daemon/ingest/worker.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "daemon/ingest/worker.h"
 
 struct feed;
 

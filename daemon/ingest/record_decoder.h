@@ -6,12 +6,12 @@
  * socket way share. Inline: this is the inner loop of ingest.
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "daemon/ingest/definitions.h"
 #include "daemon/live/event.h"
 #include "proto/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #define RECORD_NAMES_NODE (1U << RECORD_ALLOC | 1U << RECORD_MOVE_IN | 1U << RECORD_MAP | 1U << RECORD_RELABEL)
 

@@ -7,14 +7,14 @@
  * marked so touch only atomics and may be called by the main loop while the worker reads.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/ingest/definitions.h"
 #include "daemon/ingest/memfd_pages.h"
 #include "daemon/live/event.h"
 #include "proto/ring.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct ring_reader {
         const struct ring_header *header;

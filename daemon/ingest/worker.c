@@ -3,10 +3,9 @@
 /* An ingest thread and its two queues. Functions of worker.h run on the main loop's thread, thread_main() and what it
  * calls on the worker's. */
 
-#include "daemon/ingest/worker_private.h"
-
 #include "daemon/ingest/feed_reader.h"
 #include "daemon/ingest/memfd.h"
+#include "daemon/ingest/worker_private.h"
 #include "proto/ring.h"
 
 #include <assert.h>

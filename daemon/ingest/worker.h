@@ -14,8 +14,9 @@
  * All functions: main loop's thread, except where said.
  */
 
-#include <stdint.h>
 #include <uv.h>
+
+#include <stdint.h>
 
 #define WORKER_SLEEP_MIN_MS 1   /* a busy ring is read this often */
 #define WORKER_SLEEP_MAX_MS 100 /* an idle one */

@@ -3,9 +3,9 @@
 
 /* Between worker.c, feed.c and feed_reader.c. */
 
-#include <stdbool.h>
-
 #include "daemon/ingest/worker.h"
+
+#include <stdbool.h>
 
 struct feed;
 

@@ -6,10 +6,6 @@
  * a snapshot of them. Fed with events, in order. One thread: the worker that owns it.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/live/charge.h"
 #include "daemon/live/cut.h"
 #include "daemon/live/domain_map.h"
@@ -19,6 +15,10 @@
 #include "daemon/live/move_map.h"
 #include "daemon/live/trace_table.h"
 #include "daemon/live/traceback_sums.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define IMAGE_FORKS_MAX       64
 #define IMAGE_PHASE_BYTES_MAX 128 /* proto/agent.proto */

@@ -5,12 +5,12 @@
 
 #include "daemon/live/image_kept.h"
 
+#include "proto/record.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "proto/record.h"
 
 struct kept_counters {
         uint64_t forks_dropped, events, unknown_frees, lost, lost_told, lost_records, lost_forgotten, exit_status;

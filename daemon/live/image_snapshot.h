@@ -7,11 +7,11 @@
  * snapshot_builder_finish() (sorting) may run on any thread. One thread otherwise: the image's.
  */
 
-#include <stddef.h>
-
 #include "daemon/live/image.h"
 #include "daemon/live/node_source.h"
 #include "daemon/live/snapshot.h"
+
+#include <stddef.h>
 
 struct image_snapshot;
 

@@ -6,13 +6,13 @@
  * trie has. Belongs to one image_snapshot; one thread.
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "daemon/live/code_map.h"
 #include "daemon/live/module_map.h"
 #include "daemon/live/node_source.h"
 #include "daemon/live/snapshot.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 /* The largest traceback limit. total_nframe saturates here, as tracemalloc's does. */
 #define NODE_MAP_FRAMES_MAX 65535

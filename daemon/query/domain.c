@@ -3,6 +3,7 @@
 /* Names of domains; see domain.h. Any thread. */
 
 #include "daemon/query/domain.h"
+
 #include "proto/record.h"
 
 #include <string.h>

@@ -3,6 +3,7 @@
 /* Names in pieces, compared without being put together. Used by the model, in the thread of its query. */
 
 #include "daemon/query/frame_name.h"
+
 #include "daemon/query/traceback_table.h"
 
 #include <inttypes.h>

@@ -29,6 +29,7 @@ enum model_side {
 struct model_source {
         const struct snapshot *snapshot;
         const struct symbol_set *symbols; /* NULL: nothing is known of native locations */
+        bool symbols_failed;              /* more might be known, had the daemon been able to look */
 };
 
 struct model_trace {

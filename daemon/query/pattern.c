@@ -9,6 +9,7 @@
  */
 
 #include "daemon/query/pattern.h"
+
 #include "daemon/base/python_text.h"
 
 #include <errno.h>

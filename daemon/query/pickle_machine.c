@@ -3,6 +3,7 @@
 /* What each opcode does to the stack. The thread of the reader, which calls it for one opcode after the other. */
 
 #include "daemon/query/pickle_machine.h"
+
 #include "daemon/base/python_text.h"
 #include "daemon/query/pickle_opcode.h"
 

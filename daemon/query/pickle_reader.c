@@ -7,6 +7,7 @@
  */
 
 #include "daemon/query/pickle_reader.h"
+
 #include "daemon/query/pickle_machine.h"
 #include "daemon/query/pickle_snapshot.h"
 

@@ -3,6 +3,7 @@
 /* Checks what a pickle was, and makes the snapshot of it. The thread of the reader. */
 
 #include "daemon/query/pickle_snapshot.h"
+
 #include "daemon/base/python_text.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
 /* Texts, frames, tracebacks, traces and their containers while a pickle is read. The thread of the reader. */
 
 #include "daemon/query/pickle_tables.h"
+
 #include "daemon/live/snapshot.h"
 
 #include <errno.h>

@@ -9,6 +9,7 @@
  */
 
 #include "daemon/query/pickle_writer.h"
+
 #include "daemon/query/pickle_opcode.h"
 #include "daemon/query/python_traces.h"
 #include "daemon/query/trace_list.h"

@@ -3,6 +3,7 @@
 /* Makes of frames what Python has of them; see python_traces.h. Runs in the thread of its query, for an export. */
 
 #include "daemon/query/python_traces.h"
+
 #include "daemon/query/frame_name.h"
 
 #include <errno.h>

@@ -126,6 +126,8 @@ static int answer_statistics(struct query *q, const struct reply_sink *sink) {
         header.old = options.diff ? &old : NULL;
         header.sources_until_unix_ns = reply_sources_until_ns(q->sources, q->n_new + q->n_old);
         header.exact = new.exact && (!options.diff || old.exact);
+        for (size_t i = 0; i < q->n_new + q->n_old; i++)
+                header.symbols_failed |= q->sources[i].symbols_failed;
         name_beside_malloc(q, &beside);
         header.beside_malloc = beside.pointers;
         header.n_beside_malloc = beside.n;

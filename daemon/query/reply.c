@@ -7,6 +7,7 @@
  */
 
 #include "daemon/query/reply.h"
+
 #include "daemon/base/frame.h"
 #include "daemon/query/domain.h"
 #include "daemon/query/number.h"

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/query/statistics.h"
+
 #include "daemon/query/number.h"
 
 #include <errno.h>
@@ -104,7 +105,6 @@ static uint64_t frame_key(const struct grouping *g, uint32_t frame) {
 /* What a row shows of a frame, before others are merged into it. A file is not in a function. */
 static struct traceback_frame shown_frame(const struct grouping *g, uint32_t frame) {
         struct traceback_frame shown = g->m->table.frames[frame];
-
         if (g->options->group_by == GROUP_BY_LINENO)
                 return shown;
         shown.lineno = 0;

@@ -3,6 +3,7 @@
 /* Interned names in Python's order; see text.h. Used by the model, in the thread of its query. */
 
 #include "daemon/query/text.h"
+
 #include "daemon/base/python_text.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
 /* Traces spread out by block size, sorted, equal ones merged. Runs in the thread of its query. */
 
 #include "daemon/query/trace_list.h"
+
 #include "daemon/query/number.h"
 
 #include <errno.h>

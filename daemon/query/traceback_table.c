@@ -3,6 +3,7 @@
 /* Interned frames and the trie of tracebacks. Used by the model, in the thread of its query. */
 
 #include "daemon/query/traceback_table.h"
+
 #include "daemon/query/frame_name.h"
 #include "daemon/query/number.h"
 
@@ -72,7 +73,6 @@ static bool frame_equal(const void *owner, uint32_t id, const void *key) {
 static struct traceback_frame frame_identity(const struct traceback_frame *frame) {
         struct traceback_frame identity = {
                 .filename = frame->filename, .lineno = frame->lineno, .function = TEXT_NONE, .module = MODULE_NONE};
-
         if (frame->native && frame->lineno == 0) {
                 identity.native = true;
                 identity.function = frame->function;

@@ -3,6 +3,7 @@
 /* From a peer's View to something that can be applied. Runs in the thread of its query. */
 
 #include "daemon/query/view.h"
+
 #include "daemon/query/domain.h"
 #include "daemon/query/wrapper.h"
 

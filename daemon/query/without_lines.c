@@ -3,6 +3,7 @@
 /* See without_lines.h. Runs in the thread of its query. */
 
 #include "daemon/query/without_lines.h"
+
 #include "daemon/query/number.h"
 
 #include <errno.h>
@@ -29,7 +30,6 @@ struct held {
 /* By path, because two builds of one module are one line for people. */
 static struct held *sum_by_path(const struct model *m, const bool *with_lines) {
         struct held *held = calloc((size_t)m->table.texts.n_texts + 1, sizeof *held);
-
         if (!held)
                 return NULL;
         for (uint32_t i = 0; i < m->table.texts.n_texts; i++)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof array / sizeof array[0])
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 /* A stretch of a name. */
 struct part {
@@ -162,7 +162,6 @@ static bool ends_with(struct part p, const char *text) {
  * result. `operator`, which may have anything behind it, ends a name. */
 static struct part qualified_name(struct part whole) {
         size_t begin = 0, i = 0;
-
         while (i < whole.length) {
                 struct part done = {whole.bytes + begin, i - begin}, rest = {whole.bytes + i, whole.length - i};
                 if (!strchr(" (<[{", *rest.bytes)) {
@@ -183,7 +182,6 @@ static struct part qualified_name(struct part whole) {
 /* The last component of a qualified name, without its template's arguments and what GCC puts behind (`.part.0`). */
 static struct part own_name(struct part qualified) {
         size_t begin = 0, end = 0, i = 0;
-
         while (i < qualified.length && qualified.bytes[i] != '.') {
                 struct part rest = {qualified.bytes + i, qualified.length - i};
                 if (strchr("(<[{", *rest.bytes)) {
@@ -209,7 +207,6 @@ static bool says_more(struct part own, size_t ending_length) {
 enum wrapper wrapper_function(const char *name, size_t length) {
         struct part qualified, own;
         enum wrapper answer = WRAPPER_NONE;
-
         if (memchr(name, '\0', length))
                 return WRAPPER_NONE;
         qualified = qualified_name((struct part){name, length});
@@ -242,7 +239,6 @@ struct answers {
 
 static enum wrapper ask_file(const struct answers *a, uint32_t text) {
         const struct text *texts = a->model->table.texts.texts;
-
         if (text == TEXT_NONE)
                 return WRAPPER_NONE;
         if (a->files[text] == 0)
@@ -253,7 +249,6 @@ static enum wrapper ask_file(const struct answers *a, uint32_t text) {
 
 static enum wrapper ask_function(const struct answers *a, uint32_t text) {
         const struct text *texts = a->model->table.texts.texts;
-
         if (text == TEXT_NONE)
                 return WRAPPER_NONE;
         if (a->functions[text] == 0)

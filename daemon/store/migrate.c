@@ -7,6 +7,7 @@
  */
 
 #include "daemon/store/migrate.h"
+
 #include "daemon/base/log.h"
 #include "daemon/store/sizes.h"
 #include "daemon/store/store_file.h"

@@ -4,6 +4,7 @@
  * the loop's thread but run_writer() and what it calls. */
 
 #include "daemon/store/store.h"
+
 #include "daemon/base/log.h"
 #include "daemon/store/pins.h"
 #include "daemon/store/store_file.h"

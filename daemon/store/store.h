@@ -18,10 +18,11 @@
 #include "daemon/store/retention.h"
 #include "daemon/symbol/symbol_set.h"
 
+#include <uv.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #define STORE_FILE_NAME   "snapshots.db"
 #define STORE_MESSAGE_MAX 512

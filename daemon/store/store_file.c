@@ -4,6 +4,7 @@
  * loop's thread; each reader connects on its own. */
 
 #include "daemon/store/store_file.h"
+
 #include "daemon/base/cleanup.h"
 #include "daemon/base/log.h"
 #include "daemon/store/migrate.h"

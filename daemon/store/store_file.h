@@ -6,6 +6,7 @@
 #include "daemon/store/store_error.h"
 
 #include <sqlite3.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -3,6 +3,7 @@
 /* Connections that read: one of a snapshot, lists of them, references. Threads of the pool, each its own reader. */
 
 #include "daemon/store/store_reader.h"
+
 #include "daemon/base/proc.h"
 #include "daemon/store/id_list.h"
 #include "daemon/store/store_file.h"

@@ -3,6 +3,7 @@
 /* The writer's statements and transactions. Writer thread. */
 
 #include "daemon/store/store_writer.h"
+
 #include "daemon/base/log.h"
 #include "daemon/store/store_file.h"
 #include "daemon/store/store_writer_private.h"

@@ -15,6 +15,7 @@
 #include "daemon/symbol/symbol_set.h"
 
 #include <sqlite3.h>
+
 #include <stdbool.h>
 
 struct store_writer;

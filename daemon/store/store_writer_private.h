@@ -8,6 +8,7 @@
 #include "daemon/store/store_writer.h"
 
 #include <sqlite3.h>
+
 #include <stdatomic.h>
 
 enum writer_statement {

@@ -3,8 +3,9 @@
 /* Start, ask and end a symbol helper. Called by symbolizer.c on pool threads, each in its turn (symbol_turn.h). */
 
 #include "daemon/symbol/helper_process.h"
-#include "daemon/base/clock.h"
+
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/symbol/symbol_answer.h"
 #include "daemon/symbol/symbol_channel.h"

@@ -7,6 +7,7 @@
  */
 
 #include "daemon/symbol/module_files.h"
+
 #include "daemon/base/cleanup.h"
 
 #include <assert.h>
@@ -69,7 +70,6 @@ static struct key key_of(uint32_t uid, const void *path, size_t path_length, con
 /* FNV-1a. A user who makes keys collide slows down lookups among their own few files. */
 static struct bucket *bucket_of(struct module_files *files, const struct key *key) {
         uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ key->uid;
-
         for (size_t i = 0; i < key->length; i++)
                 hash = (hash ^ key->bytes[i]) * UINT64_C(0x100000001b3);
         return &files->buckets[(hash ^ hash >> 32) % files->n_buckets];
@@ -77,7 +77,6 @@ static struct bucket *bucket_of(struct module_files *files, const struct key *ke
 
 static struct file *find(struct module_files *files, const struct key *key) {
         struct file *file;
-
         LIST_FOREACH(file, bucket_of(files, key), in_bucket) {
                 if (file->owner->uid == key->uid && file->is_path == key->is_path && file->length == key->length &&
                     memcmp(file->bytes, key->bytes, key->length) == 0)
@@ -88,7 +87,6 @@ static struct file *find(struct module_files *files, const struct key *key) {
 
 static struct owner *find_owner(struct module_files *files, uint32_t uid) {
         struct owner *owner;
-
         LIST_FOREACH(owner, &files->owners, in_files) {
                 if (owner->uid == uid)
                         return owner;
@@ -129,7 +127,6 @@ static int take_out(struct module_files *files, struct file *file) {
 
 struct module_files *module_files_free(struct module_files *files) {
         struct owner *owner;
-
         if (!files)
                 return NULL;
         while ((owner = LIST_FIRST(&files->owners)))
@@ -168,7 +165,6 @@ static void use(struct file *file) {
 
 static struct owner *owner_of(struct module_files *files, uint32_t uid) {
         struct owner *owner = find_owner(files, uid);
-
         if (owner || !(owner = calloc(1, sizeof *owner)))
                 return owner;
         owner->uid = uid;

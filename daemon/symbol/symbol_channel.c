@@ -3,6 +3,7 @@
 /* Messages between tracemallocd (symbolizer.c, pool threads) and its helper (helper/main.c). */
 
 #include "daemon/symbol/symbol_channel.h"
+
 #include "daemon/base/clock.h"
 
 #include <errno.h>
@@ -26,21 +27,28 @@ void symbol_channel_deinit(struct symbol_channel *channel) {
         channel->received_fd = -1;
 }
 
+/* Return: for poll(). */
+static int milliseconds_until(int64_t deadline_ns) {
+        if (deadline_ns == SYMBOL_CHANNEL_NO_DEADLINE)
+                return -1;
+        int64_t left_ns = deadline_ns - clock_ns(CLOCK_MONOTONIC);
+        if (left_ns <= 0)
+                return 0;
+        return left_ns > INT64_C(3600000000000) ? 3600000 : (int)((left_ns + 999999) / 1000000);
+}
+
+/* Looks at the channel even after the deadline: a daemon that was stopped past it may have its answer. */
 static int wait_for(struct symbol_channel *channel, short events, int64_t deadline_ns) {
         struct pollfd poll_fd = {.fd = channel->fd, .events = events};
         for (;;) {
-                int timeout_ms = -1;
-                if (deadline_ns != SYMBOL_CHANNEL_NO_DEADLINE) {
-                        int64_t left_ns = deadline_ns - clock_ns(CLOCK_MONOTONIC);
-                        if (left_ns <= 0)
-                                return SYMBOL_CHANNEL_E_TIMEOUT;
-                        timeout_ms = left_ns > INT64_C(3600000000000) ? 3600000 : (int)((left_ns + 999999) / 1000000);
-                }
+                int timeout_ms = milliseconds_until(deadline_ns);
                 int n = poll(&poll_fd, 1, timeout_ms);
                 if (n > 0)
                         return 0;
                 if (n < 0 && errno != EINTR)
                         return -errno;
+                if (timeout_ms == 0)
+                        return SYMBOL_CHANNEL_E_TIMEOUT;
         }
 }
 

@@ -4,6 +4,7 @@
  * arrays, and an arena for bytes and frames. Whoever owns the set calls it. */
 
 #include "daemon/symbol/symbol_set.h"
+
 #include "daemon/base/cleanup.h"
 
 #include <assert.h>

@@ -7,8 +7,9 @@
  */
 
 #include "daemon/symbol/symbolizer.h"
-#include "daemon/base/clock.h"
+
 #include "daemon/base/cleanup.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/symbol/helper_process.h"
 #include "daemon/symbol/symbol_answer.h"

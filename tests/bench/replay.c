@@ -8,9 +8,15 @@
  * ring, one table that is large enough from the start, sums for each traceback; no check, no peak, no growth, no cuts.
  */
 
+#include "daemon/ingest/feed.h"
+#include "daemon/ingest/feed_kept.h"
+#include "daemon/ingest/memfd.h"
+#include "proto/record.h"
+#include "proto/ring.h"
+
 #include <errno.h>
-#include <inttypes.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdio.h>
@@ -24,12 +30,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "daemon/ingest/feed.h"
-#include "daemon/ingest/feed_kept.h"
-#include "daemon/ingest/memfd.h"
-#include "proto/record.h"
-#include "proto/ring.h"
 
 #define PLAIN_LOG2_CELLS 22
 #define RING_LOG2        RING_LOG2_SIZE_DEFAULT

@@ -26,7 +26,6 @@ struct file {
 
 static int append(void *userdata, const void *bytes, size_t length) {
         struct file *file = userdata;
-
         file->bytes = realloc(file->bytes, file->length + length);
         assert(file->bytes);
         memcpy(file->bytes + file->length, bytes, length);
@@ -39,7 +38,6 @@ static struct snapshot *read_pieces(const uint8_t *data, size_t size, size_t pie
         struct pickle_reader *reader;
         struct snapshot *snapshot = NULL;
         int r = pickle_reader_new(MEMORY_MAX, &reader);
-
         for (size_t at = 0; r == 0 && at < size; at += piece)
                 r = pickle_reader_feed(reader, data + at, piece < size - at ? piece : size - at);
         if (r == 0)
@@ -60,7 +58,6 @@ static struct file write_file(const struct snapshot *snapshot, enum pickle_shape
         struct pickle_summary summary;
         struct model model;
         int r = model_init(&model);
-
         if (r == 0)
                 r = model_add(&model, MODEL_NEW, &source);
         assert(r == 0);
@@ -74,15 +71,12 @@ static void write_and_read(const struct snapshot *snapshot, enum pickle_shape sh
         char message[1024];
         int r;
         struct file file = write_file(snapshot, shape, &r);
-
         if (r == 0) {
                 struct snapshot *again = read_pieces(file.bytes, file.length, SIZE_MAX / 2, message);
-                struct file same;
-
                 assert(again && !*message);
                 assert(again->info.size == snapshot->info.size && again->info.count == snapshot->info.count);
                 assert(again->info.traceback_limit == snapshot->info.traceback_limit);
-                same = write_file(again, shape, &r);
+                struct file same = write_file(again, shape, &r);
                 assert(r == 0);
                 if (shape == PICKLE_SHAPE_3_9) /* the other merges traces that differ in total_nframe */
                         assert(same.length == file.length && memcmp(same.bytes, file.bytes, same.length) == 0);
@@ -96,7 +90,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char whole_message[1024], message[1024];
         struct snapshot *whole = read_pieces(data, size, SIZE_MAX / 2, whole_message);
         struct snapshot *pieces = read_pieces(data, size, 1 + size % 7, message);
-
         assert(!whole == !pieces && strcmp(whole_message, message) == 0);
         if (whole) {
                 assert(whole->info.size == pieces->info.size && whole->info.count == pieces->info.count);

@@ -18,11 +18,11 @@
 #include <unwind.h>
 
 #define UNW_LOCAL_ONLY
-#include <libunwind.h>
-
 #include "agent/capture.h"
 #include "agent/rule_cache.h"
 #include "agent/sys.h"
+
+#include <libunwind.h>
 
 #define DEPTH_MAX  (1u << 20)
 #define SHOWN_MAX  3
@@ -56,11 +56,9 @@ static __thread struct walk *buffer __attribute__((tls_model("initial-exec")));
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *data) {
         struct walk *walk = data;
         int is_exact = 0;
-        uint64_t pc;
-
         if (walk->depth == 0 && _Unwind_GetCFA(context) < walk->cfa)
                 return _URC_NO_REASON;
-        pc = (uint64_t)_Unwind_GetIPInfo(context, &is_exact);
+        uint64_t pc = (uint64_t)_Unwind_GetIPInfo(context, &is_exact);
         if (pc == 0 || walk->depth >= DEPTH_MAX)
                 return _URC_NORMAL_STOP;
         if (walk->depth < FRAMES_MAX)
@@ -79,7 +77,6 @@ static void walk_libunwind(struct walk *walk, uintptr_t cfa) {
         unw_context_t context;
         unw_cursor_t cursor;
         unw_word_t sp, pc;
-
         walk->depth = 0;
         get_context(&context);
         init_local(&cursor, &context);
@@ -96,9 +93,7 @@ static void walk_libunwind(struct walk *walk, uintptr_t cfa) {
 static bool same(struct epoch *epoch, uint32_t limit, uint32_t node, const struct walk *walk) {
         const struct node_def *nodes = epoch->definitions.nodes;
         uint32_t n = walk->depth < limit ? walk->depth : limit;
-
         bool whole = true;
-
         if (walk->depth > limit) {
                 whole = nodes[node].unit == NODE_UNIT_DEPTH;
                 if (!whole && (nodes[node].unit != NODE_UNIT_CUT || nodes[node].value >> 32 != limit))
@@ -110,7 +105,6 @@ static bool same(struct epoch *epoch, uint32_t limit, uint32_t node, const struc
         for (uint32_t i = 0; i < n; i++) {
                 uint64_t value;
                 uint32_t unit = modules_find(&epoch->modules, 0, walk->pcs[i], &value);
-
                 if (capture_is_own(walk->pcs[i]))
                         continue;
                 if (node == 0 || nodes[node].unit != unit || nodes[node].value != value)
@@ -122,18 +116,16 @@ static bool same(struct epoch *epoch, uint32_t limit, uint32_t node, const struc
 
 static void show(struct epoch *epoch, const char *judge, uint32_t node, const struct walk *walk) {
         char line[512];
-
         if (atomic_fetch_add(&counts.shown, 1) >= SHOWN_MAX)
                 return;
-        snprintf(line, sizeof(line), "capture-check: not what %s sees (%u frames), innermost first:\n", judge,
+        snprintf(line, sizeof line, "capture-check: not what %s sees (%u frames), innermost first:\n", judge,
                  walk->depth);
         sys_call(SYS_write, 2, (long)line, (long)strlen(line), 0, 0, 0);
         for (uint32_t i = 0; i < 200 && (node || i < walk->depth); i++) {
                 const struct node_def *def = &epoch->definitions.nodes[node];
                 Dl_info info = {0};
-
                 dladdr((void *)walk->pcs[i], &info);
-                snprintf(line, sizeof(line), "  %3u ours %u:%llx theirs %llx %s %s\n", i, node ? def->unit : 0,
+                snprintf(line, sizeof line, "  %3u ours %u:%llx theirs %llx %s %s\n", i, node ? def->unit : 0,
                          node ? (unsigned long long)def->value : 0,
                          i < walk->depth ? (unsigned long long)walk->pcs[i] : 0, info.dli_fname ? info.dli_fname : "?",
                          info.dli_sname ? info.dli_sname : "?");
@@ -144,11 +136,9 @@ static void show(struct epoch *epoch, const char *judge, uint32_t node, const st
 
 /* libunwind guesses on where there are no tables; there our stacks end. */
 static bool ends_without_tables(struct walk *walk, uint32_t depth) {
-        enum unwind_kind kind;
-
         if (walk->depth <= depth || depth == 0)
                 return false;
-        kind = unwind_rule_kind(rule_cache_find(walk->pcs[depth - 1]));
+        enum unwind_kind kind = unwind_rule_kind(rule_cache_find(walk->pcs[depth - 1]));
         return kind == UNWIND_END || kind == UNWIND_OUTSIDE;
 }
 
@@ -158,7 +148,6 @@ static void note_cant(const struct walk *walk) {
                         continue;
                 for (unsigned j = 0; j < CANTS_MAX; j++) {
                         uint64_t nobody = 0;
-
                         if (atomic_compare_exchange_strong(&counts.cants[j].pc, &nobody, walk->pcs[i]) ||
                             nobody == walk->pcs[i]) {
                                 atomic_fetch_add(&counts.cants[j].count, 1);
@@ -173,10 +162,9 @@ void capture_check(struct epoch *epoch, uintptr_t cfa, uint32_t limit, uint32_t 
         int saved_errno = errno;
         struct walk *walk = buffer;
         uint32_t depth;
-
         atomic_fetch_add(&counts.ways[way], 1);
         if (!walk)
-                walk = buffer = sys_map_memory(sizeof(*walk));
+                walk = buffer = sys_map_memory(sizeof *walk);
         if (!walk || node == 0) {
                 atomic_fetch_add(&counts.none, 1);
                 return;
@@ -205,7 +193,6 @@ void capture_check(struct epoch *epoch, uintptr_t cfa, uint32_t limit, uint32_t 
 /* By dlopen, so that the program's exceptions are not thrown by libunwind. */
 static __attribute__((constructor)) void find_libunwind(void) {
         void *library = dlopen("libunwind.so.8", RTLD_LAZY | RTLD_LOCAL);
-
         if (getenv("CAPTURE_CHECK_LIBUNWIND"))
                 libunwind_every = strtoull(getenv("CAPTURE_CHECK_LIBUNWIND"), NULL, 10);
         if (!library || libunwind_every == 0)
@@ -220,29 +207,26 @@ static __attribute__((constructor)) void find_libunwind(void) {
 static __attribute__((destructor)) void write_counts(void) {
         const char *name = getenv("CAPTURE_CHECK_OUT");
         char text[8192];
-        int n, fd;
-
         if (!name)
                 return;
-        n = snprintf(text, sizeof(text),
-                     "captures=%llu remembered=%llu walked=%llu slow=%llu none=%llu wrong=%llu libunwind=%llu "
-                     "wrong_libunwind=%llu",
-                     (unsigned long long)(counts.ways[0] + counts.ways[1] + counts.ways[2]),
-                     (unsigned long long)counts.ways[CAPTURE_REMEMBERED],
-                     (unsigned long long)counts.ways[CAPTURE_WALKED], (unsigned long long)counts.ways[CAPTURE_SLOW],
-                     (unsigned long long)counts.none, (unsigned long long)counts.wrong,
-                     (unsigned long long)counts.checked_libunwind, (unsigned long long)counts.wrong_libunwind);
-        for (unsigned i = 0; i < CANTS_MAX && counts.cants[i].pc && n < (int)sizeof(text) - 300; i++) {
+        int n = snprintf(text, sizeof text,
+                         "captures=%llu remembered=%llu walked=%llu slow=%llu none=%llu wrong=%llu libunwind=%llu "
+                         "wrong_libunwind=%llu",
+                         (unsigned long long)(counts.ways[0] + counts.ways[1] + counts.ways[2]),
+                         (unsigned long long)counts.ways[CAPTURE_REMEMBERED],
+                         (unsigned long long)counts.ways[CAPTURE_WALKED], (unsigned long long)counts.ways[CAPTURE_SLOW],
+                         (unsigned long long)counts.none, (unsigned long long)counts.wrong,
+                         (unsigned long long)counts.checked_libunwind, (unsigned long long)counts.wrong_libunwind);
+        for (unsigned i = 0; i < CANTS_MAX && counts.cants[i].pc && n < (int)sizeof text - 300; i++) {
                 Dl_info info = {0};
-
                 dladdr((void *)counts.cants[i].pc, &info);
-                n += snprintf(text + n, sizeof(text) - (size_t)n, " slow_at=%.200s+%#llx:%llu",
+                n += snprintf(text + n, sizeof text - (size_t)n, " slow_at=%.200s+%#llx:%llu",
                               info.dli_fname ? info.dli_fname : "?",
                               (unsigned long long)(counts.cants[i].pc - (uint64_t)info.dli_fbase),
                               (unsigned long long)counts.cants[i].count);
         }
         text[n++] = '\n';
-        fd = (int)sys_call(SYS_openat, AT_FDCWD, (long)name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600, 0, 0);
+        int fd = (int)sys_call(SYS_openat, AT_FDCWD, (long)name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600, 0, 0);
         if (fd >= 0) {
                 sys_call(SYS_write, fd, (long)text, n, 0, 0, 0);
                 sys_close(fd);

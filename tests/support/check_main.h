@@ -4,6 +4,7 @@
 /* The end of every unit test program: its cases in one suite, run by Check, TAP by CK_TAP_LOG_FILE_NAME. */
 
 #include <check.h>
+
 #include <stdlib.h>
 
 /* Check's own 4 s are too few for sanitizers and a busy machine. */

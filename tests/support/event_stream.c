@@ -4,9 +4,9 @@
 
 #include "tests/support/event_stream.h"
 
-#include <stdlib.h>
-
 #include "proto/record.h"
+
+#include <stdlib.h>
 
 #define MOVES_MAX 1024 /* threads in realloc at one moment */
 
@@ -21,7 +21,6 @@ struct event_stream {
 
 struct event_stream *event_stream_create(const char *path) {
         struct event_stream *stream = calloc(1, sizeof *stream);
-
         if (stream)
                 stream->file = fopen(path, "we");
         if (stream && !stream->file) {
@@ -53,7 +52,6 @@ static uint64_t move_ends(struct event_stream *stream, uint64_t position) {
 bool event_stream_put(struct event_stream *stream, const uint64_t *words, uint64_t position) {
         unsigned type = record_type(words[0]), n = record_words(type);
         uint64_t copy[RECORD_WORDS_MAX];
-
         if (type > RECORD_MOVE_BACK && type != RECORD_MAP && type != RECORD_UNMAP)
                 return true;
         for (unsigned i = 0; i < n; i++)
@@ -71,7 +69,6 @@ bool event_stream_put(struct event_stream *stream, const uint64_t *words, uint64
 
 uint64_t event_stream_close(struct event_stream *stream) {
         uint64_t bytes = 0;
-
         if (!stream)
                 return 0;
         if (fclose(stream->file) == 0)

@@ -7,6 +7,13 @@
 
 #include "tests/support/fake_daemon.h"
 
+#include "proto/agent.pb-c.h"
+#include "proto/record.h"
+#include "proto/ring.h"
+#include "tests/support/event_stream.h"
+#include "tests/support/fake_daemon_image.h"
+#include "tests/support/oracle.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -22,13 +29,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "proto/agent.pb-c.h"
-#include "proto/record.h"
-#include "proto/ring.h"
-#include "tests/support/event_stream.h"
-#include "tests/support/fake_daemon_image.h"
-#include "tests/support/oracle.h"
 
 #define CONNECTIONS_MAX 256
 #define FDS_MAX         64
@@ -63,7 +63,6 @@ struct fake_daemon {
 
 static int memfd_page(const char *name, size_t bytes, void **memoryp) {
         int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
         assert(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0);
         *memoryp = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         assert(*memoryp != MAP_FAILED);
@@ -72,11 +71,9 @@ static int memfd_page(const char *name, size_t bytes, void **memoryp) {
 
 static void service_image(struct fake_daemon *daemon, struct image *image) {
         struct pollfd poll_pid = {.fd = image->pidfd, .events = POLLIN};
-        bool dead;
-
         if (image->ended)
                 return;
-        dead = poll(&poll_pid, 1, 0) > 0;
+        bool dead = poll(&poll_pid, 1, 0) > 0;
         if (image->ring && (!daemon->options.keep_full || dead)) {
                 image_read_ring(image, dead);
                 image_give_space_back(image);
@@ -105,7 +102,7 @@ static void send_reply(const struct fake_daemon *daemon, struct connection *conn
         reply.minor = daemon->options.minor;
         if (image) {
                 reply.secret.data = image->told.secret;
-                reply.secret.len = sizeof(image->told.secret);
+                reply.secret.len = sizeof image->told.secret;
                 reply.traceback_limit = atomic_load(&image->control->traceback_limit);
                 reply.domains = atomic_load(&image->control->domains);
                 reply.mode = atomic_load(&image->control->mode);
@@ -118,7 +115,7 @@ static void send_reply(const struct fake_daemon *daemon, struct connection *conn
         part.iov_len = length + 4;
         if (fds) {
                 packet.msg_control = &control;
-                packet.msg_controllen = sizeof(control);
+                packet.msg_controllen = sizeof control;
                 control.header = (struct cmsghdr){
                         .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(2 * sizeof(int))};
                 memcpy(CMSG_DATA(&control.header), fds, 2 * sizeof(int));
@@ -130,12 +127,10 @@ static void send_ack(struct connection *connection) {
         Tracemallocd__Agent__DaemonMessage message = TRACEMALLOCD__AGENT__DAEMON_MESSAGE__INIT;
         Tracemallocd__Agent__Ack ack = TRACEMALLOCD__AGENT__ACK__INIT;
         uint8_t bytes[64];
-        uint32_t length;
-
         ack.sequence = connection->image->position;
         message.body_case = TRACEMALLOCD__AGENT__DAEMON_MESSAGE__BODY_ACK;
         message.ack = &ack;
-        length = (uint32_t)tracemallocd__agent__daemon_message__pack(&message, bytes + 4);
+        uint32_t length = (uint32_t)tracemallocd__agent__daemon_message__pack(&message, bytes + 4);
         memcpy(bytes, &length, 4);
         send(connection->fd, bytes, length + 4, MSG_NOSIGNAL);
 }
@@ -154,7 +149,6 @@ static void read_socket(struct fake_daemon *daemon, const struct image *image) {
         for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
                 struct connection *connection = &daemon->connections[i];
                 int unread = 0;
-
                 while (image->connection >= 0 && connection->fd == image->connection &&
                        ioctl(connection->fd, FIONREAD, &unread) == 0 && unread > 0)
                         service_connection(daemon, connection);
@@ -163,7 +157,6 @@ static void read_socket(struct fake_daemon *daemon, const struct image *image) {
 
 static void inherit(struct fake_daemon *daemon, struct image *image, const Tracemallocd__Agent__Hello *hello) {
         struct image *parent = find_secret(daemon, hello->secret);
-
         image->told.fork_token = hello->fork_token;
         if (!parent)
                 return;
@@ -179,7 +172,6 @@ static void inherit(struct fake_daemon *daemon, struct image *image, const Trace
 static void end_predecessors(struct fake_daemon *daemon, int pid) {
         for (size_t i = 0; i < daemon->n_images; i++) {
                 struct image *old = daemon->images[i];
-
                 if (old->told.pid != pid || old->ended)
                         continue;
                 if (old->ring)
@@ -193,7 +185,6 @@ static int make_control(const struct fake_daemon_options *options, struct image 
                         const Tracemallocd__Agent__Hello *hello) {
         int fd = memfd_page("fake-control", CONTROL_BYTES, (void **)&image->control);
         struct ring_control *control = image->control;
-
         control->magic = CONTROL_MAGIC;
         control->version = RING_VERSION;
         atomic_store(&control->traceback_limit,
@@ -207,26 +198,24 @@ static int make_control(const struct fake_daemon_options *options, struct image 
 
 static struct image *identify(const struct fake_daemon *daemon, int connection_fd,
                               const Tracemallocd__Agent__Hello *hello) {
-        struct image *image = calloc(1, sizeof(*image));
+        struct image *image = calloc(1, sizeof *image);
         struct ucred peer;
-        socklen_t length = sizeof(peer);
-
+        socklen_t length = sizeof peer;
         assert(getsockopt(connection_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0);
         image->told.kind = hello->kind;
         image->told.transport = hello->transport;
         image->told.pid = peer.pid;
         image->told.exit_status = -1;
-        snprintf(image->told.name, sizeof(image->told.name), "%.*s", (int)hello->name.len,
+        snprintf(image->told.name, sizeof image->told.name, "%.*s", (int)hello->name.len,
                  (const char *)hello->name.data);
-        assert(getrandom(image->told.secret, sizeof(image->told.secret), 0) == 16);
+        assert(getrandom(image->told.secret, sizeof image->told.secret, 0) == 16);
         image->oracle = oracle_new();
         if (daemon->options.record) {
                 char path[512];
-
-                snprintf(path, sizeof(path), "%s.%zu", daemon->options.record, daemon->n_images);
+                snprintf(path, sizeof path, "%s.%zu", daemon->options.record, daemon->n_images);
                 image->stream = event_stream_create(path);
         }
-        image->modules = calloc(FAKE_MODULES_MAX, sizeof(*image->modules));
+        image->modules = calloc(FAKE_MODULES_MAX, sizeof *image->modules);
         image->pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
         image->connection = -1;
         return image;
@@ -237,7 +226,6 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
         bool by_ring = hello->transport == TRACEMALLOCD__AGENT__HELLO__TRANSPORT__RING;
         struct image *image = identify(daemon, connection->fd, hello);
         int fds[2];
-
         end_predecessors(daemon, image->told.pid);
         if (hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK)
                 inherit(daemon, image, hello);
@@ -260,7 +248,6 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
 
 static void note_ring(struct fake_daemon *daemon, const struct connection *connection) {
         struct stat st = {0};
-
         if (connection->n_fds < 2)
                 return;
         assert(fstat(connection->fds[0], &st) == 0);
@@ -273,7 +260,6 @@ static void note_ring(struct fake_daemon *daemon, const struct connection *conne
 /* Return: whether this Hello is one of those. */
 static bool leave_unanswered(struct fake_daemon *daemon, struct connection *connection) {
         const struct fake_daemon_options *options = &daemon->options;
-
         if (daemon->n_unanswered >= options->silences + options->hang_ups)
                 return false;
         connection->hung_up = daemon->n_unanswered++ >= options->silences;
@@ -300,15 +286,12 @@ static void handle_hello(struct fake_daemon *daemon, struct connection *connecti
 
 static void handle_events(struct connection *connection, const Tracemallocd__Agent__EventBatch *batch) {
         struct image *image = connection->image;
-
         if (batch->sequence != image->position)
                 image->told.bad_records++;
         for (size_t i = 0; i < batch->records.len;) {
                 uint64_t words[RECORD_WORDS_MAX] = {0};
-                unsigned n;
-
                 memcpy(words, batch->records.data + i, 8);
-                n = record_words(record_type(words[0]));
+                unsigned n = record_words(record_type(words[0]));
                 if (n == 0 || i + n * 8 > batch->records.len || record_lap(words[0]) != 0) {
                         image->told.bad_records++;
                         break;
@@ -324,7 +307,6 @@ static void handle_events(struct connection *connection, const Tracemallocd__Age
 static void handle_message(struct fake_daemon *daemon, struct connection *connection, const uint8_t *bytes,
                            size_t length) {
         Tracemallocd__Agent__AgentMessage *message = tracemallocd__agent__agent_message__unpack(NULL, length, bytes);
-
         assert(message);
         switch (message->body_case) {
         case TRACEMALLOCD__AGENT__AGENT_MESSAGE__BODY_HELLO:
@@ -367,14 +349,13 @@ static bool receive(struct connection *connection) {
         } control;
         struct iovec part = {.iov_base = connection->bytes + connection->used, .iov_len = (2 << 20) - connection->used};
         struct msghdr packet = {
-                .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+                .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
         ssize_t n = recvmsg(connection->fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
         if (n < 0)
                 return errno == EAGAIN;
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&packet); c; c = CMSG_NXTHDR(&packet, c)) {
                 unsigned n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-
                 memcpy(connection->fds + connection->n_fds, CMSG_DATA(c), n_fds * sizeof(int));
                 connection->n_fds += n_fds;
         }
@@ -385,10 +366,8 @@ static bool receive(struct connection *connection) {
 static void service_connection(struct fake_daemon *daemon, struct connection *connection) {
         bool open = receive(connection);
         size_t done = 0;
-
         while (connection->used - done >= 4) {
                 uint32_t length;
-
                 memcpy(&length, connection->bytes + done, 4);
                 assert(length <= 1 << 20);
                 if (connection->used - done - 4 < length)
@@ -405,10 +384,8 @@ static void service_connection(struct fake_daemon *daemon, struct connection *co
 static bool accept_all(struct fake_daemon *daemon) {
         bool any = false;
         int fd;
-
         while ((fd = accept4(daemon->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
                 struct connection *free_one = NULL;
-
                 for (unsigned i = 0; i < CONNECTIONS_MAX && !free_one; i++)
                         if (daemon->connections[i].fd < 0)
                                 free_one = &daemon->connections[i];
@@ -421,10 +398,8 @@ static bool accept_all(struct fake_daemon *daemon) {
 
 static void *serve(void *data) {
         struct fake_daemon *daemon = data;
-
         for (;;) {
                 struct pollfd fds[CONNECTIONS_MAX + 1] = {{.fd = daemon->listener, .events = POLLIN}};
-
                 for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
                         fds[i + 1] = (struct pollfd){.fd = daemon->connections[i].fd, .events = POLLIN};
                 poll(fds, CONNECTIONS_MAX + 1, 1);
@@ -446,16 +421,15 @@ static void *serve(void *data) {
 }
 
 int fake_daemon_start(const char *dir, const struct fake_daemon_options *options, struct fake_daemon **daemonp) {
-        struct fake_daemon *daemon = calloc(1, sizeof(*daemon));
+        struct fake_daemon *daemon = calloc(1, sizeof *daemon);
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         int r;
-
         daemon->options = *options;
-        snprintf(daemon->path, sizeof(daemon->path), "%s/agent.sock", dir);
-        snprintf(address.sun_path, sizeof(address.sun_path), "%s", daemon->path);
+        snprintf(daemon->path, sizeof daemon->path, "%s/agent.sock", dir);
+        snprintf(address.sun_path, sizeof address.sun_path, "%s", daemon->path);
         unlink(daemon->path);
         daemon->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (bind(daemon->listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(daemon->listener, 128)) {
+        if (bind(daemon->listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(daemon->listener, 128)) {
                 r = -errno;
                 close(daemon->listener);
                 free(daemon);
@@ -473,10 +447,8 @@ int fake_daemon_start(const char *dir, const struct fake_daemon_options *options
 
 void fake_daemon_settle(struct fake_daemon *daemon) {
         uint64_t first = UINT64_MAX;
-
         for (;;) {
                 bool all = true;
-
                 pthread_mutex_lock(&daemon->mutex);
                 for (size_t i = 0; i < daemon->n_images; i++)
                         all = all && daemon->images[i]->ended;
@@ -494,10 +466,8 @@ void fake_daemon_settle(struct fake_daemon *daemon) {
 
 void fake_daemon_wait(struct fake_daemon *daemon, size_t n_images) {
         for (;;) {
-                size_t n;
-
                 pthread_mutex_lock(&daemon->mutex);
-                n = daemon->n_images;
+                size_t n = daemon->n_images;
                 pthread_mutex_unlock(&daemon->mutex);
                 if (n >= n_images)
                         return;

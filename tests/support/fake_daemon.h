@@ -8,11 +8,11 @@
  * so that the two can disagree. One thread of its own serves everything.
  */
 
+#include "proto/record.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "proto/record.h"
 
 #define FAKE_IMAGES_MAX  4096
 #define FAKE_MODULES_MAX 1024

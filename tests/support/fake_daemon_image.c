@@ -4,6 +4,11 @@
 
 #include "tests/support/fake_daemon_image.h"
 
+#include "proto/agent.pb-c.h"
+#include "proto/ring.h"
+#include "tests/support/event_stream.h"
+#include "tests/support/oracle.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -15,11 +20,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "proto/agent.pb-c.h"
-#include "proto/ring.h"
-#include "tests/support/event_stream.h"
-#include "tests/support/oracle.h"
-
 static const char *module_path(const struct image *image, uint32_t generation) {
         for (uint32_t i = image->n_modules; i-- > 0;)
                 if (image->modules[i].generation == generation)
@@ -30,7 +30,6 @@ static const char *module_path(const struct image *image, uint32_t generation) {
 static void see_module(struct image *image, uint32_t generation, uint64_t offset) {
         uint32_t length = 0;
         Tracemallocd__Agent__Item *item = NULL;
-
         if (offset + 4 <= image->items_capacity)
                 memcpy(&length, image->items + offset, 4);
         if (length && offset + 4 + length <= image->items_capacity)
@@ -40,9 +39,8 @@ static void see_module(struct image *image, uint32_t generation, uint64_t offset
                 image->told.bad_records++;
         } else {
                 struct module_seen *seen = &image->modules[image->n_modules++];
-
                 seen->generation = generation;
-                snprintf(seen->path, sizeof(seen->path), "%.*s", (int)item->module->path.len,
+                snprintf(seen->path, sizeof seen->path, "%.*s", (int)item->module->path.len,
                          (const char *)item->module->path.data);
                 image->told.n_modules = image->n_modules;
         }
@@ -61,10 +59,8 @@ enum verdict {
 static enum verdict judge(const struct image *image, uint32_t node) {
         uint32_t oldest = 0;
         const char *path;
-
         for (; node; node = image->nodes[node].parent) {
                 const struct node_def *def = &image->nodes[node];
-
                 if (def->parent >= node || def->value == 0 ||
                     (def->unit && def->unit < NODE_UNIT_CODE && !module_path(image, def->unit)))
                         return BAD;
@@ -79,7 +75,6 @@ static enum verdict judge(const struct image *image, uint32_t node) {
 
 static void check_traceback(struct image *image, uint32_t node) {
         uint32_t frame = node;
-
         if (node == 0)
                 image->told.empty_tracebacks++;
         if (node >= image->definitions->node_capacity) {
@@ -97,8 +92,7 @@ static void check_traceback(struct image *image, uint32_t node) {
 }
 
 static void note_fork(struct image *image, uint32_t token) {
-        struct fork_copy *copy = malloc(sizeof(*copy));
-
+        struct fork_copy *copy = malloc(sizeof *copy);
         copy->token = token;
         copy->oracle = oracle_copy(image->oracle);
         copy->next = image->forks;
@@ -110,7 +104,6 @@ void image_apply(struct image *image, const uint64_t *words) {
         struct oracle *oracle = image->oracle;
         uint64_t header = words[0];
         unsigned type = record_type(header);
-
         told->count[type <= RECORD_TYPE_MAX ? type : 0]++;
         switch (type) {
         case RECORD_ALLOC:
@@ -167,11 +160,9 @@ static uint64_t ring_word(const struct image *image, uint64_t position) {
 void image_read_ring(struct image *image, bool dead) {
         uint64_t head = atomic_load(&image->ring->head);
         unsigned log2_size = image->ring->log2_size;
-
         while (image->position < head) {
                 uint64_t words[RECORD_WORDS_MAX], header = ring_word(image, image->position);
                 unsigned n = record_words(record_type(header));
-
                 if (!(header & RECORD_HEADER_BIT) || record_lap(header) != (image->position >> log2_size & 255)) {
                         if (!dead)
                                 break;
@@ -201,7 +192,7 @@ void image_give_space_back(struct image *image) {
 }
 
 void image_inherit(struct image *image, const struct image *parent) {
-        memcpy(image->modules, parent->modules, sizeof(*parent->modules) * parent->n_modules);
+        memcpy(image->modules, parent->modules, sizeof *parent->modules * parent->n_modules);
         image->n_modules = parent->n_modules;
         for (const struct fork_copy *copy = parent->forks; copy; copy = copy->next)
                 if (copy->token == image->told.fork_token) {
@@ -212,7 +203,6 @@ void image_inherit(struct image *image, const struct image *parent) {
 
 void image_take_ring(struct image *image, int *fds) {
         struct stat st;
-
         assert(fstat(fds[0], &st) == 0);
         assert((fcntl(fds[0], F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW));
         image->ring_bytes = (size_t)st.st_size;
@@ -233,7 +223,6 @@ void image_take_ring(struct image *image, int *fds) {
 /* Socket way: the same areas, filled from Definitions. */
 void image_make_areas(struct image *image) {
         const uint32_t nodes = 1 << 20;
-
         image->items_capacity = 16 << 20;
         image->definitions_bytes = DEFINITIONS_HEADER_BYTES + nodes * sizeof(struct node_def) + image->items_capacity;
         image->definitions = mmap(NULL, image->definitions_bytes, PROT_READ | PROT_WRITE,
@@ -252,7 +241,6 @@ void image_add_definitions(struct image *image, const Tracemallocd__Agent__Defin
 void image_free(struct image *image) {
         while (image->forks) {
                 struct fork_copy *copy = image->forks;
-
                 image->forks = copy->next;
                 oracle_free(copy->oracle);
                 free(copy);

@@ -3,13 +3,13 @@
 
 /* An image as the fake daemon knows it: what its agent shares or sends, and the account that follows from it. */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "proto/agent.pb-c.h"
 #include "proto/ring.h"
 #include "tests/support/fake_daemon.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct fork_copy {
         uint32_t token;

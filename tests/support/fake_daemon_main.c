@@ -4,13 +4,13 @@
  * image told. --record: and keep what image N wrote about blocks in PATH.N, for tests/bench/replay. --minor: of the
  * protocol that it speaks, 0 unless told otherwise. */
 
+#include "tests/support/fake_daemon.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "tests/support/fake_daemon.h"
 
 static void print_image(const struct fake_image *image) {
         static const char *const types[] = {
@@ -20,7 +20,7 @@ static void print_image(const struct fake_image *image) {
         fprintf(stderr, "%-12s pid %d kind %u%s live %llu/%llu peak %llu", image->name, image->pid, image->kind,
                 image->transport ? " socket" : "", (unsigned long long)image->live_count,
                 (unsigned long long)image->live_bytes, (unsigned long long)image->peak_bytes);
-        for (unsigned i = 0; i < sizeof(types) / sizeof(*types); i++)
+        for (unsigned i = 0; i < sizeof types / sizeof *types; i++)
                 if (image->count[i])
                         fprintf(stderr, " %s=%llu", types[i], (unsigned long long)image->count[i]);
         fprintf(stderr,
@@ -39,9 +39,7 @@ int main(int argc, char **argv) {
         struct fake_daemon_options options = {0};
         struct fake_daemon *daemon;
         struct fake_image **images;
-        int status = 0, n;
-        pid_t pid;
-
+        int status = 0;
         for (; argc > 3 && strncmp(argv[1], "--", 2) == 0; argv += 2, argc -= 2) {
                 if (strcmp(argv[1], "--record") == 0)
                         options.record = argv[2];
@@ -50,7 +48,7 @@ int main(int argc, char **argv) {
         }
         if (argc < 3 || !mkdtemp(dir) || fake_daemon_start(dir, &options, &daemon) < 0)
                 return 125;
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 setenv("TRACEMALLOCD_RUNTIME_DIR", dir, 1);
                 setenv("LD_PRELOAD", argv[1], 1);
@@ -59,7 +57,7 @@ int main(int argc, char **argv) {
         }
         waitpid(pid, &status, 0);
         fake_daemon_settle(daemon);
-        n = (int)fake_daemon_images(daemon, &images);
+        int n = (int)fake_daemon_images(daemon, &images);
         for (int i = 0; i < n; i++)
                 print_image(images[i]);
         fake_daemon_stop(daemon, false);

@@ -54,7 +54,6 @@ static uint64_t clock_ns, n_steps;
 
 static void go(struct place *from, struct place *to) {
         ucontext_t *begin = to->begin;
-
         if (_setjmp(from->jump))
                 return;
         to->begin = NULL;
@@ -138,7 +137,6 @@ bool interleave_next(struct interleave_search *s) {
 void interleave_fail(const char *format, ...) {
         va_list arguments;
         char what[384];
-
         va_start(arguments, format);
         vsnprintf(what, sizeof what, format, arguments);
         va_end(arguments);
@@ -173,7 +171,6 @@ static void remove_store(struct thread *thread, unsigned i) {
 static void perform(struct thread *thread, unsigned i) {
         struct store store = thread->stores[i];
         bool is_release = store.order != memory_order_relaxed && search->plant != INTERLEAVE_PLANT_RELEASE;
-
         for (unsigned j = 0; j < i;) {
                 if (is_release || thread->stores[j].address == store.address) {
                         unsigned before = thread->n_stores;
@@ -230,7 +227,6 @@ static void die(void) {
 static void random_point(void) {
         struct thread *others[INTERLEAVE_THREADS_MAX];
         unsigned n = runnable(others, running);
-
         if (running->n_stores > 0 && one_in(3))
                 perform(running, decide(running->n_stores));
         if (may_be_killed() && one_in(60))
@@ -243,7 +239,6 @@ static void exhaustive_point(void) {
         struct thread *others[INTERLEAVE_THREADS_MAX];
         unsigned n = switches_left > 0 ? runnable(others, running) : 0;
         unsigned what = decide(1 + n + may_be_killed());
-
         if (what > n) {
                 die();
         } else if (what > 0) {
@@ -336,7 +331,6 @@ static void kill_group(unsigned group) {
 /* Nobody can run: time passes. Return: whether that helped. */
 static bool pass_time(void) {
         struct thread *next = NULL;
-
         for (unsigned i = 0; i < INTERLEAVE_THREADS_MAX; i++) {
                 struct thread *thread = &threads[i];
                 if (thread->state != WAITS || (thread->is_timer && search->was_timer))
@@ -359,7 +353,6 @@ static bool pass_time(void) {
 void interleave_run(struct interleave_search *s) {
         struct thread *list[INTERLEAVE_THREADS_MAX];
         unsigned n;
-
         while (!s->failure[0]) {
                 n = runnable(list, NULL);
                 if (n == 0 && !pass_time())

@@ -7,14 +7,14 @@
  * are.
  */
 
+#include "agent/sys.h"
+#include "tests/support/interleave.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "agent/sys.h"
-#include "tests/support/interleave.h"
 
 #define INTERLEAVE_VALUE_OF(address) __typeof__((void)0, *(address))
 

@@ -11,21 +11,19 @@
 #define NO_POSITION UINT64_MAX
 
 struct oracle *oracle_new(void) {
-        struct oracle *oracle = calloc(1, sizeof(*oracle));
-
+        struct oracle *oracle = calloc(1, sizeof *oracle);
         oracle->capacity = 1024;
-        oracle->blocks = calloc(oracle->capacity, sizeof(*oracle->blocks));
-        for (size_t i = 0; i < sizeof(oracle->moves) / sizeof(*oracle->moves); i++)
+        oracle->blocks = calloc(oracle->capacity, sizeof *oracle->blocks);
+        for (size_t i = 0; i < sizeof oracle->moves / sizeof *oracle->moves; i++)
                 oracle->moves[i].position = NO_POSITION;
         return oracle;
 }
 
 struct oracle *oracle_copy(const struct oracle *oracle) {
-        struct oracle *copy = malloc(sizeof(*copy));
-
+        struct oracle *copy = malloc(sizeof *copy);
         *copy = *oracle;
-        copy->blocks = malloc(copy->capacity * sizeof(*copy->blocks));
-        memcpy(copy->blocks, oracle->blocks, copy->capacity * sizeof(*copy->blocks));
+        copy->blocks = malloc(copy->capacity * sizeof *copy->blocks);
+        memcpy(copy->blocks, oracle->blocks, copy->capacity * sizeof *copy->blocks);
         return copy;
 }
 
@@ -38,7 +36,6 @@ void oracle_free(struct oracle *oracle) {
 static struct oracle_block *find(const struct oracle *oracle, uint64_t address) {
         size_t i = (address >> 4) * UINT64_C(0x9e3779b97f4a7c15) % oracle->capacity;
         struct oracle_block *removed = NULL;
-
         for (; oracle->blocks[i].address != 0; i = (i + 1) % oracle->capacity) {
                 if (oracle->blocks[i].address == address)
                         return &oracle->blocks[i];
@@ -51,9 +48,8 @@ static struct oracle_block *find(const struct oracle *oracle, uint64_t address) 
 static void grow(struct oracle *oracle) {
         struct oracle_block *old = oracle->blocks;
         size_t n = oracle->capacity;
-
         oracle->capacity *= 2;
-        oracle->blocks = calloc(oracle->capacity, sizeof(*oracle->blocks));
+        oracle->blocks = calloc(oracle->capacity, sizeof *oracle->blocks);
         oracle->n_used = 0;
         for (size_t i = 0; i < n; i++)
                 if (old[i].address > 1) {
@@ -64,13 +60,10 @@ static void grow(struct oracle *oracle) {
 }
 
 bool oracle_add(struct oracle *oracle, uint64_t address, uint64_t size) {
-        struct oracle_block *block;
-        bool replaced;
-
         if (oracle->n_used * 2 > oracle->capacity)
                 grow(oracle);
-        block = find(oracle, address);
-        replaced = block->address == address;
+        struct oracle_block *block = find(oracle, address);
+        bool replaced = block->address == address;
         if (replaced) {
                 oracle->live_bytes -= block->size;
         } else {
@@ -84,7 +77,6 @@ bool oracle_add(struct oracle *oracle, uint64_t address, uint64_t size) {
 
 bool oracle_remove(struct oracle *oracle, uint64_t address) {
         struct oracle_block *block = find(oracle, address);
-
         if (block->address != address)
                 return false;
         oracle->n_live--;
@@ -94,7 +86,7 @@ bool oracle_remove(struct oracle *oracle, uint64_t address) {
 }
 
 static struct oracle_move *find_move(struct oracle *oracle, uint64_t position) {
-        for (size_t i = 0; i < sizeof(oracle->moves) / sizeof(*oracle->moves); i++)
+        for (size_t i = 0; i < sizeof oracle->moves / sizeof *oracle->moves; i++)
                 if (oracle->moves[i].position == position)
                         return &oracle->moves[i];
         return NULL;
@@ -104,7 +96,6 @@ bool oracle_move_out(struct oracle *oracle, uint64_t address, uint64_t position)
         struct oracle_block *block = find(oracle, address);
         struct oracle_move *move = find_move(oracle, NO_POSITION);
         bool known = block->address == address;
-
         assert(move);
         *move = (struct oracle_move){.position = position, .block = {.address = address}};
         if (known) {
@@ -119,7 +110,6 @@ bool oracle_move_out(struct oracle *oracle, uint64_t address, uint64_t position)
 
 static bool end_move(struct oracle *oracle, uint64_t position, struct oracle_block *blockp) {
         struct oracle_move *move = find_move(oracle, position);
-
         if (!move)
                 return false;
         *blockp = move->block;
@@ -133,14 +123,12 @@ static bool end_move(struct oracle *oracle, uint64_t position, struct oracle_blo
 bool oracle_move_in(struct oracle *oracle, uint64_t address, uint64_t size, uint64_t position, uint64_t *replacedp) {
         struct oracle_block block;
         bool known = end_move(oracle, position, &block);
-
         *replacedp += oracle_add(oracle, address, size);
         return known;
 }
 
 bool oracle_move_back(struct oracle *oracle, uint64_t position) {
         struct oracle_block block;
-
         if (!end_move(oracle, position, &block))
                 return false;
         oracle_add(oracle, block.address, block.size);

@@ -5,6 +5,7 @@
  * tests/system/test_python_own_hooks.py. */
 
 #include <Python.h>
+
 #include <pthread.h>
 
 #define N_CALLBACKS 50
@@ -15,7 +16,6 @@ static PyObject *edges(PyObject *self, PyObject *none) {
         void *raw = PyMem_RawMalloc(1001), *mem = PyMem_Malloc(1002), *obj = PyObject_Malloc(1003);
         void *empty = PyMem_RawCalloc(3, 0), *empty_mem = PyMem_Malloc(0), *zeroed = PyObject_Calloc(7, 11);
         int right = raw && mem && obj && empty && empty_mem && zeroed && ((char *)zeroed)[76] == 0;
-
         memset(obj, 1, 1003);
         right &= !PyMem_RawMalloc(TOO_MUCH) && !PyObject_Malloc(TOO_MUCH + 1) && !PyMem_Calloc(TOO_MUCH / 2, 3);
         right &= !PyObject_Realloc(obj, TOO_MUCH) && ((char *)obj)[1002] == 1;
@@ -40,7 +40,6 @@ static void *call_back(void *callback) {
                 void *block = PyMem_RawMalloc(400); /* without the GIL, without a thread state */
                 PyGILState_STATE state = PyGILState_Ensure();
                 PyObject *result = PyObject_CallFunction(callback, NULL);
-
                 Py_XDECREF(result);
                 Py_BEGIN_ALLOW_THREADS;
                 PyMem_RawFree(block);
@@ -53,7 +52,6 @@ static void *call_back(void *callback) {
 /* From threads that Python did not make. */
 static PyObject *threads(PyObject *self, PyObject *callback) {
         pthread_t made[4];
-
         Py_BEGIN_ALLOW_THREADS;
         for (int i = 0; i < 4; i++)
                 pthread_create(&made[i], NULL, call_back, callback);
@@ -68,33 +66,28 @@ static long calls[3];
 
 static void *wrapped_malloc(void *kind, size_t size) {
         PyMemAllocatorEx *wrapped = &next[(size_t)kind];
-
         calls[(size_t)kind]++;
         return wrapped->malloc(wrapped->ctx, size);
 }
 
 static void *wrapped_calloc(void *kind, size_t count, size_t size) {
         PyMemAllocatorEx *wrapped = &next[(size_t)kind];
-
         return wrapped->calloc(wrapped->ctx, count, size);
 }
 
 static void *wrapped_realloc(void *kind, void *block, size_t size) {
         PyMemAllocatorEx *wrapped = &next[(size_t)kind];
-
         return wrapped->realloc(wrapped->ctx, block, size);
 }
 
 static void wrapped_free(void *kind, void *block) {
         PyMemAllocatorEx *wrapped = &next[(size_t)kind];
-
         wrapped->free(wrapped->ctx, block);
 }
 
 static PyObject *wrap(PyObject *self, PyObject *none) {
         for (size_t kind = 0; kind < 3; kind++) {
                 PyMemAllocatorEx own = {(void *)kind, wrapped_malloc, wrapped_calloc, wrapped_realloc, wrapped_free};
-
                 PyMem_GetAllocator(kind, &next[kind]);
                 PyMem_SetAllocator(kind, &own);
         }
@@ -128,7 +121,6 @@ static PyObject *drop_tracer(PyObject *self, PyObject *none) {
 static PyObject *traced(PyObject *self, PyObject *none) {
         void *data = NULL;
         PyRefTracer tracer = PyRefTracer_GetTracer(&data);
-
         return Py_BuildValue("(Nll)", PyBool_FromLong(tracer == count && data == &made), made, gone);
 }
 #endif

@@ -3,8 +3,9 @@
 /* Each side is written out as text in a canonical order, one line for each group with its whole traceback; then the
  * texts are compared. Slow and simple: it shares no code with what it judges. */
 
-#include "tests/support/snapshot_depth.h"
 #include "tests/support/snapshot_equal.h"
+
+#include "tests/support/snapshot_depth.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -28,7 +28,6 @@
 /* Allocates and frees; not a tail call. */
 static NOINLINE void allocate(size_t size) {
         void *volatile block = malloc(size);
-
         free(block);
         BARRIER();
 }
@@ -38,7 +37,6 @@ static NOINLINE void allocate(size_t size) {
 
 static NOINLINE void with_array(size_t n) {
         volatile char array[n + 1];
-
         array[n] = 1;
         allocate(n);
         BARRIER();
@@ -46,7 +44,6 @@ static NOINLINE void with_array(size_t n) {
 
 static NOINLINE void with_alloca(size_t n) {
         volatile char *memory = alloca(n + 1);
-
         memory[n] = 1;
         with_array(n / 2);
         allocate(n + 1);
@@ -57,7 +54,6 @@ static NOINLINE void with_alloca(size_t n) {
  * while the frames outside of them move. */
 static NOINLINE void scale_left(size_t n, size_t sum) {
         volatile char *memory = alloca(n);
-
         memory[0] = 1;
         with_array(sum - n);
         BARRIER();
@@ -65,7 +61,6 @@ static NOINLINE void scale_left(size_t n, size_t sum) {
 
 static NOINLINE void scale_right(size_t n, size_t sum) {
         volatile char *memory = alloca(n);
-
         memory[0] = 2;
         with_array(sum - n);
         allocate(2);
@@ -93,7 +88,6 @@ static NOINLINE void aligned(size_t n) {
 
 static NOINLINE void recursion(unsigned depth, unsigned from) {
         volatile char frame[64];
-
         frame[depth % 64] = 1;
         if (depth % from == 0)
                 allocate(depth);
@@ -226,7 +220,6 @@ static NOINLINE void handler(int number) {
 
 static NOINLINE void raise_deep(unsigned depth) {
         volatile char frame[32];
-
         frame[0] = 1;
         if (depth == 0)
                 raise(SIGUSR1);
@@ -238,7 +231,6 @@ static NOINLINE void raise_deep(unsigned depth) {
 static void signals(int flags) {
         struct sigaction action = {.sa_handler = handler, .sa_flags = flags | SA_NODEFER};
         stack_t stack = {.ss_size = 65536};
-
         stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         sigaltstack(&stack, NULL);
         sigaction(SIGUSR1, &action, NULL);
@@ -259,14 +251,12 @@ static volatile sig_atomic_t n_alarms;
 
 static NOINLINE void map(size_t n) {
         void *volatile memory = mmap(NULL, n + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
         munmap(memory, n + 1);
         BARRIER();
 }
 
 static NOINLINE void map_deep(unsigned depth) {
         volatile char frame[64];
-
         frame[depth % 64] = 1;
         if (depth % 3 == 0)
                 map(depth);
@@ -287,7 +277,6 @@ static void interrupted(void) {
         struct itimerspec every = {.it_interval = {0, 300000}, .it_value = {0, 300000}};
         struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
         timer_t timer;
-
         sigaction(SIGUSR2, &action, NULL);
         if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
                 return;
@@ -329,7 +318,6 @@ static void coroutines(void) {
                 size_t size = round % 2 ? 65536 : 32768;
                 char *mapped = mmap(NULL, size * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
                 char *block = malloc(size * 2);
-
                 start(0, mapped, size);
                 start(1, mapped + size, size);
                 start(2, block, size);
@@ -348,12 +336,11 @@ static void coroutines(void) {
 static void generated(void) {
         static const uint8_t code[] = {0x48, 0x83, 0xec, 0x18, 0x48, 0x89, 0xf8, 0x48, 0x89,
                                        0xf7, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x18, 0xc3};
-
         for (unsigned round = 0; round < 20; round++) {
                 char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
                 void (*function)(void (*)(size_t), size_t) = (void (*)(void (*)(size_t), size_t))(page + round * 32);
 
-                memcpy(page + round * 32, code, sizeof(code));
+                memcpy(page + round * 32, code, sizeof code);
                 mprotect(page, 4096, PROT_READ | PROT_EXEC);
                 for (size_t i = 1; i < 20; i++) {
                         function(allocate, i);
@@ -380,7 +367,6 @@ static void plugins(char **paths) {
 
 static void *thread(void *argument) {
         size_t id = (size_t)argument;
-
         for (unsigned i = 0; i < 50; i++) {
                 recursion((unsigned)(id + i) % 30, 4);
                 with_array(id * 8);
@@ -392,7 +378,6 @@ static void *thread(void *argument) {
 static void threads(void) {
         for (unsigned round = 0; round < 10; round++) {
                 pthread_t ids[8];
-
                 for (size_t i = 0; i < 8; i++)
                         pthread_create(&ids[i], NULL, thread, (void *)i);
                 for (size_t i = 0; i < 8; i++)
@@ -402,7 +387,6 @@ static void threads(void) {
 
 static NOINLINE void forked(void) {
         pid_t pid = fork();
-
         if (pid == 0) {
                 recursion(20, 2);
                 with_array(30);
@@ -416,7 +400,6 @@ static jmp_buf out;
 
 static NOINLINE void jump_from(unsigned depth) {
         volatile char frame[48];
-
         frame[0] = 1;
         allocate(depth);
         if (depth == 0)
@@ -463,7 +446,6 @@ __asm__(".text\n"
 
 static NOINLINE void cross(size_t n) {
         size_t level = n % 8, round = n / 8;
-
         allocate(round);
         recursion((unsigned)(round % 5), 2);
         if (level < CROSSED)
@@ -475,7 +457,6 @@ static NOINLINE void cross(size_t n) {
 static void stacks_crossed(void) {
         for (unsigned round = 0; round < ROUNDS / 3; round++) {
                 char *mapped = mmap(NULL, STACK_SIZE * 3, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
                 crossed[0] = malloc(STACK_SIZE);
                 for (unsigned i = 1; i < CROSSED; i++)
                         crossed[i] = mapped + (i - 1) * STACK_SIZE;

@@ -30,16 +30,13 @@ int tell(uintptr_t address, size_t size);
 
 void *take(size_t size) {
         void *array = malloc(size);
-
         track(DOMAIN, (uintptr_t)array, size);
         return array;
 }
 
 void *resize(void *array, size_t size) {
-        void *moved;
-
         untrack(DOMAIN, (uintptr_t)array);
-        moved = realloc(array, size);
+        void *moved = realloc(array, size);
         track(DOMAIN, (uintptr_t)moved, size);
         return moved;
 }

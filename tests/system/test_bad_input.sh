@@ -100,6 +100,23 @@ wrong_configuration() {
         refused "second daemon in the same place" 1 'another|already' tracemallocd
 }
 
+# A daemon beside whose program lies something else than its helper.
+helper_that_does_not_start() {
+        local tree=$scratch/tree daemon
+        mkdir -p "$tree/daemon/symbol" "$tree/agent"
+        cp "$TRACEMALLOCD_BUILD/daemon/tracemallocd" "$tree/daemon/"
+        cp "$TRACEMALLOCD_BUILD/agent/libtracemalloc-agent.so" "$tree/agent/"
+        : >"$tree/daemon/symbol/tracemallocd-symbolizer"
+        "$tree/daemon/tracemallocd" --runtime-dir "$scratch/run4" --state-dir "$scratch/state4" 2>"$scratch/helper.log" &
+        daemon=$!
+        wait_until 10 test -S "$scratch/run4/control.sock"
+        tmctl run --runtime-dir "$scratch/run4" -- perl -e 1 2>/dev/null
+        claim_match "a symbol helper that does not start: no package is blamed" 'No line information: .* The daemon could not look for it' \
+                "$(tmctl stats last:exit --runtime-dir "$scratch/run4" | tr '\n' ' ')"
+        claim_match "the log says why" 'cannot start the symbol helper .*: Permission denied' "$(cat "$scratch/helper.log")"
+        kill "$daemon" && wait "$daemon"
+}
+
 foreign_database() {
         mkdir -p "$scratch/state3"
         sqlite3 "$scratch/state3/snapshots.db" "create table mine(a); insert into mine values ('precious')"
@@ -120,4 +137,5 @@ unknown_things
 commands_that_cannot_run
 wrong_configuration
 foreign_database
+helper_that_does_not_start
 claim_equal "what was stored is still there" "$kept" "$(tmctl show "$(grep -oP '"id": *\K[0-9]+' <<<"$kept")" --json)"

@@ -150,6 +150,8 @@ def children(life):
     life.case("daemonize")
     life.case("daemonize_by_libc")
     life.case("pre_fork_daemon")
+    life.case("fork_then_thread")
+    life.case("forkpty_fails")
 
 
 def called_back(life):
@@ -170,14 +172,15 @@ def clones_beside(life):
     They are one thread to the agent, so that one looks as if it had interrupted the other, and would not wait for room:
     the ring holds all of it.
     """
-    run = life.new_run([life.subject, "clone_beside"], dict(life.daemon.environment, TRACEMALLOCD_RING_SIZE=str(64 << 20)))
-    status = run.traced(life.daemon, "--domains", "malloc,mmap")
-    (snapshot,) = snapshots_of(life.daemon, run.ledgers()).values()
-    stats = life.daemon.json("stats", snapshot["id"], "--domain", "mmap", "--limit", "0", "--allocated")
-    mapped = sum(row["count"] for row in stats["statistics"])
-    life.claims.check("clone_beside: the program ends well", status == (0, b"both have mapped\n"), status, run.said)
-    life.claims.check("clone_beside: every mapping of both is known, and the ledger's", stats["exact"] and mapped == 2 * 100000 + 1,
-                      mapped, stats["exact"])
+    for name in ("clone_beside", "clone_beside_by_syscall", "clone3_beside"):
+        run = life.new_run([life.subject, name], dict(life.daemon.environment, TRACEMALLOCD_RING_SIZE=str(64 << 20)))
+        status = run.traced(life.daemon, "--domains", "malloc,mmap")
+        (snapshot,) = snapshots_of(life.daemon, run.ledgers()).values()
+        stats = life.daemon.json("stats", snapshot["id"], "--domain", "mmap", "--limit", "0", "--allocated")
+        mapped = sum(row["count"] for row in stats["statistics"])
+        life.claims.check(f"{name}: the program ends well", status == (0, b"both have mapped\n"), status, run.said)
+        life.claims.check(f"{name}: every mapping of both is known, and the ledger's",
+                          stats["exact"] and mapped == 2 * 100000 + 1, mapped, stats["exact"])
 
 
 def insides(life):

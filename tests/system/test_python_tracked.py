@@ -123,6 +123,8 @@ def check_with_malloc(claims, daemon, name, interpreter, program, environment, s
                  (result.returncode, result.stdout) == (0, alone) and b"-22" in alone, result, alone)
     claims.check(f"{name}: with malloc: they stand at the same lines", ours(traces, program.path) == statistics,
                  ours(traces, program.path), statistics)
+    claims.check(f"{name}: and the summary says that they are counted in both",
+                 b"note         what domain 389047 took from malloc is counted in both" in result.stderr, result.stderr)
     native = collections.Counter()
     for trace in traces:
         if trace["domain"] == MALLOC and trace["traceback"][-1]["function"] == "take":

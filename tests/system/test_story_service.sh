@@ -254,6 +254,11 @@ statics() {
         claim_match "one that a shell starts in its place is named" 'bash .pid [0-9]+. was traced, and started in its place /.*/busybox, which is static' \
                 "$(tmctl unit trace shell --restart 2>&1)"
         systemctl stop shell
+        printf '%s\n' '[Service]' 'ExecStart=/usr/bin/env -i /bin/sleep 1000' >/run/systemd/system/emptied.service
+        systemctl daemon-reload
+        claim_match "one that it starts without the agent's environment, too" 'env .pid [0-9]+. was traced, and started /.*/sleep in its place without the environment' \
+                "$(tmctl unit trace emptied --restart 2>&1)"
+        systemctl stop emptied
         printf '%s\n' '[Service]' 'Type=forking' 'ExecStart=/usr/bin/env -i /bin/bash -c "sleep 1000 & disown"' >/run/systemd/system/cleared.service
         printf '%s\n' '[Service]' 'Type=oneshot' 'ExecStart=/bin/true' >/run/systemd/system/whole.service
         printf '%s\n' '[Unit]' 'PartOf=whole.service' '[Service]' 'ExecStart=/bin/sleep 1000' >/run/systemd/system/part.service

@@ -49,7 +49,6 @@ static struct slot *find_slot(struct helper *helper, uint32_t number) {
 /* The slot of that number, or the one used least recently, without its module. */
 static struct slot *clear_slot(struct helper *helper, uint32_t number) {
         struct slot *slot = find_slot(helper, number);
-
         for (size_t i = 0; !slot && i < MODULES_MAX; i++)
                 if (helper->slots[i].used_at == 0)
                         slot = &helper->slots[i];

@@ -7,9 +7,14 @@
  */
 
 #include "daemon/symbol/helper/module.h"
+
 #include "daemon/symbol/helper/memory.h"
 #include "daemon/symbol/helper/symbol_table.h"
 #include "daemon/symbol/helper/unit.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <elfutils/libdwfl.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,10 +25,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <dwarf.h>
-#include <elfutils/libdw.h>
-#include <elfutils/libdwfl.h>
 
 #define DEBUGINFOD_VARIABLE "DEBUGINFOD_URLS"
 #define DEBUGINFOD_SLOW_S   5 /* a fruitless search that took longer met a server that does not answer */
@@ -125,7 +126,6 @@ static bool has_build_id(Dwfl_Module *dwfl_module, const struct module_source *s
 
 static struct module *module_new(const char *debug_root) {
         struct module *module = memory_new(1, sizeof *module);
-
         /* elfutils: beside the file, in .debug beside it, then below the root */
         if (asprintf(&module->debug_path, ":.debug:%s", debug_root) < 0)
                 abort();

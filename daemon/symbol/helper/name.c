@@ -3,13 +3,14 @@
 /* Names as people read them. Called by module.c and unit.c for each name once. */
 
 #include "daemon/symbol/helper/name.h"
+
 #include "daemon/symbol/helper/memory.h"
+
+#include <libiberty/demangle.h>
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <libiberty/demangle.h>
 
 #define MANGLED_BYTES_MAX   16384 /* longest name that is demangled: work and size of the result may be exponential */
 #define DEMANGLED_BYTES_MAX 16384 /* what is longer is cut */

@@ -3,6 +3,7 @@
 /* Ranges to segments: a sweep over the starts with a heap of the ranges that are open. */
 
 #include "daemon/symbol/helper/range_index.h"
+
 #include "daemon/symbol/helper/memory.h"
 
 #include <stdbool.h>
@@ -107,7 +108,6 @@ void range_index_build(struct range_index *index) {
 
 const struct range_segment *range_index_find(const struct range_index *index, uint64_t address) {
         size_t first = 0, n = index->n_segments;
-
         while (n > 0) { /* the last segment with low <= address lies before first + n */
                 size_t half = n / 2;
                 if (index->segments[first + half].low <= address) {

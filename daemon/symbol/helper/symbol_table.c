@@ -3,6 +3,7 @@
 /* Functions of the ELF symbol table. Our own index: libdwfl's lookup is linear in the symbols. */
 
 #include "daemon/symbol/helper/symbol_table.h"
+
 #include "daemon/symbol/helper/memory.h"
 #include "daemon/symbol/helper/name.h"
 
@@ -22,7 +23,6 @@ struct function_symbol {
 
 static bool is_function(const GElf_Sym *symbol, GElf_Word section, const char *name) {
         unsigned type = GELF_ST_TYPE(symbol->st_info);
-
         return section != SHN_UNDEF && section != SHN_ABS && name[0] != '\0' && name[0] != '$' &&
                (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE);
 }

@@ -11,10 +11,10 @@
 
 #include "daemon/symbol/helper/range_index.h"
 
+#include <elfutils/libdwfl.h>
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include <elfutils/libdwfl.h>
 
 struct function_symbol;
 

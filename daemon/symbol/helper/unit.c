@@ -7,14 +7,15 @@
  */
 
 #include "daemon/symbol/helper/unit.h"
+
 #include "daemon/symbol/helper/memory.h"
 #include "daemon/symbol/helper/name.h"
 #include "daemon/symbol/helper/symbol_table.h"
 
+#include <dwarf.h>
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <dwarf.h>
 
 #define DIE_DEPTH_MAX 1024 /* nesting of DIEs that is followed; compilers stay below 100 */
 #define NO_SCOPE      UINT32_MAX
@@ -134,7 +135,6 @@ static char *file_name(const struct unit *unit, const char *name) {
         size_t length = unit->folder ? strlen(unit->folder) : 0;
         bool is_joined =
                 unit->version < 5 && length > 0 && strncmp(name, unit->folder, length) == 0 && name[length] == '/';
-
         return name_normal_path(is_joined ? NULL : unit->folder, name);
 }
 

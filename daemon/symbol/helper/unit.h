@@ -10,11 +10,11 @@
 #include "daemon/symbol/helper/frame_list.h"
 #include "daemon/symbol/helper/range_index.h"
 
+#include <elfutils/libdw.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <elfutils/libdw.h>
 
 struct scope;
 struct symbol_table;

@@ -5,21 +5,22 @@
 #include "tests/support/life/life.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
+#include <pty.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 static int forks(void) {
         for (int i = 0; i < 20; i++) {
-                pid_t pid;
-
                 some_work();
-                pid = fork();
+                pid_t pid = fork();
                 if (pid == 0) {
                         ledger_fork();
                         some_work();
@@ -50,11 +51,9 @@ static void after_fork_in_child(void) {
 
 /* As OpenBLAS does, which ends its threads before a fork. */
 static int fork_handlers(void) {
-        pid_t pid;
-
         handlers_block = ledger_malloc(HANDLERS_FIRST);
         EXPECT(pthread_atfork(before_fork, NULL, after_fork_in_child) == 0);
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 some_work();
                 _exit(18);
@@ -66,12 +65,10 @@ static int fork_handlers(void) {
 /* Every twentieth child records something, the others end as most children do: soon and in silence. */
 static int many_forks(void) {
         int n = atoi(arguments[2]);
-
         start_threads(make_noise, 2);
         await_steps(1000);
         for (int i = 0; i < n; i += 20) {
                 pid_t pids[20];
-
                 for (int k = 0; k < 20; k++) {
                         pids[k] = fork();
                         if (pids[k] != 0)
@@ -91,7 +88,6 @@ static int many_forks(void) {
 
 static int fork_nested(void) {
         pid_t pid = fork();
-
         if (pid == 0) { /* ends without a record of its own */
                 pid = fork();
                 if (pid == 0) {
@@ -108,7 +104,6 @@ static int fork_nested(void) {
 
 static int vforks(void) {
         pid_t pid = vfork();
-
         if (pid == 0) {
                 ledger_malloc(500); /* the parent's heap */
                 execl("/proc/self/exe", "life_subject", "ends", (char *)NULL);
@@ -129,7 +124,6 @@ static int spawns(void) {
         char *argv[] = {(char *)"life_subject", (char *)"ends", NULL};
         posix_spawn_file_actions_t actions;
         pid_t pid;
-
         some_work();
         EXPECT(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ) == 0);
         EXPECT(wait_for(pid) == 5);
@@ -147,6 +141,13 @@ static pid_t clone_by_syscall(void) {
         return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
+static pid_t clone3_by_syscall(void) {
+        struct clone_args args = {.exit_signal = SIGCHLD};
+        EXPECT(syscall(SYS_clone3, NULL, sizeof args) < 0 && errno == EFAULT);
+        EXPECT(syscall(SYS_clone3, &args, 8) < 0 && errno == EINVAL);
+        return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
 static pid_t fork_by_syscall(void) {
         return (pid_t)syscall(SYS_fork);
 }
@@ -154,16 +155,13 @@ static pid_t fork_by_syscall(void) {
 /* As nobody can see. */
 static pid_t bare_fork(void) {
         long pid;
-
         __asm__ volatile("syscall" : "=a"(pid) : "a"(SYS_fork) : "rcx", "r11", "memory");
         return (pid_t)pid;
 }
 
 static int forks_by(pid_t (*make_child)(void)) {
-        pid_t pid;
-
         some_work();
-        pid = make_child();
+        pid_t pid = make_child();
         if (pid == 0) {
                 ledger_fork();
                 some_work();
@@ -175,7 +173,7 @@ static int forks_by(pid_t (*make_child)(void)) {
 }
 
 static int syscall_forks(void) {
-        return forks_by(fork_by_syscall) || forks_by(clone_by_syscall);
+        return forks_by(fork_by_syscall) || forks_by(clone_by_syscall) || forks_by(clone3_by_syscall);
 }
 
 static int bare_forks(void) {
@@ -190,8 +188,7 @@ static int in_clone(void *data) {
 /* A process of its own on this process's memory: what it allocates is ours. */
 static int clone_vm(void) {
         static char stack[1 << 18] __attribute__((aligned(16)));
-        pid_t pid = clone(in_clone, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
-
+        pid_t pid = clone(in_clone, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
         EXPECT(wait_for(pid) == 14);
         some_work();
         return 0;
@@ -201,21 +198,18 @@ static int clone_vm(void) {
 
 static __attribute__((noinline)) void map_and_unmap_below(unsigned depth) {
         char *volatile frame = (char *)&depth; /* no tail call */
-        void *memory;
-
         if (depth > 0) {
                 map_and_unmap_below(depth - 1);
                 kept = frame;
                 return;
         }
-        memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         EXPECT(memory != MAP_FAILED && munmap(memory, 4096) == 0);
 }
 
 /* Each time from another depth, so that each stack is another one. */
 static int map_and_unmap(void *data) {
         unsigned seed = data ? 1 : 2;
-
         for (int i = 0; i < N_MAPS; i++) {
                 seed = seed * 1103515245 + 12345;
                 map_and_unmap_below(seed >> 16 & 63);
@@ -223,14 +217,52 @@ static int map_and_unmap(void *data) {
         return 15;
 }
 
-/* The same, both at once. libc believes that it has one thread, so its malloc() is for neither of them. */
-static int clone_beside(void) {
-        static char stack[1 << 18] __attribute__((aligned(16)));
-        pid_t pid = clone(map_and_unmap, stack + sizeof(stack), CLONE_VM | SIGCHLD, stack);
+static char other_stack[1 << 18] __attribute__((aligned(16)));
 
-        EXPECT(map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
+static pid_t share_by_clone(void) {
+        return clone(map_and_unmap, other_stack + sizeof other_stack, CLONE_VM | SIGCHLD, other_stack);
+}
+
+static void begin_on_other_stack(void) {
+        _exit(map_and_unmap(other_stack));
+}
+
+/* Where syscall() returns to in a child on the other stack. Return: its stack pointer. */
+static uintptr_t prepare_return(void) {
+        uintptr_t *top = (uintptr_t *)(other_stack + sizeof other_stack) - 2;
+        *top = (uintptr_t)begin_on_other_stack;
+        return (uintptr_t)top;
+}
+
+static pid_t share_by_syscall(void) {
+        return (pid_t)syscall(SYS_clone, CLONE_VM | SIGCHLD, prepare_return(), NULL, NULL, NULL);
+}
+
+static pid_t share_by_clone3(void) {
+        struct clone_args args = {.flags = CLONE_VM, .exit_signal = SIGCHLD};
+        args.stack = (uintptr_t)other_stack;
+        args.stack_size = prepare_return() - args.stack;
+        return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+/* The same, both at once. libc believes that it has one thread, so its malloc() is for neither of them. */
+static int clones_beside_by(pid_t (*share)(void)) {
+        pid_t pid = share();
+        EXPECT(pid > 0 && map_and_unmap(NULL) == 15 && wait_for(pid) == 15);
         say("both have mapped");
         return 0;
+}
+
+static int clone_beside(void) {
+        return clones_beside_by(share_by_clone);
+}
+
+static int clone_beside_by_syscall(void) {
+        return clones_beside_by(share_by_syscall);
+}
+
+static int clone3_beside(void) {
+        return clones_beside_by(share_by_clone3);
 }
 
 static int in_clone_alone(void *data) {
@@ -242,9 +274,8 @@ static int in_clone_alone(void *data) {
 /* A fork by clone(), on a stack of the child's own. */
 static int clone_forks(void) {
         static char stack[1 << 18] __attribute__((aligned(16)));
-
         some_work();
-        EXPECT(wait_for(clone(in_clone_alone, stack + sizeof(stack), SIGCHLD, NULL)) == 14);
+        EXPECT(wait_for(clone(in_clone_alone, stack + sizeof stack, SIGCHLD, NULL)) == 14);
         some_work();
         return 0;
 }
@@ -252,11 +283,9 @@ static int clone_forks(void) {
 static int daemonizes(void) {
         int fds[2];
         char byte;
-        pid_t pid;
-
         some_work();
         EXPECT(pipe(fds) == 0);
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 ledger_fork();
                 EXPECT(setsid() > 0);
@@ -283,11 +312,9 @@ static int daemonizes(void) {
 static int daemonizes_by_libc(void) {
         int fds[2];
         char byte;
-        pid_t pid;
-
         some_work();
         EXPECT(pipe(fds) == 0);
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 ledger_fork();
                 EXPECT(daemon(0, 0) == 0);
@@ -306,13 +333,10 @@ static int daemonizes_by_libc(void) {
 
 /* As nginx does: what is a daemon by now allocates nothing before it forks its workers. */
 static int pre_fork_daemon(void) {
-        pid_t pid;
-
         some_work();
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 pid_t workers[3];
-
                 EXPECT(setsid() > 0);
                 for (size_t i = 0; i < 3; i++) {
                         workers[i] = fork();
@@ -332,6 +356,54 @@ static int pre_fork_daemon(void) {
         return 0;
 }
 
+static void *return_at_once(void *data) {
+        return data;
+}
+
+static void *work_in_child(void *data) {
+        ledger_fork();
+        some_work();
+        return data;
+}
+
+static void in_thread(void *(*run)(void *)) {
+        pthread_t thread;
+        EXPECT(pthread_create(&thread, NULL, run, NULL) == 0 && pthread_join(thread, NULL) == 0);
+}
+
+/* The child's first record is another thread's, for which libc has a stack left, so that it allocates none. */
+static int fork_then_thread(void) {
+        some_work();
+        in_thread(return_at_once);
+        pid_t pid = fork();
+        if (pid == 0) {
+                in_thread(work_in_child);
+                _exit(16);
+        }
+        EXPECT(wait_for(pid) == 16);
+        return 0;
+}
+
+/* A child that has recorded nothing yet, and gets no terminal to fork with. */
+static int forkpty_fails(void) {
+        struct rlimit limit, none = {0};
+        int master;
+        some_work();
+        pid_t pid = fork();
+        if (pid == 0) {
+                EXPECT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+                none.rlim_max = limit.rlim_max;
+                EXPECT(setrlimit(RLIMIT_NOFILE, &none) == 0);
+                EXPECT(forkpty(&master, NULL, NULL, NULL) < 0);
+                EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+                ledger_fork();
+                some_work();
+                _exit(17);
+        }
+        EXPECT(wait_for(pid) == 17);
+        return 0;
+}
+
 const struct life_case life_children[] = {
         {"fork", forks},
         {"fork_handlers", fork_handlers},
@@ -343,9 +415,13 @@ const struct life_case life_children[] = {
         {"bare_forks", bare_forks},
         {"clone_vm", clone_vm},
         {"clone_beside", clone_beside},
+        {"clone_beside_by_syscall", clone_beside_by_syscall},
+        {"clone3_beside", clone3_beside},
         {"clone_forks", clone_forks},
         {"daemonize", daemonizes},
         {"daemonize_by_libc", daemonizes_by_libc},
         {"pre_fork_daemon", pre_fork_daemon},
+        {"fork_then_thread", fork_then_thread},
+        {"forkpty_fails", forkpty_fails},
         {0},
 };

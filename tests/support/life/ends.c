@@ -56,7 +56,6 @@ static int exits_threaded(void) {
 static __attribute__((noreturn)) int out_of_memory(void) {
         for (;;) {
                 char *block = ledger_malloc(1 << 20);
-
                 memset(block, 1, 1 << 20);
         }
 }
@@ -97,7 +96,6 @@ static void *exec_from_here(void *data) {
 
 static int exec_in_thread(void) {
         pthread_t id;
-
         start_threads(work_on, 4);
         await_steps(20000);
         EXPECT(pthread_create(&id, NULL, exec_from_here, NULL) == 0);

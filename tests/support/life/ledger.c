@@ -25,11 +25,9 @@ static struct lane *ledger_map(void) {
         size_t bytes = N_LANES * sizeof(struct lane);
         void *memory;
         int fd = -1;
-
         for (int n = 1; folder && fd < 0 && n < 10000; n++) {
                 char path[512];
-
-                snprintf(path, sizeof(path), "%s/%d.%d", folder, (int)getpid(), n);
+                snprintf(path, sizeof path, "%s/%d.%d", folder, (int)getpid(), n);
                 fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
                 if (fd < 0 && errno != EEXIST)
                         break;
@@ -55,7 +53,6 @@ static struct lane *lane(void) {
 void ledger_fork(void) {
         struct lane *parent = ledger, *own = ledger_map();
         size_t index = own_lane ? (size_t)(own_lane - parent) : 0;
-
         memcpy(own, parent, N_LANES * sizeof(struct lane));
         ledger = own;
         own_lane = &own[index];
@@ -65,11 +62,9 @@ void *volatile kept;
 
 __attribute__((noinline)) void *ledger_malloc(size_t size) {
         struct lane *l = lane();
-        void *block;
-
         atomic_fetch_add(&l->allocs_begun, 1);
         atomic_fetch_add(&l->alloc_bytes_begun, size);
-        block = malloc(size);
+        void *block = malloc(size);
         EXPECT(block);
         atomic_fetch_add(&l->allocs_done, 1);
         atomic_fetch_add(&l->alloc_bytes_done, size);
@@ -79,7 +74,6 @@ __attribute__((noinline)) void *ledger_malloc(size_t size) {
 
 void ledger_free(void *block, size_t size) {
         struct lane *l = lane();
-
         atomic_fetch_add(&l->frees_begun, 1);
         atomic_fetch_add(&l->free_bytes_begun, size);
         free(block);

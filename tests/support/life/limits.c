@@ -38,7 +38,6 @@ static int close_all(void) {
 static int dup2_over(void) {
         int null = open("/dev/zero", O_RDWR);
         char byte;
-
         some_work();
         for (int fd = null + 1; fd < 5000; fd++)
                 if (dup2(null, fd) < 0)
@@ -53,7 +52,6 @@ static int dup2_over(void) {
 /* As many are left as untraced, though few. */
 static int few_descriptors(void) {
         int n = 0;
-
         some_work();
         while (dup(1) >= 0)
                 n++;
@@ -65,15 +63,13 @@ static int few_descriptors(void) {
 /* Then a child that would like to greet. */
 static int no_descriptors(void) {
         struct rlimit limit = {64, 64};
-        pid_t pid;
-
         some_work();
         EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
         while (dup(1) >= 0)
                 ;
         EXPECT(errno == EMFILE);
         some_work();
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 free(malloc(10));
                 EXPECT(dup(1) < 0 && errno == EMFILE);
@@ -86,7 +82,6 @@ static int no_descriptors(void) {
 
 static int tight_address_space(void) {
         struct rlimit limit = {(rlim_t)atoi(arguments[2]) << 20, (rlim_t)atoi(arguments[2]) << 20};
-
         some_work();
         EXPECT(setrlimit(RLIMIT_AS, &limit) == 0);
         execl("/proc/self/exe", "life_subject", "fill", (char *)NULL);
@@ -110,8 +105,7 @@ static int seccomp_fails(void) {
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)atoi(arguments[3])),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
-        struct sock_fprog filter = {sizeof(code) / sizeof(*code), code};
-
+        struct sock_fprog filter = {sizeof code / sizeof *code, code};
         EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
         EXPECT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
         execl("/proc/self/exe", "life_subject", "filtered", (char *)NULL);
@@ -119,11 +113,9 @@ static int seccomp_fails(void) {
 }
 
 static int filtered(void) {
-        pid_t pid;
-
         for (int i = 0; i < 20; i++)
                 some_work();
-        pid = fork();
+        pid_t pid = fork();
         if (pid == 0) {
                 ledger_fork();
                 some_work();
@@ -146,9 +138,8 @@ static struct sock_filter only_computing[] = {
 
 /* Then it records more than a ring holds. */
 static int confines_itself(void) {
-        struct sock_fprog filter = {sizeof(only_computing) / sizeof(*only_computing), only_computing};
+        struct sock_fprog filter = {sizeof only_computing / sizeof *only_computing, only_computing};
         const char *how = arguments[2];
-
         some_work();
         EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
         if (strcmp(how, "prctl") == 0)

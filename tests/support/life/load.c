@@ -23,7 +23,6 @@ static int until_told(void) {
 static int trickle(void) {
         struct pollfd input = {.fd = 0, .events = POLLIN};
         struct slots slots = {.seed = 1};
-
         say("working");
         while (poll(&input, 1, 5) == 0)
                 work(&slots, 20);

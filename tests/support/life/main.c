@@ -9,9 +9,8 @@ char **arguments;
 int main(int argc, char **argv) {
         static const struct life_case *const families[] = {life_ends, life_children, life_threads, life_limits,
                                                            life_load};
-
         arguments = argv;
-        for (size_t i = 0; argc > 1 && i < sizeof(families) / sizeof(*families); i++)
+        for (size_t i = 0; argc > 1 && i < sizeof families / sizeof *families; i++)
                 for (const struct life_case *c = families[i]; c->name; c++)
                         if (strcmp(argv[1], c->name) == 0)
                                 return c->run();

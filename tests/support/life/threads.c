@@ -28,7 +28,6 @@ static pthread_key_t key;
 
 static void destroy(void *data) {
         size_t round = (size_t)data;
-
         ledger_malloc(200 + round);
         if (round < 3)
                 pthread_setspecific(key, (void *)(round + 1));
@@ -36,7 +35,6 @@ static void destroy(void *data) {
 
 static void *use_key(void *data) {
         struct slots slots = {.seed = (unsigned)(uintptr_t)data};
-
         pthread_setspecific(key, (void *)1);
         work(&slots, 50);
         return NULL;
@@ -63,7 +61,6 @@ static _Atomic unsigned n_ticks;
 static void on_tick(int signal_number) {
         unsigned n = atomic_fetch_add(&n_ticks, 1);
         void *old = atomic_exchange(&mapped[n % 64], mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-
         if (old)
                 munmap(old, 8192);
 }
@@ -71,11 +68,10 @@ static void on_tick(int signal_number) {
 /* Called from the outside by raise(), where malloc may be, and by a timer in the middle of everything. */
 static int signal_handlers(void) {
         static char stack[65536];
-        stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
+        stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
         struct sigaction action = {.sa_handler = on_raise}, tick = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
         struct itimerval timer = {{0, 200}, {0, 200}};
         uint64_t bytes = 0;
-
         EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
         EXPECT(raise(SIGUSR1) == 0);
         EXPECT(sigaltstack(&alternate, NULL) == 0);

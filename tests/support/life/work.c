@@ -11,10 +11,8 @@
 
 void work(struct slots *slots, int steps) {
         for (int i = 0; i < steps; i++) {
-                unsigned k;
-
                 slots->seed = slots->seed * 1103515245 + 12345;
-                k = slots->seed >> 16 & (N_SLOTS - 1);
+                unsigned k = slots->seed >> 16 & (N_SLOTS - 1);
                 if (slots->block[k])
                         ledger_free(slots->block[k], slots->size[k]);
                 slots->block[k] = NULL;
@@ -30,7 +28,6 @@ static _Atomic uint64_t n_steps;
 
 void *work_on(void *data) {
         static __thread struct slots slots;
-
         slots.seed = (unsigned)(uintptr_t)data + 1;
         while (!stop) {
                 work(&slots, 100);
@@ -42,12 +39,9 @@ void *work_on(void *data) {
 /* Allocates and frees without an account, and leaves the processors to others now and then. */
 void *make_noise(void *data) {
         unsigned seed = (unsigned)(uintptr_t)data;
-
         while (!stop) {
-                void *block;
-
                 seed = seed * 1103515245 + 12345;
-                block = malloc((seed >> 16) % 2000 + 1);
+                void *block = malloc((seed >> 16) % 2000 + 1);
                 kept = block;
                 free(block);
                 if (atomic_fetch_add(&n_steps, 1) % 64 == 0)
@@ -76,7 +70,6 @@ void join_threads(int n) {
 
 void some_work(void) {
         static struct slots slots;
-
         slots.seed += 7;
         work(&slots, 1000);
 }
@@ -87,7 +80,6 @@ void say(const char *text) {
 
 int wait_for(pid_t pid) {
         int status;
-
         EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -9,19 +9,16 @@ void *plugin_allocate(size_t size);
 #if PLUGIN == 2
 static __attribute__((noinline)) void *inner(size_t size) {
         void *volatile block = malloc(size);
-
         return block;
 }
 
 void *plugin_allocate(size_t size) {
         void *volatile block = inner(size);
-
         return block;
 }
 #else
 void *plugin_allocate(size_t size) {
         void *volatile block = malloc(size);
-
         return block;
 }
 #endif

@@ -3,25 +3,25 @@
 
 /* Objects of an interpreter that is not there, in memory laid out as its version lays it out. Never freed. */
 
+#include "agent/python_layout.h"
+#include "agent/sys.h"
+
 #include <check.h>
+
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/python_layout.h"
-#include "agent/sys.h"
-
 static inline void put_word(void *object, uint32_t offset, uint64_t word) {
-        memcpy((char *)object + offset, &word, sizeof(word));
+        memcpy((char *)object + offset, &word, sizeof word);
 }
 
 static inline void put_int(void *object, uint32_t offset, int32_t number) {
-        memcpy((char *)object + offset, &number, sizeof(number));
+        memcpy((char *)object + offset, &number, sizeof number);
 }
 
 static inline void *new_memory(size_t bytes) {
         void *memory = sys_map_memory(bytes);
-
         ck_assert_ptr_nonnull(memory);
         return memory;
 }
@@ -29,7 +29,6 @@ static inline void *new_memory(size_t bytes) {
 static inline void *new_object(void) {
         static char *pool;
         static unsigned n_left;
-
         if (n_left == 0) {
                 n_left = 4096;
                 pool = new_memory(512 * n_left);
@@ -42,7 +41,6 @@ static inline void *new_object(void) {
 /* A compact ASCII str. */
 static inline void *new_text(const struct python_layout *layout, const char *text) {
         char *object = new_object();
-
         put_word(object, PYTHON_TEXT_LENGTH, strlen(text));
         put_int(object, PYTHON_TEXT_STATE, 1 << 2 | 1 << 5 | 1 << 6);
         strcpy(object + layout->text_ascii_bytes, text);
@@ -53,8 +51,7 @@ static inline void *new_text(const struct python_layout *layout, const char *tex
 static inline void fill_code(const struct python_layout *layout, void *code) {
         static unsigned n;
         char name[32], *table = new_object();
-
-        snprintf(name, sizeof(name), "f%u", ++n);
+        snprintf(name, sizeof name, "f%u", ++n);
         put_word(table, PYTHON_BYTES_LENGTH, 4);
         put_word(code, layout->code_filename, (uintptr_t)new_text(layout, "a.py"));
         put_word(code, layout->code_name, (uintptr_t)new_text(layout, name));

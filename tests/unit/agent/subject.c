@@ -48,7 +48,6 @@ static int nothing(void) {
 
 static int kinds(void) {
         void *block;
-
         kept = malloc(1);
         kept = calloc(3, 5);
         kept = realloc(NULL, 7);
@@ -66,7 +65,6 @@ static int kinds(void) {
 static int failures(void) {
         volatile size_t huge = SIZE_MAX / 2;
         void *block = malloc(10), *untouched = &block;
-
         errno = 77;
         free(malloc(5));
         EXPECT(errno == 77);
@@ -85,12 +83,9 @@ static int failures(void) {
 static void *churn(void *data) {
         unsigned seed = (unsigned)(uintptr_t)data;
         void *blocks[64] = {NULL};
-
         for (int i = 0; i < 20000; i++) {
-                unsigned k;
-
                 seed = seed * 1103515245 + 12345;
-                k = (seed >> 16) % 64;
+                unsigned k = (seed >> 16) % 64;
                 if (seed >> 8 & 1) {
                         free(blocks[k]);
                         blocks[k] = malloc(seed % 500 + 1);
@@ -105,7 +100,6 @@ static void *churn(void *data) {
 
 static int threads(void) {
         pthread_t ids[8];
-
         for (int round = 0; round < 4; round++) {
                 for (uintptr_t i = 0; i < 8; i++)
                         EXPECT(pthread_create(&ids[i], NULL, churn, (void *)i) == 0);
@@ -117,7 +111,6 @@ static int threads(void) {
 
 static int wait_for(pid_t pid) {
         int status;
-
         EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -125,7 +118,6 @@ static int wait_for(pid_t pid) {
 static int fork_child(void) {
         void *before = malloc(1000);
         pid_t pid = fork();
-
         if (pid == 0) {
                 free(before);
                 leak(10);
@@ -141,7 +133,6 @@ static int fork_child(void) {
 static int bare_fork(void) {
         void *before = malloc(1000);
         long pid;
-
         __asm__ volatile("syscall" : "=a"(pid) : "a"(SYS_fork) : "rcx", "r11", "memory");
         if (pid == 0) {
                 free(before);
@@ -157,7 +148,6 @@ static int bare_fork(void) {
 static int fork_twice(void) {
         void *before = malloc(1000);
         pid_t pid = fork();
-
         if (pid == 0) {
                 for (int i = 0; i < 2; i++) {
                         pid = fork();
@@ -178,7 +168,6 @@ static int fork_twice(void) {
 /* The first allocation of all is a vfork child's: recorded, but not in another's name. */
 static int vfork_first(void) {
         pid_t pid = vfork();
-
         if (pid == 0) {
                 leak(10);
                 _exit(7);
@@ -190,7 +179,6 @@ static int vfork_first(void) {
 
 static int vfork_child(void) {
         pid_t pid = vfork();
-
         if (pid == 0) {
                 leak(10); /* the parent's heap */
                 execl(arguments[0], arguments[0], "nothing", (char *)NULL);
@@ -215,12 +203,10 @@ static void *churn_until_stopped(void *data) {
 
 static int fork_threaded(void) {
         pthread_t ids[3];
-
         for (uintptr_t i = 0; i < 3; i++)
                 EXPECT(pthread_create(&ids[i], NULL, churn_until_stopped, (void *)i) == 0);
         for (int i = 0; i < 60; i++) {
                 pid_t pid = fork();
-
                 if (pid == 0) {
                         free(malloc(100));
                         _exit(0);
@@ -235,7 +221,6 @@ static int fork_threaded(void) {
 
 static int exec_back(void) {
         char *const argv[] = {(char *)"nowhere", NULL};
-
         EXPECT(execve("/nowhere/at/all", argv, argv) == -1 && errno == ENOENT);
         EXPECT(execvp("no-such-program-anywhere", argv) == -1 && errno == ENOENT);
         EXPECT(execl("/nowhere", "a", "b", (char *)NULL) == -1 && errno == ENOENT);
@@ -251,10 +236,8 @@ static int exec_forms(void) {
         size_t n = 0;
 
         for (int form = 0; form < 4; form++) {
-                pid_t pid;
-
                 EXPECT(pipe(fds) == 0);
-                pid = fork();
+                pid_t pid = fork();
                 if (pid == 0) {
                         dup2(fds[1], 1);
                         if (form == 0)
@@ -271,7 +254,7 @@ static int exec_forms(void) {
                 }
                 close(fds[1]);
                 EXPECT(wait_for(pid) == 0);
-                n = (size_t)read(fds[0], text, sizeof(text) - 1);
+                n = (size_t)read(fds[0], text, sizeof text - 1);
                 close(fds[0]);
                 text[n] = '\0';
                 EXPECT(strcmp(text, "a b c d e f g\n") == 0);
@@ -319,9 +302,8 @@ static void allocate_in_handler(int signal_number) {
 
 static int handlers(void) {
         static char stack[65536];
-        stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
+        stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
         struct sigaction action = {.sa_handler = allocate_in_handler};
-
         EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
         raise(SIGUSR1);
         EXPECT(sigaltstack(&alternate, NULL) == 0);
@@ -341,7 +323,6 @@ static void jump(int signal_number) {
 static int longjmps(void) {
         struct sigaction action = {.sa_handler = jump, .sa_flags = SA_NODEFER};
         static volatile int n;
-
         EXPECT(sigaction(SIGUSR1, &action, NULL) == 0);
         while (n < 2000) {
                 if (sigsetjmp(back, 1) == 0) {
@@ -360,10 +341,9 @@ static void alloc_from_coroutine(void) {
 static int coroutine(void) {
         static char stack[65536];
         static ucontext_t here, there;
-
         EXPECT(getcontext(&there) == 0);
         there.uc_stack.ss_sp = stack;
-        there.uc_stack.ss_size = sizeof(stack);
+        there.uc_stack.ss_size = sizeof stack;
         there.uc_link = &here;
         makecontext(&there, alloc_from_coroutine, 0);
         EXPECT(swapcontext(&here, &there) == 0);
@@ -407,7 +387,6 @@ static int recursion(void) {
 
 static int mappings(void) {
         char *memory = mmap(NULL, 10 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
         EXPECT(memory != MAP_FAILED);
         EXPECT(munmap(memory + 4096, 4096) == 0);
         EXPECT(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
@@ -417,10 +396,27 @@ static int mappings(void) {
         return 0;
 }
 
+static bool is_refused(char *memory, size_t old_length, size_t length, int flags, int error) {
+        return mremap(memory, old_length, length, flags) == MAP_FAILED && errno == error;
+}
+
+/* Of 9 pages that stay, and of some that are nobody's. */
+static int refused_moves(void) {
+        char *memory = mmap(NULL, 10 * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+             *nobodys = memory + 9 * 4096;
+        EXPECT(memory != MAP_FAILED && munmap(nobodys, 4096) == 0);
+        EXPECT(is_refused(nobodys, 4096, 8192, MREMAP_MAYMOVE, EFAULT));
+        EXPECT(is_refused(memory, 10 * 4096, 20 * 4096, MREMAP_MAYMOVE, EFAULT));
+        EXPECT(is_refused(memory + 1, 4096, 8192, MREMAP_MAYMOVE, EINVAL));
+        EXPECT(is_refused(memory, 4096, 0, MREMAP_MAYMOVE, EINVAL));
+        EXPECT(is_refused(memory, 4096, 8192, 0, ENOMEM));
+        EXPECT(mremap(memory, 9 * 4096, 8 * 4096, 0) == memory);
+        return 0;
+}
+
 /* Again with tight limits, to see whether that is still a program. */
 static int limits(void) {
         struct rlimit limit = {256 << 20, 256 << 20};
-
         if (strcmp(arguments[2], "as") == 0)
                 EXPECT(setrlimit(RLIMIT_AS, &limit) == 0);
         limit = (struct rlimit){0, 0};
@@ -437,7 +433,6 @@ static int limits(void) {
 /* Allocates until standard input ends. */
 static int until_eof(void) {
         struct pollfd input = {.fd = 0, .events = POLLIN};
-
         do
                 for (int i = 0; i < 200000; i++)
                         free(malloc(10));
@@ -481,6 +476,7 @@ int main(int argc, char **argv) {
                 {"close_all", close_all},
                 {"recursion", recursion},
                 {"mappings", mappings},
+                {"refused_moves", refused_moves},
                 {"limits", limits},
                 {"until_eof", until_eof},
                 {"many", many},
@@ -490,7 +486,7 @@ int main(int argc, char **argv) {
         if (argc > 1 && strcmp(argv[1], "vfork_first") == 0)
                 return vfork_first();
         leak(1); /* so that every case is traced from here on */
-        for (unsigned i = 0; argc > 1 && i < sizeof(cases) / sizeof(*cases); i++)
+        for (unsigned i = 0; argc > 1 && i < sizeof cases / sizeof *cases; i++)
                 if (strcmp(cases[i].name, argv[1]) == 0)
                         return cases[i].run();
         return 97;

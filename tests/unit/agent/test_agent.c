@@ -5,22 +5,21 @@
  * streaming. Numbers are differences to the case that does nothing.
  */
 
+#include "proto/record.h"
+#include "proto/ring.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/agent/traced.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "proto/record.h"
-#include "proto/ring.h"
-#include "tests/unit/agent/traced.h"
-#include "tests/support/check_main.h"
 
 static const char *const ways[] = {"TRACEMALLOCD_TRANSPORT=ring", "TRACEMALLOCD_TRANSPORT=socket"};
 
 static void run_subject(struct traced *traced, const char *program, const char *name, const char *environment) {
         const char *argv[] = {getenv(program), name, getenv("PLUGIN2"), getenv("PLUGIN3"), NULL};
         const char *environ_[] = {environment, NULL};
-
         traced_run(traced, argv, environ_);
         ck_assert_uint_ge(traced->n_images, 1);
         for (size_t i = 0; i < traced->n_images; i++) {
@@ -40,7 +39,6 @@ static struct difference difference(const struct fake_image *image, const char *
         struct traced base;
         struct difference d;
         const struct fake_image *plain;
-
         run_subject(&base, program, "nothing", environment);
         ck_assert_int_eq(base.status, 0);
         plain = base.images[0];
@@ -61,7 +59,6 @@ static struct difference difference(const struct fake_image *image, const char *
 static struct difference run_case(const char *program, const char *name, const char *environment, int status) {
         struct traced traced;
         struct difference d;
-
         run_subject(&traced, program, name, environment);
         ck_assert_msg(traced.status == status, "%s: status %d, output: %s", name, traced.status, traced.output);
         d = difference(traced.images[0], program, environment);
@@ -74,7 +71,6 @@ static struct difference run_case(const char *program, const char *name, const c
 START_TEST(every_allocation_function_is_recorded_with_the_size_asked_for)
 {
         struct difference d = run_case("SUBJECT", "kinds", ways[_i], 0);
-
         ck_assert_int_eq(d.live, 10);
         ck_assert_int_eq(d.allocs, 10);
         ck_assert_int_eq(d.live_bytes, 1 + 15 + 7 + 21 + 100 + 128 + 11 + 13 + 17 + 0);
@@ -87,7 +83,6 @@ START_TEST(a_program_that_never_allocates_is_known)
 {
         const char *argv[] = {"/bin/true", NULL}, *environment[] = {ways[_i], NULL};
         struct traced traced;
-
         traced_run(&traced, argv, environment);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 1);
@@ -99,7 +94,6 @@ END_TEST
 START_TEST(failed_and_empty_reallocs_leave_nothing)
 {
         struct difference d = run_case("SUBJECT", "failures", ways[_i], 0);
-
         ck_assert_int_eq(d.live, 0);
         ck_assert_int_eq(d.live_bytes, 0);
         ck_assert_int_eq(d.allocs, 2);
@@ -112,7 +106,6 @@ END_TEST
 START_TEST(threads_that_free_all_they_took_leave_only_their_stacks)
 {
         struct difference d = run_case("SUBJECT", "threads", ways[_i], 0);
-
         ck_assert_int_ge(d.allocs, 32 * 5000);
         ck_assert_int_le(d.live, 8); /* dynamic thread vectors of cached stacks */
 }
@@ -121,7 +114,6 @@ END_TEST
 START_TEST(cxx_operators_count_once)
 {
         struct difference d = run_case("SUBJECT_CXX", "pairs", ways[_i], 0);
-
         ck_assert_int_eq(d.live, 0);
         ck_assert_int_eq(d.allocs, 12);
         ck_assert_int_eq(d.frees, 12);
@@ -131,7 +123,6 @@ END_TEST
 START_TEST(cxx_operators_record_the_size_asked_for)
 {
         struct difference d = run_case("SUBJECT_CXX", "leaks", ways[_i], 0);
-
         ck_assert_int_eq(d.live, 5);
         ck_assert_int_eq(d.live_bytes, 1 + 33 + 128 + 256 + 0);
 }
@@ -140,7 +131,6 @@ END_TEST
 START_TEST(bad_alloc_out_of_operator_new_loses_no_event)
 {
         struct difference d = run_case("SUBJECT_CXX", "no_memory", ways[_i], 0);
-
         ck_assert_int_ge(d.live, 100);
         ck_assert_int_le(d.live, 102); /* the emergency pool of exceptions, stdout */
 }
@@ -149,7 +139,6 @@ END_TEST
 START_TEST(exceptions_are_allocated_and_freed)
 {
         struct difference d = run_case("SUBJECT_CXX", "exceptions", ways[_i], 0);
-
         ck_assert_int_ge(d.live, 1000);
         ck_assert_int_le(d.live, 1002);
         ck_assert_int_ge(d.allocs, 2000);
@@ -159,7 +148,6 @@ END_TEST
 START_TEST(fork_child_begins_with_the_parents_table)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "fork_child", ways[_i]);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 2);
@@ -182,7 +170,6 @@ END_TEST
 START_TEST(bare_forks_child_is_noticed)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "bare_fork", ways[_i]);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 2);
@@ -197,7 +184,6 @@ END_TEST
 START_TEST(grandchildren_of_a_silent_child_begin_with_the_grandparents_table)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "fork_twice", ways[_i]);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 4); /* the second is the silent one: it greets before it forks */
@@ -217,11 +203,9 @@ START_TEST(vfork_child_writes_to_the_parents_ring_and_does_not_end_it)
 {
         struct traced traced;
         struct difference d;
-        const struct fake_image *parent;
-
         run_subject(&traced, "SUBJECT", "vfork_child", ways[_i]);
         ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
-        parent = traced.images[0];
+        const struct fake_image *parent = traced.images[0];
         ck_assert_uint_eq(parent->count[RECORD_EXEC], 0);
         ck_assert_uint_eq(parent->count[RECORD_EXIT], 1);
         ck_assert_int_eq(parent->exit_status, 0);
@@ -237,7 +221,6 @@ END_TEST
 START_TEST(vfork_child_does_not_greet)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "vfork_first", ways[_i]);
         ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
         ck_assert_uint_eq(traced.n_images, 1);
@@ -251,7 +234,6 @@ END_TEST
 START_TEST(forks_of_a_threaded_program_all_end)
 {
         struct traced traced;
-
         const char *argv[] = {getenv("SUBJECT"), "fork_threaded", NULL};
         /* small: every child waits until the daemon has read what the parent wrote */
         const char *environment[] = {"TRACEMALLOCD_RING_SIZE=65536", ways[_i], NULL};
@@ -269,7 +251,6 @@ END_TEST
 START_TEST(failed_exec_is_taken_back)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "exec_back", ways[_i]);
         ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
         ck_assert_uint_eq(traced.images[0]->count[RECORD_EXEC], 3);
@@ -282,7 +263,6 @@ END_TEST
 START_TEST(all_forms_of_exec_pass_their_arguments)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "exec_forms", ways[_i]);
         ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
         traced_close(&traced);
@@ -292,7 +272,6 @@ END_TEST
 START_TEST(exec_begins_a_new_image)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "exec_self", ways[_i]);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 2);
@@ -317,9 +296,8 @@ START_TEST(exit_status_is_told_where_the_process_ends_itself)
                      {"exit_by_kill", 128 + SIGKILL, -1},
                      {"exit_by_abort", 128 + SIGABRT, -1}};
 
-        for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
                 struct traced traced;
-
                 run_subject(&traced, "SUBJECT", cases[i].name, ways[_i]);
                 ck_assert_int_eq(traced.status, cases[i].status);
                 ck_assert_int_eq(traced.images[0]->exit_status, cases[i].told);
@@ -334,7 +312,6 @@ END_TEST
 START_TEST(signal_handlers_have_whole_stacks)
 {
         struct difference d = run_case("SUBJECT", "handlers", ways[_i], 0);
-
         ck_assert_int_eq(d.live, 2);
         ck_assert_int_eq(d.complete, 2);
 }
@@ -343,7 +320,6 @@ END_TEST
 START_TEST(longjmp_out_of_handlers_leaves_the_agent_working)
 {
         struct difference d = run_case("SUBJECT", "longjmps", ways[_i], 0);
-
         ck_assert_int_eq(d.live, 2000);
 }
 END_TEST
@@ -355,7 +331,6 @@ END_TEST
 START_TEST(a_module_at_the_address_of_another_has_its_own_generation)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "plugins", ways[_i]);
         ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
         ck_assert_uint_eq(traced.images[0]->count[RECORD_MODULE_UNLOAD], 6);
@@ -367,7 +342,6 @@ END_TEST
 START_TEST(closing_all_descriptors_is_survived)
 {
         struct traced traced;
-
         run_subject(&traced, "SUBJECT", "close_all", ways[_i]);
         ck_assert_int_eq(traced.status, 0);
         if (_i == 0)
@@ -379,7 +353,6 @@ END_TEST
 START_TEST(deep_stacks_are_cut_and_say_so)
 {
         struct traced traced, base;
-
         run_subject(&traced, "SUBJECT", "recursion", ways[_i]);
         run_subject(&base, "SUBJECT", "nothing", ways[_i]);
         ck_assert_uint_eq(traced.images[0]->cut_tracebacks, base.images[0]->cut_tracebacks + 2);
@@ -394,7 +367,6 @@ START_TEST(domain_mmap_is_recorded_on_request)
         struct traced traced;
         const char *argv[] = {getenv("SUBJECT"), "mappings", NULL};
         const char *environment[] = {"TRACEMALLOCD_DOMAINS=malloc,mmap", ways[_i], NULL};
-
         traced_run(&traced, argv, environment);
         ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
         ck_assert_uint_eq(traced.images[0]->mmap_bytes, 9 * 4096 + 5 * 4096);
@@ -406,15 +378,27 @@ START_TEST(domain_mmap_is_recorded_on_request)
 }
 END_TEST
 
+START_TEST(a_refused_mremap_leaves_the_account_as_it_was)
+{
+        struct traced traced;
+        const char *argv[] = {getenv("SUBJECT"), "refused_moves", NULL};
+        const char *environment[] = {"TRACEMALLOCD_DOMAINS=malloc,mmap", ways[_i], NULL};
+        traced_run(&traced, argv, environment);
+        ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
+        /* the 10 pages, and what is left of them after the one that succeeds */
+        ck_assert_uint_eq(traced.images[0]->count[RECORD_MAP], 2);
+        ck_assert_uint_eq(traced.images[0]->count[RECORD_UNMAP], 2);
+        traced_close(&traced);
+}
+END_TEST
+
 START_TEST(tight_limits_leave_the_program_alone)
 {
         static const char *const limits[] = {"as", "fsize", "nofile"};
-
         for (size_t i = 0; i < 3; i++) {
                 struct traced traced;
                 const char *argv[] = {getenv("SUBJECT"), "limits", limits[i], NULL};
                 const char *environment[] = {_i ? ways[1] : "TRACEMALLOCD_TRANSPORT=auto", NULL};
-
                 traced_run(&traced, argv, environment);
                 ck_assert_msg(traced.status == 0, "%s: %d", limits[i], traced.status);
                 ck_assert_str_eq(traced.output, "");
@@ -434,7 +418,6 @@ START_TEST(off_and_childless_processes_are_not_traced)
         const char *childless[] = {"TRACEMALLOCD_CHILDREN=0", ways[_i], NULL};
         char pid[64];
         const char *of_another[] = {"TRACEMALLOCD_CHILDREN=0", pid, ways[_i], NULL};
-
         traced_run(&traced, argv, off);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.n_images, 0);
@@ -445,7 +428,7 @@ START_TEST(off_and_childless_processes_are_not_traced)
         ck_assert_uint_eq(traced.n_images, 1);
         traced_close(&traced);
 
-        snprintf(pid, sizeof(pid), "TRACEMALLOCD_PID=%d", (int)getpid()); /* not the shell's */
+        snprintf(pid, sizeof pid, "TRACEMALLOCD_PID=%d", (int)getpid()); /* not the shell's */
         traced_run(&traced, shell, of_another);
         ck_assert_int_eq(traced.status, 3);
         ck_assert_uint_eq(traced.n_images, 0);
@@ -457,7 +440,6 @@ static void ends_as_untraced(const char *subject_case, const char *way, const st
         struct traced traced;
         const char *argv[] = {getenv("SUBJECT"), subject_case, NULL};
         const char *environment[] = {way, NULL};
-
         traced_open(&traced, options);
         traced_start(&traced, argv, environment, true);
         traced_finish(&traced);
@@ -480,7 +462,6 @@ START_TEST(a_daemon_that_dies_while_it_is_greeted_has_a_successor_that_gets_the_
         struct traced traced;
         const char *argv[] = {getenv("SUBJECT"), "kinds", NULL};
         const char *environment[] = {ways[_i], NULL};
-
         traced_open(&traced, &(struct fake_daemon_options){.hang_ups = 2});
         traced_start(&traced, argv, environment, true);
         traced_finish(&traced);
@@ -516,10 +497,8 @@ START_TEST(a_greeting_without_an_answer_is_given_up_and_tried_anew_later)
         static const struct fake_daemon_options options[] = {{.hang_ups = 3}, {.silences = 1}};
         struct traced traced[2];
         const char *argv[] = {getenv("SUBJECT"), "until_eof", NULL};
-
         for (size_t way = 0; way < 2; way++) {
                 const char *environment[] = {ways[way], NULL};
-
                 traced_open(&traced[way], &options[_i]);
                 traced_start(&traced[way], argv, environment, true);
         }
@@ -535,7 +514,6 @@ START_TEST(a_daemon_that_comes_late_is_found)
         struct traced traced;
         const char *argv[] = {getenv("SUBJECT"), "until_eof", NULL};
         const char *environment[] = {ways[_i], NULL};
-
         traced_open(&traced, NULL);
         traced_start(&traced, argv, environment, true);
         ck_assert_int_eq(fake_daemon_start(traced.dir, &(struct fake_daemon_options){0}, &traced.daemon), 0);
@@ -555,7 +533,6 @@ START_TEST(the_next_daemon_gets_a_new_epoch)
         const char *argv[] = {getenv("SUBJECT"), "until_eof", NULL};
         const char *environment[] = {ways[_i % 2], "TRACEMALLOCD_RING_SIZE=65536", NULL};
         const struct fake_daemon_options options = {.stall_limit_us = 100000};
-
         traced_open(&traced, &options);
         traced_start(&traced, argv, environment, true);
         fake_daemon_wait(traced.daemon, 1);
@@ -577,14 +554,12 @@ START_TEST(a_full_ring_costs_bounded_time_and_counted_records)
         struct traced traced;
         const char *argv[] = {getenv("SUBJECT"), "many", NULL};
         const char *environment[] = {"TRACEMALLOCD_RING_SIZE=65536", NULL};
-        const struct fake_image *image;
         uint64_t told = 0;
-
         traced_open(&traced, &(struct fake_daemon_options){.keep_full = true, .stall_limit_us = 100000});
         traced_start(&traced, argv, environment, true);
         traced_finish(&traced);
         ck_assert_int_eq(traced.status, 0);
-        image = traced.images[0];
+        const struct fake_image *image = traced.images[0];
         for (int i = 0; i <= RECORD_TYPE_MAX; i++)
                 told += i == RECORD_LOST ? 0 : image->count[i];
         ck_assert_uint_eq(image->bad_records, 0);
@@ -600,7 +575,6 @@ START_TEST(small_rings_lose_nothing)
         struct traced traced;
         const char *argv[] = {getenv("SUBJECT"), "threads", NULL};
         const char *environment[] = {"TRACEMALLOCD_RING_SIZE=65536", ways[_i], NULL};
-
         traced_run(&traced, argv, environment);
         ck_assert_int_eq(traced.status, 0);
         ck_assert_uint_eq(traced.images[0]->lost_events, 0);
@@ -615,7 +589,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("agent");
         TCase *both = check_case("both ways"), *once = check_case("one way");
-
 #define IN_BOTH(test) tcase_add_loop_test(both, test, 0, 2)
         IN_BOTH(every_allocation_function_is_recorded_with_the_size_asked_for);
         IN_BOTH(a_program_that_never_allocates_is_known);
@@ -642,6 +615,7 @@ int main(void) {
         IN_BOTH(closing_all_descriptors_is_survived);
         IN_BOTH(deep_stacks_are_cut_and_say_so);
         IN_BOTH(domain_mmap_is_recorded_on_request);
+        IN_BOTH(a_refused_mremap_leaves_the_account_as_it_was);
         IN_BOTH(tight_limits_leave_the_program_alone);
         IN_BOTH(off_and_childless_processes_are_not_traced);
         IN_BOTH(without_a_daemon_nothing_changes);

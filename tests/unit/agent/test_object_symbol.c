@@ -3,6 +3,10 @@
 /* Symbols of one object, whole and damaged: a library of ours, laid out as the loader would, before a page of nothing.
  */
 
+#include "agent/object.h"
+#include "agent/object_symbol.h"
+#include "tests/support/check_main.h"
+
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -13,10 +17,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "agent/object.h"
-#include "agent/object_symbol.h"
-#include "tests/support/check_main.h"
 
 #define PAGE        4096
 #define IMAGE_MAX   (64 * PAGE)
@@ -34,9 +34,9 @@ static void copy_segments(struct image *image, int file) {
         ElfW(Ehdr) header;
         ElfW(Phdr) phdrs[32];
 
-        ck_assert_int_eq(pread(file, &header, sizeof(header), 0), sizeof(header));
+        ck_assert_int_eq(pread(file, &header, sizeof header, 0), sizeof header);
         ck_assert_uint_le(header.e_phnum, 32);
-        ck_assert_int_gt(pread(file, phdrs, header.e_phnum * sizeof(*phdrs), (off_t)header.e_phoff), 0);
+        ck_assert_int_gt(pread(file, phdrs, header.e_phnum * sizeof *phdrs, (off_t)header.e_phoff), 0);
         for (unsigned i = 0; i < header.e_phnum; i++) {
                 if (phdrs[i].p_type != PT_LOAD)
                         continue;
@@ -54,7 +54,6 @@ static const ElfW(Ehdr) * header_of(const struct image *image) {
 
 static void load(struct image *image) {
         int file = open(getenv("PLUGIN2"), O_RDONLY | O_CLOEXEC);
-
         ck_assert_int_ge(file, 0);
         *image = (struct image){
                 .memory = mmap(NULL, IMAGE_MAX + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)};
@@ -93,10 +92,9 @@ START_TEST(what_an_object_defines_is_found_as_dlsym_does)
         static const char *const names[] = {"malloc", "free", "fork", "no_such_name", "mallo", "malloc_", ""};
         void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
         struct object object;
-
         ck_assert_ptr_nonnull(libc);
         ck_assert(object_find((uintptr_t)dlsym(libc, "fork"), &object));
-        for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+        for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
                 ck_assert_uint_eq(object_symbol(&object, names[i]), (uintptr_t)dlsym(libc, names[i]));
         dlclose(libc);
 }
@@ -105,7 +103,6 @@ END_TEST
 START_TEST(what_it_only_refers_to_is_not)
 {
         struct image image;
-
         load(&image);
         ck_assert_uint_gt(object_symbol(&image.object, PLUGIN_NAME), image.object.start);
         ck_assert_uint_eq(object_symbol(&image.object, "malloc"), 0);
@@ -117,14 +114,12 @@ END_TEST
 START_TEST(the_old_hash_table_will_do)
 {
         struct image image;
-        uintptr_t expected;
         uint32_t *table;
-
         load(&image);
-        expected = object_symbol(&image.object, PLUGIN_NAME);
-        table = (uint32_t *)(void *)(image.memory + image.bytes - 2 * sizeof(*table));
+        uintptr_t expected = object_symbol(&image.object, PLUGIN_NAME);
+        table = (uint32_t *)(void *)(image.memory + image.bytes - 2 * sizeof *table);
         table[1] = 100; /* of which most are beyond the symbol table */
-        dynamic_entry(&image, DT_GNU_HASH)->d_un.d_ptr = image.bytes - 2 * sizeof(*table);
+        dynamic_entry(&image, DT_GNU_HASH)->d_un.d_ptr = image.bytes - 2 * sizeof *table;
         dynamic_entry(&image, DT_GNU_HASH)->d_tag = DT_HASH;
         ((ElfW(Phdr) *)(void *)(image.memory + sizeof(ElfW(Ehdr))))[3].p_memsz = image.bytes; /* the last of them */
         ck_assert_uint_eq(object_symbol(&image.object, PLUGIN_NAME), expected);
@@ -136,10 +131,8 @@ END_TEST
 START_TEST(tables_that_lead_out_of_the_object_hold_nothing)
 {
         static const ElfW(Sxword) tags[] = {DT_GNU_HASH, DT_SYMTAB, DT_STRTAB};
-
-        for (unsigned i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
+        for (unsigned i = 0; i < sizeof tags / sizeof *tags; i++) {
                 struct image image;
-
                 load(&image);
                 dynamic_entry(&image, tags[i])->d_un.d_ptr = image.bytes - 4;
                 ck_assert_uint_eq(object_symbol(&image.object, PLUGIN_NAME), 0);
@@ -154,11 +147,9 @@ END_TEST
 static bool is_writable(const void *address) {
         char byte = *(const char *)address;
         int ends[2];
-        bool wrote;
-
         ck_assert_int_eq(pipe(ends), 0);
         ck_assert_int_eq(write(ends[1], &byte, 1), 1);
-        wrote = read(ends[0], (void *)(uintptr_t)address, 1) == 1;
+        bool wrote = read(ends[0], (void *)(uintptr_t)address, 1) == 1;
         close(ends[0]);
         close(ends[1]);
         return wrote;
@@ -173,7 +164,6 @@ START_TEST(a_redirected_symbol_is_found_where_it_leads)
         void *plugin = dlopen(getenv("PLUGIN2"), RTLD_NOW | RTLD_LOCAL);
         void *earlier = plugin ? dlsym(plugin, PLUGIN_NAME) : NULL;
         struct object object;
-
         ck_assert_ptr_nonnull(earlier);
         ck_assert(object_find((uintptr_t)earlier, &object));
         ck_assert_uint_eq(object_symbol(&object, PLUGIN_NAME), (uintptr_t)earlier);
@@ -267,8 +257,7 @@ static const ElfW(Sym) * move_table(struct image *image) {
         ElfW(Phdr) *segment = segment_of_type(image, PT_GNU_STACK);
 
         ck_assert_int_eq(mprotect(fresh, 2 * PAGE, PROT_READ | PROT_WRITE), 0);
-        memcpy(moved - before, image->memory + *table,
-               before + 8 * sizeof(*old)); /* and some that have the same hash */
+        memcpy(moved - before, image->memory + *table, before + 8 * sizeof *old); /* and some that have the same hash */
         ck_assert_int_eq(mprotect(fresh, 2 * PAGE, PROT_READ), 0);
         *table = (ElfW(Addr))(moved - before - image->memory);
         *segment = (ElfW(Phdr)){.p_type = PT_LOAD, .p_flags = PF_R, .p_vaddr = image->bytes, .p_memsz = 2 * PAGE};
@@ -280,7 +269,6 @@ START_TEST(a_symbol_that_lies_in_two_pages_is_redirected)
 {
         struct image image;
         const ElfW(Sym) * symbol;
-
         load(&image);
         symbol = move_table(&image);
         ck_assert(redirects(&image, PLUGIN_NAME));
@@ -298,10 +286,9 @@ static void damage(struct image *image, unsigned *seedp) {
 
         for (unsigned n = 1 + (unsigned)rand_r(seedp) % 4; n > 0; n--) {
                 uint32_t value = values[(unsigned)rand_r(seedp) % 6];
-
                 if (rand_r(seedp) % 2)
                         value = (uint32_t)rand_r(seedp) % (uint32_t)(2 * image->bytes);
-                memcpy(image->memory + page + (size_t)rand_r(seedp) % (PAGE - 4), &value, sizeof(value));
+                memcpy(image->memory + page + (size_t)rand_r(seedp) % (PAGE - 4), &value, sizeof value);
         }
 }
 
@@ -311,16 +298,13 @@ START_TEST(a_damaged_object_does_no_harm)
         unsigned redirected = 0;
         struct image image;
         uint8_t *whole;
-
         printf("seed %u\n", seed);
         load(&image);
         whole = malloc(image.bytes);
         memcpy(whole, image.memory, image.bytes);
         for (unsigned i = 0; i < N_DAMAGED; i++) {
-                uintptr_t value;
-
                 damage(&image, &seed);
-                value = object_symbol(&image.object, PLUGIN_NAME);
+                uintptr_t value = object_symbol(&image.object, PLUGIN_NAME);
                 ck_assert(!value || (value >= image.object.start && value < image.object.end));
                 found += value != 0;
                 redirected += redirects(&image, PLUGIN_NAME);
@@ -348,5 +332,5 @@ int main(void) {
         };
 
         object_setup();
-        return check_main("object_symbol", cases, sizeof(cases) / sizeof(*cases));
+        return check_main("object_symbol", cases, sizeof cases / sizeof *cases);
 }

@@ -2,19 +2,6 @@
 
 /* The smaller parts of the agent: environment, definitions, guard, epoch, objects and modules. */
 
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <gnu/libc-version.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include "agent/config.h"
 #include "agent/eh_frame.h"
 #include "agent/epoch.h"
@@ -23,6 +10,19 @@
 #include "agent/thread.h"
 #include "proto/agent.pb-c.h"
 #include "tests/support/check_main.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gnu/libc-version.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* An address in this executable. */
 static void *main_address(void) {
@@ -35,7 +35,6 @@ START_TEST(an_empty_environment_gives_the_defaults)
 {
         char *environment[] = {NULL};
         struct config config;
-
         ck_assert(!config_read(&config, NULL, 1000));
         ck_assert(config_read(&config, environment, 1000));
         ck_assert(!config.off);
@@ -66,7 +65,6 @@ START_TEST(variables_are_read)
                                (char *)"TRACEMALLOCD_OFF=1",
                                NULL};
         struct config config;
-
         ck_assert(config_read(&config, environment, 0));
         ck_assert(config.off);
         ck_assert(!config.children);
@@ -94,10 +92,8 @@ START_TEST(in_a_tool_of_valgrinds_that_replaces_malloc_the_agent_is_off)
                 {"LD_PRELOAD=/a/vgpreload_core-amd64-linux.so:/b/agent.so", false}, /* callgrind */
                 {"LD_PRELOAD=/b/agent.so", false}};
         struct config config;
-
-        for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
                 char *environment[] = {(char *)cases[i].variable, NULL};
-
                 ck_assert(config_read(&config, environment, 0));
                 ck_assert_msg(config.off == cases[i].off, "%s", cases[i].variable);
         }
@@ -110,7 +106,6 @@ START_TEST(nonsense_counts_as_absent)
                                (char *)"TRACEMALLOCD_RUN=0g",          (char *)"TRACEMALLOCD_RING_SIZE=-1",
                                (char *)"TRACEMALLOCD_PID=99999999999", NULL};
         struct config config;
-
         ck_assert(config_read(&config, environment, 0));
         ck_assert_uint_eq(config.frames, 64);
         ck_assert_uint_eq(config.domains, DOMAIN_BIT_MALLOC | DOMAIN_BIT_PYTHON);
@@ -127,7 +122,6 @@ START_TEST(a_path_that_is_too_long_is_no_daemon)
         char *environment[] = {variable, NULL};
         struct config config;
         size_t n = strlen(variable), length = (size_t)_i - strlen("/agent.sock");
-
         memset(variable + n, 'd', length);
         variable[n] = '/';
         variable[n + length] = '\0';
@@ -142,7 +136,6 @@ START_TEST(definitions_end_when_they_are_full)
 {
         void *memory = calloc(1, definitions_bytes(8, 64));
         struct definitions definitions;
-
         definitions_init(&definitions, memory, 8, 64);
         for (uint32_t i = 1; i < 8; i++)
                 ck_assert_uint_eq(definitions_add_node(&definitions, i - 1, 1, i), i);
@@ -164,7 +157,6 @@ START_TEST(a_node_that_is_just_being_written_is_not_counted)
 {
         void *memory = calloc(1, definitions_bytes(8, 64)), *other = calloc(1, definitions_bytes(8, 64));
         struct definitions definitions, copy;
-
         definitions_init(&definitions, memory, 8, 64);
         definitions_init(&copy, other, 8, 64);
         definitions_add_node(&definitions, 0, 1, 0x10);
@@ -186,7 +178,6 @@ static uintptr_t guard_now;
 
 static __attribute__((noinline)) void guard_and_leave(void) {
         uintptr_t previous;
-
         ck_assert(thread_guard_enter((uintptr_t)__builtin_dwarf_cfa(), &previous));
         siglongjmp(back, 1);
 }
@@ -194,7 +185,6 @@ static __attribute__((noinline)) void guard_and_leave(void) {
 static __attribute__((noinline)) bool guard_from_here(void) {
         uintptr_t previous;
         bool entered = thread_guard_enter((uintptr_t)__builtin_dwarf_cfa(), &previous);
-
         guard_now = thread_state.guard;
         thread_guard_leave(previous);
         return entered;
@@ -202,10 +192,8 @@ static __attribute__((noinline)) bool guard_from_here(void) {
 
 static __attribute__((noinline)) bool guard_inside_guard(void) {
         uintptr_t previous;
-        bool entered;
-
         ck_assert(thread_guard_enter((uintptr_t)__builtin_dwarf_cfa(), &previous));
-        entered = guard_from_here();
+        bool entered = guard_from_here();
         ck_assert_uint_eq(guard_now, (uintptr_t)__builtin_dwarf_cfa());
         thread_guard_leave(previous);
         return entered;
@@ -233,7 +221,6 @@ END_TEST
 START_TEST(who_shares_storage_is_not_taken_for_a_longjmp)
 {
         uintptr_t cfa = (uintptr_t)__builtin_dwarf_cfa(), one, other;
-
         thread_share();
         ck_assert(thread_guard_enter(cfa, &one));
         ck_assert(!thread_guard_enter(cfa + 4096, &other));
@@ -262,7 +249,6 @@ START_TEST(a_handler_on_a_higher_stack_is_nested)
         struct sigaction action = {.sa_handler = guard_in_handler, .sa_flags = SA_ONSTACK};
         stack_t stack = {.ss_size = 65536};
         uintptr_t previous;
-
         stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         ck_assert(stack.ss_sp != MAP_FAILED);
         ck_assert_int_eq(sigaltstack(&stack, NULL), 0);
@@ -279,7 +265,6 @@ END_TEST
 START_TEST(only_the_allocation_that_was_announced_is_the_inner_one)
 {
         const uintptr_t cfa = 0x7fff0000;
-
         thread_state.inner_cfa = cfa;
         thread_state.inner_size = 100;
         thread_state.inner_slack = 64;
@@ -300,7 +285,6 @@ END_TEST
 START_TEST(an_epoch_is_sealed_and_as_large_as_asked_for)
 {
         struct epoch *epoch;
-
         ck_assert_int_eq(epoch_new(20, true, &epoch), 0);
         ck_assert_uint_eq(epoch->ring.size, 1 << 20);
         ck_assert_uint_eq(epoch->definitions.header->magic, DEFINITIONS_MAGIC);
@@ -321,9 +305,8 @@ static unsigned long shared_kib(void) {
         char line[256];
         unsigned long kib = 0;
         FILE *rollup = fopen("/proc/self/smaps_rollup", "r");
-
         ck_assert_ptr_nonnull(rollup);
-        while (fgets(line, sizeof(line), rollup))
+        while (fgets(line, sizeof line, rollup))
                 sscanf(line, "Pss_Shmem: %lu", &kib);
         fclose(rollup);
         return kib;
@@ -333,7 +316,6 @@ START_TEST(an_ended_epoch_gives_its_memory_back_and_can_be_written_to)
 {
         unsigned long before = shared_kib();
         struct epoch *epoch;
-
         ck_assert_int_eq(epoch_new(22, true, &epoch), 0);
         epoch_close_fds(epoch);
         memset((void *)epoch->ring.data, 1, epoch->ring.size);
@@ -351,7 +333,6 @@ START_TEST(file_size_limits_make_an_epoch_smaller_or_none_but_never_a_signal)
 {
         struct rlimit limit = {1 << 20, 1 << 20};
         struct epoch *epoch;
-
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
         ck_assert_int_eq(epoch_new(22, true, &epoch), 0);
         ck_assert_uint_eq(epoch->ring.size, 1 << 19);
@@ -366,9 +347,8 @@ END_TEST
 static unsigned long mapped_pages(void) {
         char text[256] = "";
         int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
         ck_assert_int_ge(fd, 0);
-        ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+        ck_assert_int_gt(read(fd, text, sizeof text - 1), 0);
         close(fd);
         return strtoul(text, NULL, 10);
 }
@@ -395,7 +375,6 @@ START_TEST(address_space_limits_make_an_epoch_smaller)
 {
         struct rlimit limit = {512 << 20, 512 << 20};
         struct epoch *epoch;
-
         ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
         ck_assert_int_eq(epoch_new(22, true, &epoch), 0);
         ck_assert_uint_le(epoch->definitions_bytes, 32 << 20);
@@ -407,7 +386,6 @@ END_TEST
 START_TEST(objects_are_found_by_address)
 {
         struct object object;
-
         if (_i == 0)
                 object_setup();
         ck_assert(object_find((uintptr_t)main_address(), &object));
@@ -429,18 +407,16 @@ START_TEST(an_executable_with_gaps_between_its_segments_is_one_object)
         static volatile char variable = 1;
         const uintptr_t addresses[] = {(uintptr_t)main_address(), (uintptr_t)constant, (uintptr_t)&variable};
         const uint8_t *start, *end;
-
         if (_i == 0)
                 object_setup();
-        for (unsigned i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
+        for (unsigned i = 0; i < sizeof addresses / sizeof *addresses; i++) {
                 struct eh_frame eh_frame;
                 struct object object;
-
                 ck_assert(object_find(addresses[i], &object));
                 ck_assert_uint_gt(object.build_id_length, 0);
                 ck_assert(eh_frame_of(&object, &eh_frame));
                 ck_assert(eh_frame_segment(&object, addresses[i], &start, &end));
-                for (unsigned j = 0; j < sizeof(addresses) / sizeof(*addresses); j++)
+                for (unsigned j = 0; j < sizeof addresses / sizeof *addresses; j++)
                         ck_assert(addresses[j] >= object.start && addresses[j] < object.end);
         }
 }
@@ -448,7 +424,6 @@ END_TEST
 
 static uint64_t next_record(struct epoch *epoch, uint64_t *position) {
         uint64_t header = epoch->ring.data[*position / 8];
-
         if (!(header & RECORD_HEADER_BIT))
                 return 0;
         *position += record_words(record_type(header)) * 8;
@@ -458,22 +433,18 @@ static uint64_t next_record(struct epoch *epoch, uint64_t *position) {
 START_TEST(a_module_is_told_of_before_its_generation_is_known)
 {
         struct epoch *epoch;
-        uint64_t position = 0, header, value;
-        uint32_t unit;
-        Tracemallocd__Agent__Item *item;
+        uint64_t position = 0, value;
         const void *bytes;
-        uint32_t length;
-
         object_setup();
         ck_assert_int_eq(epoch_new(20, false, &epoch), 0);
-        unit = modules_find(&epoch->modules, 0, (uint64_t)(uintptr_t)main_address(), &value);
+        uint32_t unit = modules_find(&epoch->modules, 0, (uint64_t)(uintptr_t)main_address(), &value);
         ck_assert_uint_eq(unit, 1);
         ck_assert_uint_lt(value, (uint64_t)(uintptr_t)main_address()); /* PIE: less its bias */
-        header = next_record(epoch, &position);
+        uint64_t header = next_record(epoch, &position);
         ck_assert_uint_eq(record_type(header), RECORD_MODULE_LOAD);
         ck_assert_uint_eq(record_argument(header), 1);
-        length = definitions_item(&epoch->definitions, epoch->ring.data[1], &bytes);
-        item = tracemallocd__agent__item__unpack(NULL, length, bytes);
+        uint32_t length = definitions_item(&epoch->definitions, epoch->ring.data[1], &bytes);
+        Tracemallocd__Agent__Item *item = tracemallocd__agent__item__unpack(NULL, length, bytes);
         ck_assert_ptr_nonnull(item);
         ck_assert_uint_eq(item->module->generation, 1);
         ck_assert_uint_gt(item->module->build_id.len, 0);
@@ -492,11 +463,9 @@ START_TEST(an_unloaded_module_is_told_of_and_forgotten)
         uint64_t position = 0, value;
         void *plugin = dlopen(getenv("PLUGIN2"), RTLD_NOW);
         uint64_t pc = (uint64_t)(uintptr_t)dlsym(plugin, "plugin_allocate");
-        uint32_t generation;
-
         object_setup();
         ck_assert_int_eq(epoch_new(20, false, &epoch), 0);
-        generation = modules_find(&epoch->modules, 0, pc, &value);
+        uint32_t generation = modules_find(&epoch->modules, 0, pc, &value);
         ck_assert_uint_ne(generation, 0);
         trie_insert(&epoch->trie, 0, pc, 5);
         ck_assert_int_eq(dlclose(plugin), 0);
@@ -516,7 +485,6 @@ START_TEST(files_are_opened_once)
         uint64_t value;
         uint64_t items[4];
         int fds[4];
-
         object_setup();
         ck_assert_int_eq(epoch_new(20, false, &epoch), 0);
         modules_find(&epoch->modules, 0, (uint64_t)(uintptr_t)main_address(), &value);
@@ -532,13 +500,11 @@ START_TEST(a_child_has_its_parents_nodes_and_modules)
 {
         struct epoch *parent, *child;
         uint64_t value;
-        uint32_t node, unit;
-
         object_setup();
         ck_assert_int_eq(epoch_new(20, false, &parent), 0);
         ck_assert_int_eq(epoch_new(20, false, &child), 0);
-        unit = modules_find(&parent->modules, 0, (uint64_t)(uintptr_t)main_address(), &value);
-        node = definitions_add_node(&parent->definitions, 0, unit, value);
+        uint32_t unit = modules_find(&parent->modules, 0, (uint64_t)(uintptr_t)main_address(), &value);
+        uint32_t node = definitions_add_node(&parent->definitions, 0, unit, value);
         trie_insert(&parent->trie, 0, (uint64_t)(uintptr_t)main_address(), node);
         ck_assert_int_eq(epoch_inherit(child, parent), 0);
         ck_assert_uint_eq(trie_find(&child->trie, 0, (uint64_t)(uintptr_t)main_address()), node);
@@ -551,7 +517,6 @@ END_TEST
 /* @cmdline: with '|' for the NULs between its words */
 static void expect_name(const char *cmdline, const char *comm, const char *name) {
         char text[128];
-
         strcpy(text, cmdline);
         for (char *at = text; (at = strchr(at, '|'));)
                 *at++ = '\0';
@@ -594,7 +559,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("parts");
         TCase *tcase = check_case("parts");
-
         tcase_add_test(tcase, a_process_is_called_by_its_program_whatever_its_title_says);
         tcase_add_test(tcase, a_script_is_called_by_its_own_name_and_not_its_interpreters);
         tcase_add_test(tcase, an_empty_environment_gives_the_defaults);

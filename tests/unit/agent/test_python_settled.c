@@ -5,15 +5,14 @@
  * around allocators of an interpreter that is not there. The program itself is not traced (TRACEMALLOCD_OFF).
  */
 
+#include "agent/hooks.h"
 #include "agent/python_settled.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/agent/python_objects.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "agent/hooks.h"
-#include "tests/support/check_main.h"
-#include "tests/unit/agent/python_objects.h"
 
 #ifndef MADV_KEEPONFORK
 #define MADV_KEEPONFORK 19

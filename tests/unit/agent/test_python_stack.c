@@ -3,6 +3,8 @@
 /* Layouts, code objects and stacks of CPython, on synthetic memory laid out as each version lays it out. */
 
 #include "agent/python_stack.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/agent/python_objects.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -10,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-#include "tests/support/check_main.h"
-#include "tests/unit/agent/python_objects.h"
 
 #define CODES      12
 #define OFFSETS    9
@@ -46,14 +45,12 @@ struct world {
 
 static void world_rename(struct world *world, uint32_t limit) {
         struct python_names names = {&world->trie, &world->definitions, world->codes, limit};
-
         world->limit = limit;
         python_stack_rename(world->stack, &names);
 }
 
 static struct world *world_new(unsigned minor) {
-        struct world *world = new_memory(sizeof(*world));
-
+        struct world *world = new_memory(sizeof *world);
         ck_assert_int_eq(python_layout_find(3 << 24 | minor << 16, NULL, &world->layout), 0);
         ck_assert_int_eq(trie_init(&world->trie), 0);
         definitions_init(&world->definitions, new_memory(definitions_bytes(NODES, ITEM_BYTES)), NODES, ITEM_BYTES);
@@ -78,7 +75,6 @@ static void move(struct world *world, unsigned i) {
         char *frame = frame_at(world, i), *code = world->code[world->runs[i]];
         int offset = 2 * (int)(OFFSETS - world->n_offsets + dice(world->n_offsets)) - 2;
         uint32_t line = (uint32_t)python_int((uintptr_t)code, layout->code_first_line);
-
         world->counts[i] = true;
         if (layout->frame_kind == PYTHON_FRAME_OBJECT) {
                 bool traced = dice(5) == 0;
@@ -109,7 +105,6 @@ static void untrace(struct world *world, unsigned i) {
         const struct python_layout *layout = &world->layout;
         uintptr_t frame = (uintptr_t)frame_at(world, i), code = (uintptr_t)world->code[world->runs[i]];
         int offset = python_int(frame, layout->frame_word) * (int)layout->instruction_unit;
-
         if (layout->frame_kind != PYTHON_FRAME_OBJECT || layout->trace_by_line)
                 return;
         world->n_untraced++;
@@ -126,7 +121,6 @@ static void hang(const struct world *world, unsigned i) {
 static void push(struct world *world) {
         unsigned i = world->n++;
         char *frame;
-
         world->place[i] = dice(4) == 0;
         world->runs[i] = dice(world->n_codes);
         frame = frame_at(world, i);
@@ -138,7 +132,6 @@ static void push(struct world *world) {
 /* The outer frames go, or come back: a generator's frame, say, that another calls now. */
 static void rebase(struct world *world) {
         unsigned old = world->base;
-
         world->base = dice(2) ? 0 : dice(world->n);
         hang(world, old);
         hang(world, world->base);
@@ -147,7 +140,6 @@ static void rebase(struct world *world) {
 /* A code object that no frame runs is freed, and its address becomes another. */
 static void replace_code(struct world *world) {
         unsigned i = dice(world->n_codes);
-
         for (unsigned j = 0; j < world->n; j++)
                 if (world->runs[j] == i)
                         return;
@@ -159,7 +151,6 @@ static void replace_code(struct world *world) {
 static void check_node(const struct world *world, uint32_t node, unsigned step) {
         const struct node_def *nodes = world->definitions.nodes;
         unsigned depth = 0, kept = 0;
-
         for (unsigned i = world->base; i < world->n; i++)
                 depth += world->counts[i];
         if (depth == 0) {
@@ -173,11 +164,9 @@ static void check_node(const struct world *world, uint32_t node, unsigned step) 
                 node = nodes[node].parent;
         }
         for (unsigned i = world->n; i-- > world->base && kept < world->limit;) {
-                uint32_t number;
-
                 if (!world->counts[i])
                         continue;
-                number = python_codes_number(world->codes, (uintptr_t)world->code[world->runs[i]]);
+                uint32_t number = python_codes_number(world->codes, (uintptr_t)world->code[world->runs[i]]);
                 ck_assert_msg(node && nodes[node].unit == (NODE_UNIT_CODE | number) &&
                                       nodes[node].value == world->value[i],
                               "3.%u, step %u: frame %u of %u", world->layout.minor, step, i, world->n);
@@ -224,7 +213,6 @@ static uint32_t world_node(struct world *world) {
 static void play(unsigned minor, unsigned n_steps, bool few) {
         static const uint32_t limits[] = {1, 5, 25, 65535};
         struct world *world = world_new(minor);
-
         world->n_codes = few ? 2 : CODES;
         world->n_offsets = few ? 2 : OFFSETS;
         world->depth = few ? 4 : DEPTH;
@@ -242,7 +230,6 @@ static void play(unsigned minor, unsigned n_steps, bool few) {
 START_TEST(a_stack_is_named_as_it_is)
 {
         const char *text = getenv("TEST_SEED");
-
         seed = text ? strtoull(text, NULL, 0) : 20261124;
         printf("seed %llu\n", (unsigned long long)seed);
         for (unsigned minor = 8; minor <= 12; minor++) {
@@ -254,7 +241,6 @@ END_TEST
 
 static void push_code(struct world *world, unsigned code) {
         unsigned i = world->n;
-
         push(world);
         world->runs[i] = code;
         put_word(frame_at(world, i), world->layout.frame_code, (uintptr_t)world->code[code]);
@@ -273,7 +259,6 @@ static void on_step(int number) {
 /* Walks; after so many instructions a signal handler leaves. Return: whether it came to that. */
 static __attribute__((noinline)) bool walk_is_left(struct world *world, long steps) {
         struct sigaction action = {.sa_handler = on_step};
-
         sigaction(SIGTRAP, &action, NULL);
         if (sigsetjmp(way_out, 1))
                 return true;
@@ -288,7 +273,6 @@ static __attribute__((noinline)) bool walk_is_left(struct world *world, long ste
 static void leave_walks(unsigned minor, unsigned n_walks) {
         struct world *world = world_new(minor);
         unsigned n_left = 0;
-
         world->n_codes = CODES;
         world->n_offsets = OFFSETS;
         world->depth = DEPTH;
@@ -320,7 +304,6 @@ START_TEST(walk_that_a_signal_handler_leaves_as_it_makes_room_leaves_none_that_i
 {
         struct world *world = world_new(11);
         unsigned n_left = 0;
-
         seed = 1;
         world->n_codes = world->n_offsets = 1;
         for (long steps = 0; steps < 160; steps++) {
@@ -345,7 +328,6 @@ START_TEST(without_room_for_a_caller_there_is_no_name)
         seed = 0; /* no frame of these has a trace function */
         for (unsigned minor = 8; minor <= 12; minor++) {
                 struct world *world = world_new(minor);
-
                 definitions_init(&world->definitions, new_memory(definitions_bytes(2, ITEM_BYTES)), 2, ITEM_BYTES);
                 world_rename(world, 25);
                 world->n_offsets = world->n_codes = 1;
@@ -366,7 +348,6 @@ END_TEST
 START_TEST(a_version_that_nobody_knows_has_no_layout)
 {
         struct python_layout layout;
-
         ck_assert_int_eq(python_layout_find(0x02070000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
         ck_assert_int_eq(python_layout_find(0x03070000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
         ck_assert_int_eq(python_layout_find(0x030e0000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
@@ -382,7 +363,6 @@ START_TEST(offsets_of_3_13_are_read_and_doubted)
         uint64_t words[64] = {[1] = 0x030d00f0};
         struct python_layout layout;
         uint64_t *thread = words + 19, *frame = thread + 9, *code = frame + 6;
-
         memcpy(words, "xdebugpy", 8);
         thread[4] = 72;
         frame[1] = 8, frame[2] = 0, frame[3] = 56, frame[5] = 70;
@@ -430,15 +410,13 @@ static const struct python_stack_name *pair_at(const struct world *world, int32_
 START_TEST(names_with_the_same_place_are_both_looked_up)
 {
         struct world *world = world_new(8);
-        uint32_t first, second;
         int32_t other = 2;
-
         world->n_codes = world->n_offsets = 1;
         push(world);
         while (pair_at(world, other) != pair_at(world, 0))
                 other += 2;
-        first = walk_at(world, 0);
-        second = walk_at(world, other);
+        uint32_t first = walk_at(world, 0);
+        uint32_t second = walk_at(world, other);
         ck_assert_uint_ne(first, 0);
         ck_assert_uint_ne(second, first);
         for (int i = 0; i < 3; i++) {
@@ -454,7 +432,6 @@ START_TEST(code_is_known_by_what_it_says)
         struct world *world = world_new(11);
         char *code = world->code[0], *twin = new_object();
         uint32_t number = python_codes_number(world->codes, (uintptr_t)code);
-
         memcpy(twin, code, 512);
         ck_assert_uint_ne(number, PYTHON_CODE_UNKNOWN);
         ck_assert_uint_eq(python_codes_number(world->codes, (uintptr_t)twin), number);
@@ -469,7 +446,6 @@ END_TEST
 /* More than are mapped at once. */
 static void number_many(struct world *world, uint32_t n) {
         char *code = new_object();
-
         for (uint32_t i = 1; i <= n; i++) {
                 fill_code(&world->layout, code);
                 if (python_codes_number(world->codes, (uintptr_t)code) != i)
@@ -483,7 +459,6 @@ START_TEST(child_of_a_fork_has_its_parents_codes_however_many)
         struct world *parent = world_new(11), *child = world_new(11);
         char *last = new_object();
         const uint32_t n = 2 * PYTHON_CODES_PAGE + 10;
-
         number_many(parent, n - 1);
         fill_code(&parent->layout, last);
         ck_assert_uint_eq(python_codes_number(parent->codes, (uintptr_t)last), n);
@@ -500,7 +475,6 @@ END_TEST
 static uint64_t mapped_bytes(void) {
         unsigned long pages = 0;
         FILE *statm = fopen("/proc/self/statm", "r");
-
         ck_assert_ptr_nonnull(statm);
         ck_assert_int_eq(fscanf(statm, "%lu", &pages), 1);
         fclose(statm);
@@ -509,7 +483,6 @@ static uint64_t mapped_bytes(void) {
 
 static void limit_address_space(rlim_t bytes) {
         struct rlimit limit = {bytes, RLIM_INFINITY};
-
         ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
@@ -518,7 +491,6 @@ START_TEST(codes_take_address_space_as_they_come_and_where_there_is_none_are_unk
         struct world *world = world_new(11);
         char *code = new_object();
         uint64_t before = mapped_bytes();
-
         ck_assert_ptr_nonnull(python_codes_new(&world->definitions, &world->layout));
         ck_assert_uint_lt(mapped_bytes() - before, 1 << 20);
         number_many(world, PYTHON_CODES_PAGE - 1);
@@ -534,7 +506,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("python_stack");
         TCase *tcase = check_case("python_stack");
-
         tcase_add_test(tcase, a_stack_is_named_as_it_is);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         tcase_add_test(tcase, walk_that_a_signal_handler_leaves_anywhere_is_not_believed);

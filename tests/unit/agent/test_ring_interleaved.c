@@ -16,12 +16,12 @@
  * That these can fail is seen by mistakes that the scheduler plants.
  */
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "agent/ring_writer.h"
 #include "daemon/ingest/ring_reader.h"
 #include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 #define LOG2        7 /* five allocations */
 #define SIZE        (1u << LOG2)
@@ -205,7 +205,6 @@ static void set_up(void) {
 static void check_records(void) {
         unsigned next[WRITERS_MAX] = {0};
         uint64_t position = set_up_with.start;
-
         for (unsigned i = 0; i < n_events; i++) {
                 const struct event *event = &events[i];
                 uint64_t address = event->word[0], writer = (address >> 20) - 1, n = (address & 0xfffff) >> 4;
@@ -234,7 +233,6 @@ static const struct event *find_event(const struct put *put) {
 /* What was put is read, or counted. */
 static void check_account(void) {
         uint64_t n_lost = 0, n_told = 0, n_unfinished = 0, n_missing = 0;
-
         for (unsigned i = 0; i < set_up_with.n_writers; i++) {
                 for (unsigned j = 0; j < writers[i].n_done; j++) {
                         const struct put *put = &writers[i].puts[j];
@@ -300,7 +298,6 @@ enum { N_STARTS = sizeof starts / sizeof starts[0] };
 START_TEST(two_writers_and_a_reader_in_every_order_of_three_switches)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 3};
-
         set_up_with = (__typeof__(set_up_with)){.n_writers = 2, .n_puts = 1, .start = starts[_i]};
         expect_none(&search);
         ck_assert(search.complete);
@@ -310,7 +307,6 @@ END_TEST
 START_TEST(stores_come_late_in_every_order_of_two_switches)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 2, .delays = 2};
-
         set_up_with = (__typeof__(set_up_with)){.n_writers = 2, .n_puts = 1, .start = starts[_i]};
         expect_none(&search);
         ck_assert(search.complete);
@@ -321,7 +317,6 @@ START_TEST(a_process_dies_at_every_step)
 {
         struct interleave_search search = {
                 .exhaustive = true, .switches = 2, .delays = 1, .killable = 1 << PROCESS, .kills = 1};
-
         set_up_with = (__typeof__(set_up_with)){.n_writers = 2, .n_puts = 1, .start = starts[_i]};
         expect_none(&search);
         ck_assert(search.complete);
@@ -331,7 +326,6 @@ END_TEST
 START_TEST(a_daemon_dies_at_every_step)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 2, .killable = 1 << DAEMON, .kills = 1};
-
         set_up_with = (__typeof__(set_up_with)){.n_writers = 2, .n_puts = 1, .start = starts[_i]};
         expect_none(&search);
         ck_assert(search.complete);
@@ -341,7 +335,6 @@ END_TEST
 START_TEST(a_full_ring_is_waited_for_in_every_order_of_two_switches)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 2};
-
         set_up_with = (__typeof__(set_up_with)){
                 .n_writers = 1, .n_puts = PUTS_MAX, .start = starts[_i], .stall_limit_us = 2000000};
         expect_none(&search);
@@ -356,7 +349,6 @@ static struct interleave_search random_search(unsigned n) {
 START_TEST(three_writers_in_thousands_of_orders)
 {
         struct interleave_search search = random_search((unsigned)_i);
-
         set_up_with = (__typeof__(set_up_with)){
                 .n_writers = 3, .n_puts = PUTS_MAX, .start = starts[_i], .stall_limit_us = 2000000};
         expect_none(&search);
@@ -366,7 +358,6 @@ END_TEST
 START_TEST(three_writers_that_never_wait)
 {
         struct interleave_search search = random_search((unsigned)_i);
-
         set_up_with = (__typeof__(set_up_with)){.n_writers = 3, .n_puts = PUTS_MAX, .start = starts[_i]};
         expect_none(&search);
 }
@@ -375,7 +366,6 @@ END_TEST
 START_TEST(processes_and_daemons_die_in_thousands_of_orders)
 {
         struct interleave_search search = random_search((unsigned)_i);
-
         search.killable = 1 << PROCESS | 1 << DAEMON;
         search.kills = 3;
         set_up_with = (__typeof__(set_up_with)){
@@ -386,7 +376,6 @@ END_TEST
 
 static void expect_found(enum interleave_plant plant, bool exhaustive) {
         struct interleave_search search = random_search(0);
-
         set_up_with = (__typeof__(set_up_with)){.n_writers = 3, .n_puts = PUTS_MAX, .stall_limit_us = 2000000};
         if (exhaustive) {
                 search = (struct interleave_search){.exhaustive = true, .switches = 3, .delays = 1};
@@ -414,7 +403,6 @@ int main(void) {
         Suite *suite = suite_create("ring_interleaved");
         TCase *all = check_long_case(suite, "all"), *some = check_long_case(suite, "some"),
               *planted = check_long_case(suite, "planted");
-
         tcase_add_loop_test(all, two_writers_and_a_reader_in_every_order_of_three_switches, 0, N_STARTS);
         tcase_add_loop_test(all, stores_come_late_in_every_order_of_two_switches, 0, N_STARTS);
         tcase_add_loop_test(all, a_process_dies_at_every_step, 0, 2);

@@ -70,7 +70,6 @@ static uint64_t put_alloc(uint64_t address, unsigned room) {
 START_TEST(header_says_what_it_is)
 {
         const struct ring_header *header = memory;
-
         ck_assert_uint_eq(header->magic, RING_MAGIC);
         ck_assert_uint_eq(header->version, RING_VERSION);
         ck_assert_uint_eq(header->log2_size, LOG2);
@@ -92,7 +91,6 @@ END_TEST
 START_TEST(a_record_crosses_the_end_with_the_lap_of_its_beginning)
 {
         uint64_t position;
-
         while ((position = put_alloc(0x1000, 0)) + 24 <= SIZE)
                 atomic_store(&control->tail, position);
         ck_assert_uint_lt(position, SIZE); /* 65536 is no multiple of 24 */
@@ -120,7 +118,6 @@ END_TEST
 START_TEST(allocations_leave_room_for_frees)
 {
         uint64_t n_allocs = 0, n_frees = 0;
-
         while (put_alloc(0x1000, 0) != RING_NO_POSITION)
                 n_allocs++;
         ck_assert_uint_eq(n_allocs, (SIZE - RING_FREE_RESERVE(SIZE)) / 24);
@@ -134,14 +131,12 @@ END_TEST
 
 START_TEST(losses_are_told_when_there_is_room)
 {
-        uint64_t position;
-
         while (put_free(0x1000, 0) != RING_NO_POSITION)
                 ;
         for (int i = 0; i < 4; i++)
                 put_free(0x1000, 0);
         atomic_store(&control->tail, atomic_load(&ring.header->head));
-        position = put_free(0x2000, 0);
+        uint64_t position = put_free(0x2000, 0);
         ck_assert_uint_eq(record_type(word(position - 16)), RECORD_LOST);
         ck_assert_uint_eq(word(position - 8), 5);
         ck_assert_uint_eq(atomic_load(&ring.header->lost_events), 5);
@@ -153,7 +148,6 @@ END_TEST
 START_TEST(a_writer_gives_up_after_the_stall_limit_and_then_waits_no_more)
 {
         uint64_t stalls;
-
         atomic_store(&control->stall_limit_us, 1000);
         while (put_free(0x1000, RING_MAY_WAIT) != RING_NO_POSITION)
                 ;
@@ -178,7 +172,6 @@ END_TEST
 START_TEST(allocations_and_frees_behind_a_stopped_reader_wait_once)
 {
         uint64_t n_frees = 0;
-
         atomic_store(&control->stall_limit_us, 1000);
         while (put_alloc(0x1000, RING_MAY_WAIT) != RING_NO_POSITION)
                 ;
@@ -215,7 +208,6 @@ END_TEST
 START_TEST(the_doorbell_rings_when_the_mark_is_passed)
 {
         struct doorbell doorbell = {0};
-
         atomic_store(&ring.doorbell, &doorbell);
         atomic_store(&control->fill_mark, 40);
         put_free(0x1000, 0); /* 0..16 */
@@ -234,7 +226,6 @@ END_TEST
 START_TEST(a_mark_that_was_passed_unseen_is_seen_a_page_later)
 {
         struct doorbell doorbell = {0};
-
         atomic_store(&ring.doorbell, &doorbell);
         while (atomic_load(&ring.header->head) < 3 * RING_LOOK_BYTES / 2)
                 put_free(0x1000, 0);
@@ -263,19 +254,17 @@ START_TEST(many_writers_one_reader)
 {
         pthread_t threads[N_WRITERS];
         uint64_t position = 0, seen[N_WRITERS] = {0};
-
         atomic_store(&control->stall_limit_us, 100000000);
         for (uintptr_t i = 0; i < N_WRITERS; i++)
                 ck_assert_int_eq(pthread_create(&threads[i], NULL, write_many, (void *)i), 0);
         while (position < (uint64_t)N_WRITERS * PER_WRITER * 24) {
-                uint64_t header = atomic_load(&ring.data[position % SIZE / 8]), writer;
-
+                uint64_t header = atomic_load(&ring.data[position % SIZE / 8]);
                 if (position >= atomic_load(&ring.header->head) || !(header & RECORD_HEADER_BIT) ||
                     record_lap(header) != (position >> LOG2 & 255)) {
                         sched_yield();
                         continue;
                 }
-                writer = record_argument(header);
+                uint64_t writer = record_argument(header);
                 ck_assert_uint_lt(writer, N_WRITERS);
                 ck_assert_uint_eq(word(position + 8), ++seen[writer]);
                 ck_assert_uint_eq(word(position + 16), seen[writer] * 3);
@@ -318,7 +307,6 @@ START_TEST(a_lone_thread_and_its_signal_handlers_reserve_for_themselves)
 {
         uint64_t position, start = 0;
         unsigned n = 0;
-
         ring.single_threaded = "1";
         ck_assert(signal(SIGTRAP, interrupt) != SIG_ERR);
         for (; reserve_interrupted(n, &position); n++) {
@@ -337,7 +325,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("ring_writer");
         TCase *tcase = check_case("ring_writer");
-
         tcase_add_checked_fixture(tcase, set_up, tear_down);
         tcase_add_test(tcase, header_says_what_it_is);
         tcase_add_test(tcase, records_lie_back_to_back);

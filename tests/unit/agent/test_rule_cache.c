@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/object.h"
 #include "agent/rule_cache.h"
+#include "tests/support/check_main.h"
 
 #include <gnu/libc-version.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "agent/object.h"
-#include "tests/support/check_main.h"
 
 #define N_SETS ((size_t)1 << RULE_CACHE_SET_BITS)
 

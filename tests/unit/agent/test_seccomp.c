@@ -2,15 +2,16 @@
 
 /* Filters as programs write them, and what the kernel would say to a system call. */
 
+#include "agent/seccomp.h"
+#include "tests/support/check_main.h"
+
 #include <check.h>
+
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/syscall.h>
-
-#include "agent/seccomp.h"
-#include "tests/support/check_main.h"
 
 #define WORD(field)  BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define RETURN(what) BPF_STMT(BPF_RET | BPF_K, (what))
@@ -21,19 +22,17 @@
 
 static void add(struct sock_filter *code, size_t n) {
         const struct sock_fprog program = {(unsigned short)n, code};
-
         seccomp_add(seccomp_reserve(), &program);
 }
 
 #define ADD(...)                                                                                                       \
         do {                                                                                                           \
                 struct sock_filter code[] = {__VA_ARGS__};                                                             \
-                add(code, sizeof(code) / sizeof(*code));                                                               \
+                add(code, sizeof code / sizeof *code);                                                                 \
         } while (0)
 
 static bool allows(long number, long first_argument) {
         const long arguments[6] = {first_argument};
-
         return seccomp_allows(number, arguments);
 }
 
@@ -55,7 +54,6 @@ END_TEST
 START_TEST(a_filter_without_memory_forbids_everything)
 {
         const struct sock_fprog program = {0};
-
         seccomp_add(NULL, &program);
         ck_assert(!allows(SYS_futex, 0));
 }

@@ -14,7 +14,6 @@ static uint64_t next_random(uint64_t *state) {
 START_TEST(what_was_inserted_is_found)
 {
         struct trie trie;
-
         ck_assert_int_eq(trie_init(&trie), 0);
         ck_assert_uint_eq(trie_find(&trie, 0, 0x1000), 0);
         trie_insert(&trie, 0, 0x1000, 1);
@@ -33,13 +32,11 @@ START_TEST(growth_keeps_entries)
         const uint32_t n = 200000;
         struct trie trie;
         uint32_t lost = 0;
-
         ck_assert_int_eq(trie_init(&trie), 0);
         for (uint32_t i = 1; i <= n; i++)
                 trie_insert(&trie, i / 3, 0x400000 + (uint64_t)i * 7, i);
         for (uint32_t i = 1; i <= n; i++) {
                 uint32_t found = trie_find(&trie, i / 3, 0x400000 + (uint64_t)i * 7);
-
                 ck_assert(found == i || found == 0);
                 lost += found == 0;
         }
@@ -50,12 +47,10 @@ END_TEST
 START_TEST(forgotten_range_is_gone_and_the_rest_stays)
 {
         struct trie trie;
-        uint32_t version;
-
         ck_assert_int_eq(trie_init(&trie), 0);
         for (uint32_t i = 1; i <= 3000; i++)
                 trie_insert(&trie, 0, 0x10000 + i, i);
-        version = trie_version(&trie);
+        uint32_t version = trie_version(&trie);
         trie_forget(&trie, 0x10000 + 1000, 0x10000 + 2000);
         ck_assert_uint_ne(trie_version(&trie), version);
         for (uint32_t i = 1; i <= 3000; i++)
@@ -68,7 +63,6 @@ END_TEST
 START_TEST(a_shared_trie_goes_its_own_way_only_in_its_versions)
 {
         struct trie parent, child;
-
         ck_assert_int_eq(trie_init(&parent), 0);
         trie_insert(&parent, 0, 0x1000, 1);
         trie_share(&child, &parent);
@@ -89,14 +83,11 @@ struct worker {
 static void *intern_random(void *data) {
         struct worker *worker = data;
         uint64_t state = worker->seed;
-
         for (int i = 0; i < 100000; i++) {
                 uint32_t parent = 0;
-
                 for (int depth = 0; depth < 4; depth++) {
                         uint64_t key = 0x1000 + next_random(&state) % (40u << depth);
                         uint32_t node = trie_find(worker->trie, parent, key);
-
                         if (!node) {
                                 node = atomic_fetch_add(worker->n_nodes, 1);
                                 if (node >= worker->capacity)
@@ -124,8 +115,8 @@ START_TEST(concurrent_interning_never_gives_anothers_node)
         const uint32_t capacity = 4000000;
         struct worker workers[N];
         pthread_t threads[N];
-        uint64_t *keys = calloc(capacity, sizeof(*keys));
-        uint32_t *parents = calloc(capacity, sizeof(*parents));
+        uint64_t *keys = calloc(capacity, sizeof *keys);
+        uint32_t *parents = calloc(capacity, sizeof *parents);
 
         ck_assert_int_eq(trie_init(&trie), 0);
         for (int i = 0; i < N; i++) {
@@ -134,7 +125,6 @@ START_TEST(concurrent_interning_never_gives_anothers_node)
         }
         for (int i = 0; i < N; i++) {
                 void *failed;
-
                 pthread_join(threads[i], &failed);
                 ck_assert_ptr_null(failed);
         }
@@ -147,7 +137,6 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("trie");
         TCase *tcase = check_case("trie");
-
         tcase_add_test(tcase, what_was_inserted_is_found);
         tcase_add_test(tcase, growth_keeps_entries);
         tcase_add_test(tcase, forgotten_range_is_gone_and_the_rest_stays);

@@ -14,12 +14,12 @@
  * That these can fail is seen by mistakes that are planted, one of which we once made.
  */
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "agent/definitions_writer.h"
 #include "agent/trie.h"
 #include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 #define N_NODES      512
 #define N_KEYS       6
@@ -52,7 +52,6 @@ void *interleave_memory(size_t length) {
 
 static void check_node(uint32_t node, uint32_t parent, uint64_t key) {
         struct node_def def = *(volatile struct node_def *)&definitions.nodes[node];
-
         if (def.value == 0)
                 interleave_fail("node %u was found before it was written", node);
         else if (def.parent != parent || def.value != key)
@@ -62,7 +61,6 @@ static void check_node(uint32_t node, uint32_t parent, uint64_t key) {
 
 static uint32_t intern(struct trie *t, uint32_t parent, uint64_t key) {
         uint32_t node = trie_find(t, parent, key);
-
         if (node) {
                 check_node(node, parent, key);
                 return node;
@@ -160,7 +158,6 @@ static void on_store(volatile void *address, uint64_t old) {
 
 static void run(struct interleave_search *search, unsigned n_workers, unsigned n_stacks, bool forgets) {
         bool apart = !is_fork_test;
-
         search->killed = on_kill;
         search->stored = on_store;
         while (interleave_next(search)) {
@@ -198,7 +195,6 @@ static void expect_found(struct interleave_search *search, unsigned n_workers, u
 START_TEST(two_threads_in_every_order_of_two_switches)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 2, .delays = 1};
-
         expect_none(&search, 2, 1, false);
 }
 END_TEST
@@ -206,7 +202,6 @@ END_TEST
 START_TEST(tables_grow_in_every_order_of_two_switches)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 2};
-
         expect_none(&search, 2, 2, false);
 }
 END_TEST
@@ -214,7 +209,6 @@ END_TEST
 START_TEST(a_module_is_forgotten_in_every_order_of_two_switches)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 2};
-
         expect_none(&search, 1, 2, true);
 }
 END_TEST
@@ -222,7 +216,6 @@ END_TEST
 START_TEST(a_thread_stops_for_ever_at_every_step)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 1, .killable = 3, .kills = 1};
-
         expect_none(&search, 2, 2, false);
 }
 END_TEST
@@ -230,7 +223,6 @@ END_TEST
 START_TEST(a_process_forks_at_every_step)
 {
         struct interleave_search search = {.exhaustive = true, .switches = 1, .killable = 1, .kills = 1};
-
         is_fork_test = true;
         expect_none(&search, 1, 1, true);
 }
@@ -239,7 +231,6 @@ END_TEST
 START_TEST(three_threads_and_one_that_forgets_in_thousands_of_orders)
 {
         struct interleave_search search = {.seed = 1, .n_schedules = N_RANDOM};
-
         expect_none(&search, 3, 8, true);
 }
 END_TEST
@@ -247,7 +238,6 @@ END_TEST
 START_TEST(threads_stop_for_ever_in_thousands_of_orders)
 {
         struct interleave_search search = {.seed = 1, .n_schedules = N_RANDOM, .killable = 7, .kills = 2};
-
         expect_none(&search, 3, 8, true);
 }
 END_TEST
@@ -255,7 +245,6 @@ END_TEST
 START_TEST(processes_fork_in_thousands_of_orders)
 {
         struct interleave_search search = {.seed = 1, .n_schedules = N_RANDOM, .killable = 1, .kills = 1};
-
         is_fork_test = true;
         expect_none(&search, 3, 8, true);
 }
@@ -264,7 +253,6 @@ END_TEST
 START_TEST(an_old_table_that_is_given_back_is_found)
 {
         struct interleave_search search = {.seed = 1, .n_schedules = 40 * N_RANDOM};
-
         gives_back_old_tables = true;
         expect_found(&search, 3, 12);
 }
@@ -273,7 +261,6 @@ END_TEST
 START_TEST(a_slot_that_is_claimed_by_two_is_found)
 {
         struct interleave_search search = {.seed = 1, .n_schedules = N_RANDOM, .plant = INTERLEAVE_PLANT_CAS};
-
         expect_found(&search, 3, 8);
 }
 END_TEST
@@ -282,7 +269,6 @@ int main(void) {
         Suite *suite = suite_create("trie_interleaved");
         TCase *all = check_long_case(suite, "all"), *some = check_long_case(suite, "some"),
               *planted = check_long_case(suite, "planted");
-
         tcase_add_test(all, two_threads_in_every_order_of_two_switches);
         tcase_add_test(all, tables_grow_in_every_order_of_two_switches);
         tcase_add_test(all, a_module_is_forgotten_in_every_order_of_two_switches);

@@ -19,7 +19,6 @@ void traced_open(struct traced *traced, const struct fake_daemon_options *option
 
 void traced_start(struct traced *traced, const char *const *argv, const char *const *environment, bool with_agent) {
         int input[2], output[2];
-
         assert(pipe2(input, O_CLOEXEC) == 0 && pipe2(output, O_CLOEXEC) == 0);
         traced->pid = fork();
         assert(traced->pid >= 0);
@@ -47,7 +46,6 @@ void traced_start(struct traced *traced, const char *const *argv, const char *co
 void traced_finish(struct traced *traced) {
         ssize_t n;
         int status;
-
         close(traced->input);
         while ((n = read(traced->output_fd, traced->output + traced->output_length,
                          TRACED_OUTPUT_MAX - traced->output_length)) > 0)

@@ -3,11 +3,11 @@
 
 /* Running a program under the agent and a fake daemon, in tests. Failures to do so are assertions. */
 
+#include "tests/support/fake_daemon.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-
-#include "tests/support/fake_daemon.h"
 
 #define TRACED_OUTPUT_MAX (1 << 20)
 

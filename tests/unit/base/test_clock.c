@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/base/clock.h"
-
 #include "tests/support/check_main.h"
 
 static int64_t ns(int64_t seconds, long rest) {

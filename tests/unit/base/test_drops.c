@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/base/drops.h"
-
 #include "tests/support/check_main.h"
 
 static const struct credentials alice = {.pid = 2, .uid = 1000}, bob = {.pid = 3, .uid = 1001};

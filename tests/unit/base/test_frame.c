@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/base/frame.h"
+#include "tests/support/check_main.h"
 
 #include <string.h>
-
-#include "tests/support/check_main.h"
 
 /* Gives the buffer @n bytes, as a socket would. */
 static void feed(struct frame_buffer *b, const void *bytes, size_t n) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/base/listener.h"
+#include "tests/support/check_main.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,8 +10,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "tests/support/check_main.h"
 
 #define SOME_PAUSES_MS 350 /* listener.c pauses for 100 */
 

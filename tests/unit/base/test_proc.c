@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/base/proc.h"
+#include "tests/support/check_main.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -8,8 +9,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "tests/support/check_main.h"
 
 static void expect_unit(const char *cgroup, const char *unit) {
         char *got = proc_unit_of_cgroup(cgroup);

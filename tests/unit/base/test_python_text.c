@@ -4,12 +4,12 @@
 #include "tests/support/check_main.h"
 
 #include <check.h>
+
 #include <string.h>
 
 static void check_name(const char *text, const char *expected) {
         char name[64];
         size_t length = strlen(text);
-
         ck_assert_uint_eq(python_text_name(text, length, name), strlen(expected));
         ck_assert_mem_eq(name, expected, strlen(expected));
 }
@@ -20,7 +20,6 @@ static bool valid(const char *text) {
 
 static uint32_t decode(const char *bytes, size_t length, size_t taken) {
         uint32_t code_point;
-
         ck_assert_uint_eq(python_text_decode(bytes, length, &code_point), taken);
         return code_point;
 }

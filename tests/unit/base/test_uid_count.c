@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/base/uid_count.h"
-
 #include "tests/support/check_main.h"
 
 START_TEST(one_user_at_the_limit_leaves_the_others_alone)

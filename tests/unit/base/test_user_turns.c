@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/base/user_turns.h"
-
 #include "tests/support/check_main.h"
 
 #define N 8

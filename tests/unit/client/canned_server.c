@@ -175,14 +175,19 @@ static void fill_process(Tracemallocd__Control__Process *p, uint32_t pid, Tracem
         p->exact = pid != 77;
 }
 
-static Tracemallocd__Control__Domain *a_domain(void) {
-        static Tracemallocd__Control__Domain domain = TRACEMALLOCD__CONTROL__DOMAIN__INIT;
+/* malloc's, and NumPy's beside it */
+static Tracemallocd__Control__Domain **two_domains(void) {
+        static Tracemallocd__Control__Domain domain, arrays, *both[] = {&domain, &arrays};
+        tracemallocd__control__domain__init(&domain);
         domain.number = 4294967294u;
         domain.name = BYTES("malloc");
         domain.live_size = 10240;
         domain.live_count = 2;
         domain.peak_size = 102400;
-        return &domain;
+        arrays = domain;
+        arrays.number = 389047;
+        arrays.name = BYTES("");
+        return both;
 }
 
 static void answer_ps(int fd, const Tracemallocd__Control__PsRequest *request) {
@@ -190,11 +195,11 @@ static void answer_ps(int fd, const Tracemallocd__Control__PsRequest *request) {
         log_selector(request->selector);
         if (!check_selector(fd, request->selector))
                 return;
-        Tracemallocd__Control__Domain *domains[] = {a_domain()};
         const uint32_t pids[] = {1234, 77};
         for (size_t i = 0; i < 2; i++) {
                 Tracemallocd__Control__Process process;
-                fill_process(&process, pids[i], domains);
+                fill_process(&process, pids[i], two_domains());
+                process.n_domains = pids[i] == 77 ? 2 : 1;
                 reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_PROCESS, &process);
         }
         reply_done(fd);
@@ -250,10 +255,9 @@ static void answer_list(int fd, const Tracemallocd__Control__ListRequest *reques
         log_selector(request->selector);
         log_bytes("label", &request->label);
         fprintf(requests, " kind=%s since=%d", request->kind, request->since_unix_ns != 0);
-        if (strcmp(request->kind, "import") != 0) {
-                reply_info(fd, 17);
-                reply_info(fd, 18);
-        }
+        size_t n = strcmp(request->kind, "import") == 0 ? 0 : access("many", F_OK) == 0 ? 40 : 2;
+        for (size_t i = 0; i < n; i++)
+                reply_info(fd, i == 1 ? 18 : 17);
         reply_done(fd);
 }
 
@@ -333,6 +337,7 @@ static void reply_statistics(int fd, bool diff, bool sum) {
         header.beside_malloc = beside;
         header.n_beside_malloc = sum ? (diff ? 2 : 1) : 0;
         header.n_without_lines = diff ? 2 : 1;
+        header.symbols_failed = diff && sum;
         header.without_lines = without + (sum && !diff ? 1 : 0);
         reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_STATISTICS, &header);
         reply_rows(fd);
@@ -373,8 +378,8 @@ static void answer_run_wait(int fd, const Tracemallocd__Control__RunWait *reques
         for (size_t i = 0; i < 2; i++) {
                 Tracemallocd__Control__Process process;
                 Tracemallocd__Control__RunProcess answer = TRACEMALLOCD__CONTROL__RUN_PROCESS__INIT;
-                fill_process(&process, pids[i], NULL);
-                process.n_domains = 0;
+                fill_process(&process, pids[i], two_domains());
+                process.n_domains = pids[i] == 77 ? 2 : 0;
                 answer.process = &process;
                 answer.exit_snapshot = i == 0 ? 17 : 19;
                 answer.peak_snapshot = i == 0 ? 18 : 20;
@@ -382,6 +387,7 @@ static void answer_run_wait(int fd, const Tracemallocd__Control__RunWait *reques
                 answer.allocated_size = 536870912;
                 answer.ended_by = BYTES("exit 0");
                 answer.others = 2;
+                answer.running = 3;
                 reply(fd, TRACEMALLOCD__CONTROL__REPLY__BODY_RUN_PROCESS, &answer);
         }
         reply_done(fd);
@@ -493,6 +499,8 @@ pid_t canned_server_start(const char *dir, const char *agent_path) {
         pid_t pid = fork();
         if (pid == 0) {
                 requests = fopen(log, "w");
+                if (chdir(dir) < 0)
+                        die(dir);
                 for (;;) {
                         int fd = accept(listener, NULL, NULL);
                         if (fd < 0)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/process_environment.h"
+#include "tests/support/check_main.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "tests/support/check_main.h"
 
 static pid_t dies_first; /* 0: nobody */
 

@@ -5,6 +5,7 @@
 #include "tests/support/check_main.h"
 
 #include <json-c/json.h>
+
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>

@@ -18,6 +18,7 @@ START_TEST(ps_is_a_table)
         has(shell_out, "caf\\xe9\\x1b[31m");
         has(shell_out, "512");
         has(shell_out, "inexact");
+        has(shell_out, "SIZE, COUNT, PEAK: what domain 389047 took from malloc is counted in both.\n");
         ck_assert_ptr_null(strchr(shell_out, '\x1b'));
 }
 END_TEST
@@ -237,6 +238,8 @@ START_TEST(the_remedy_for_absent_lines_is_for_who_built_the_module)
         ck_assert_int_eq(sh("$T compare 17 18"), 0);
         has(shell_out, "No line information: /usr/lib/libfoo.so.1, /srv/app/server.\nInstall -dbgsym packages or set "
                        "debuginfod_urls in tracemallocd.conf(5); your own modules need -g.\n");
+        ck_assert_int_eq(sh("$T compare s3 s4"), 0);
+        has(shell_out, "/srv/app/server.\nThe daemon could not look for it; its log says why.\n");
 }
 END_TEST
 
@@ -327,8 +330,22 @@ START_TEST(every_line_fits_a_terminal)
 }
 END_TEST
 
-/* Half of a divided screen */
-START_TEST(sizes_and_summaries_fit_44_columns)
+START_TEST(a_long_list_says_how_to_make_it_shorter)
+{
+        ck_assert_int_eq(sh_on_terminal("$T list"), 0);
+        ck_assert_ptr_null(strstr(shell_out, "Fewer: "));
+        ck_assert_int_eq(sh("touch %s/many", shell_dir), 0);
+        ck_assert_int_eq(sh_on_terminal("$T list"), 0);
+        has(shell_out, "Fewer: --kind request is what was asked for,");
+        ck_assert_int_eq(sh_on_terminal("$T list --since 1d"), 0);
+        ck_assert_ptr_null(strstr(shell_out, "Fewer: "));
+        ck_assert_int_eq(sh("$T list"), 0); /* no terminal */
+        ck_assert_ptr_null(strstr(shell_out, "Fewer: "));
+}
+END_TEST
+
+/* Half of a divided screen, and a little less */
+START_TEST(sizes_and_summaries_fit_40_columns)
 {
         static const char *const commands[] = {"$T stats 17", "$T compare 17 18", "$T traces 17", "$T run -- true"};
         for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
@@ -336,7 +353,12 @@ START_TEST(sizes_and_summaries_fit_44_columns)
                 snprintf(line, sizeof line, "stty cols 44; NO_COLOR=1 %s", commands[i]);
                 ck_assert_int_eq(sh_on_terminal(line), 0);
                 ck_assert_msg(widest_line() <= 44 + strlen("\r"), "%s: %s", commands[i], shell_out);
+                snprintf(line, sizeof line, "stty cols 40; NO_COLOR=1 %s", commands[i]);
+                ck_assert_int_eq(sh_on_terminal(line), 0);
+                ck_assert_msg(widest_line() <= 40 + strlen("\r"), "%s: %s", commands[i], shell_out);
         }
+        has(shell_out, "  next         tmctl stats 18 (the\r\n               peak), tmctl stats 17\r\n");
+        ck_assert_int_eq(sh_on_terminal("stty cols 44; NO_COLOR=1 $T run -- true"), 0);
         has(shell_out, "  next         tmctl stats 18 (the peak),\r\n               tmctl stats 17 (never freed)\r\n");
         has(shell_out, "Left out for want of room: NEVER FREED,");
 }
@@ -429,7 +451,8 @@ int main(void) {
         tcase_add_test(tc, failures_are_one_line);
         tcase_add_test(tc, colour_is_for_terminals_or_on_request);
         tcase_add_test(tc, every_line_fits_a_terminal);
-        tcase_add_test(tc, sizes_and_summaries_fit_44_columns);
+        tcase_add_test(tc, a_long_list_says_how_to_make_it_shorter);
+        tcase_add_test(tc, sizes_and_summaries_fit_40_columns);
         tcase_add_test(tc, an_export_that_is_interrupted_leaves_what_was_there);
         tcase_add_test(tc, rows_fit_a_terminal_and_are_whole_on_a_pipe);
         tcase_add_test(tc, a_closed_stdout_is_an_error_and_a_closed_pipe_is_not);

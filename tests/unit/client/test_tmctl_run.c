@@ -75,6 +75,8 @@ START_TEST(run_says_what_was_never_freed)
         has(shell_err, "  never freed  10.0 KiB in 2 blocks               exit snapshot 17\n");
         has(shell_err, "  peak         100 KiB                            peak snapshot 18\n");
         has(shell_err, "  next         tmctl stats 18 (the peak), tmctl stats 17 (never freed)\n");
+        has(shell_err, "  note         what domain 389047 took from malloc is counted in both\n");
+        has(shell_err, "  running      3 traced children go on; 'tmctl ps' names them\n");
         has(shell_err, "PID  NAME");
         has(shell_err, " 77  caf\\xe9");
         has(shell_err, "exit 0, inexact");
@@ -93,6 +95,21 @@ START_TEST(run_stops_and_continues_as_a_job)
                 sh_on_terminal("set -m; $T run -- sh -c 'kill -TSTP 0; exit 5'; echo stopped $?; fg; echo ended $?"),
                 0);
         has(shell_out, "stopped 148");
+        has(shell_out, "ended 5");
+}
+END_TEST
+
+/* Where no shell looks after us on the terminal, as below, who continues the command continues it alone. */
+START_TEST(run_stops_as_a_job_with_a_command_that_stopped_itself)
+{
+        ck_assert_int_eq(
+                sh_on_terminal("set -m; $T run -- sh -c 'kill -STOP $$; exit 5'; echo stopped $?; fg; echo ended $?"),
+                0);
+        has(shell_out, "stopped 147");
+        has(shell_out, "ended 5");
+        static const char by_another[] = "$T run -- sh -c '(until grep -q \"State:.T\" /proc/$$/status; do :; done; "
+                                         "kill -CONT $$) & kill -STOP $$; exit 5'; echo ended $?";
+        ck_assert_int_eq(sh_on_terminal(by_another), 0);
         has(shell_out, "ended 5");
 }
 END_TEST
@@ -171,6 +188,7 @@ int main(void) {
         tcase_add_test(tc, run_gives_no_descriptor_to_the_command);
         tcase_add_test(tc, run_says_what_was_never_freed);
         tcase_add_test(tc, run_stops_and_continues_as_a_job);
+        tcase_add_test(tc, run_stops_as_a_job_with_a_command_that_stopped_itself);
         tcase_add_test(tc, run_stops_with_a_shell_that_suspends_itself);
         tcase_add_test(tc, the_summary_does_not_stand_behind_what_a_key_wrote);
         tcase_add_test(tc, run_does_not_stop_with_a_command_that_was_stopped);

@@ -3,6 +3,7 @@
 /* See tmctl_shell.h. Used by test_tmctl*.c. */
 
 #include "tests/unit/client/tmctl_shell.h"
+
 #include "tests/unit/client/canned_server.h"
 
 #include <pty.h>

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/base/frame.h"
 #include "daemon/control/control_peer.h"
+#include "tests/support/check_main.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "daemon/base/frame.h"
-#include "tests/support/check_main.h"
 
 struct world {
         uv_loop_t loop;

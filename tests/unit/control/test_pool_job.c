@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/control/control_server.h"
 #include "daemon/control/pool_job.h"
+#include "daemon/daemon.h"
+#include "tests/support/check_main.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "daemon/control/control_server.h"
-#include "daemon/daemon.h"
-#include "tests/support/check_main.h"
 
 /* What pool_job.c meets here instead of clients. */
 static size_t unread_bytes;

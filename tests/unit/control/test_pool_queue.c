@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/control/pool_queue.h"
-
 #include "tests/support/check_main.h"
 
 #define FLOOD 64

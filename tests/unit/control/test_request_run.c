@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/control/requests.h"
-
-#include <stdatomic.h>
-#include <string.h>
-
 #include "daemon/daemon.h"
 #include "daemon/process.h"
 #include "daemon/run.h"
 #include "daemon/store/store.h"
 #include "tests/support/check_main.h"
+
+#include <stdatomic.h>
+#include <string.h>
 
 /* ---- what request_run.c and run.c meet here instead of clients, processes and a store ---- */
 
@@ -16,7 +15,7 @@ static struct daemon d;
 static const struct credentials who = {.pid = 50, .uid = 1000};
 static struct control_attachment *attached; /* to the only connection */
 static uint8_t token[RUN_TOKEN_BYTES];      /* of the last run */
-static unsigned n_done, n_errors, n_results;
+static unsigned n_done, n_errors, n_results, n_running;
 static struct feed_gauges gauges;
 
 void control_peer_attach(struct control_peer *p, struct control_attachment *a,
@@ -46,8 +45,10 @@ void control_peer_unref(struct control_peer *p) {
 void control_peer_reply(struct control_peer *p, const Tracemallocd__Control__Reply *reply) {
         if (reply->body_case == TRACEMALLOCD__CONTROL__REPLY__BODY_RUN)
                 memcpy(token, reply->run->token.data, sizeof token);
-        else
+        else {
                 n_results++;
+                n_running = reply->run_process->running;
+        }
 }
 
 void control_peer_done(struct control_peer *p) {
@@ -160,6 +161,27 @@ START_TEST(who_waits_is_answered_when_the_last_process_has_ended)
 }
 END_TEST
 
+START_TEST(who_waits_is_told_how_many_children_go_on)
+{
+        struct process server = {.daemon = &d, .name = (char *)"server", .exe = (char *)"/exe"};
+        struct process command = {.daemon = &d, .next = &server, .name = (char *)"sh", .exe = (char *)"/exe"};
+        ask_begin();
+        command.run = server.run = d.runs;
+        command.proc.pid = command.run->command = 51;
+        server.proc.pid = 52;
+        run_add(command.run, &command);
+        run_add(server.run, &server);
+        d.processes = &server; /* the command is dead and stored */
+        run_remove(command.run, &command);
+        ask_wait(token);
+        ck_assert_uint_eq(n_done, 2);
+        ck_assert_uint_eq(n_results, 1);
+        ck_assert_uint_eq(n_running, 1);
+        run_remove(server.run, &server);
+        d.processes = NULL;
+}
+END_TEST
+
 START_TEST(a_connection_has_one_run_and_its_own_token)
 {
         uint8_t other[RUN_TOKEN_BYTES] = {0};
@@ -180,6 +202,7 @@ int main(void) {
         tcase_add_test(tcase, a_client_that_is_killed_leaves_no_run);
         tcase_add_test(tcase, a_run_outlives_its_client_until_its_last_process_ends);
         tcase_add_test(tcase, who_waits_is_answered_when_the_last_process_has_ended);
+        tcase_add_test(tcase, who_waits_is_told_how_many_children_go_on);
         tcase_add_test(tcase, a_connection_has_one_run_and_its_own_token);
         suite_add_tcase(suite, tcase);
         return check_run(suite);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/control/requests.h"
-
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "daemon/control/selector.h"
 #include "daemon/daemon.h"
 #include "daemon/late_symbols.h"
 #include "daemon/process.h"
 #include "daemon/store/store.h"
 #include "tests/support/check_main.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 /* What request_snapshot.c meets here instead of processes, a store and a client. */
 static struct process processes[2];

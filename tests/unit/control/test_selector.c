@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/control/selector.h"
+#include "daemon/daemon.h"
+#include "daemon/process.h"
+#include "tests/support/check_main.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "daemon/daemon.h"
-#include "daemon/process.h"
-#include "tests/support/check_main.h"
 
 /* ---- what selector.c meets here instead of processes that live ---- */
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/config.h"
+#include "tests/support/check_main.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "tests/support/check_main.h"
 
 static int read_text(struct config *config, const char *text, char **errorp) {
         char path[] = "/tmp/test_config.XXXXXX";

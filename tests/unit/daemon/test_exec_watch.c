@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/daemon.h"
 #include "daemon/exec_watch.h"
+#include "daemon/process.h"
+#include "tests/support/check_main.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "daemon/daemon.h"
-#include "daemon/process.h"
-#include "tests/support/check_main.h"
 
 static struct daemon d;
 static char name[] = "before";

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/process.h"
-
 #include "daemon/daemon.h"
 #include "daemon/exec_watch.h"
 #include "daemon/ingest/feed_kept.h"
 #include "daemon/kept_processes.h"
 #include "daemon/last_snapshots.h"
+#include "daemon/process.h"
 #include "daemon/process_forks.h"
 #include "daemon/process_layers.h"
 #include "daemon/process_private.h"

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/daemon.h"
+#include "daemon/process.h"
 #include "daemon/process_forks.h"
+#include "tests/support/check_main.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "daemon/daemon.h"
-#include "daemon/process.h"
-#include "tests/support/check_main.h"
 
 static struct daemon d;
 static struct process parent;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/run.h"
-
-#include <stdatomic.h>
-
 #include "daemon/daemon.h"
 #include "daemon/process.h"
+#include "daemon/run.h"
 #include "daemon/store/pins.h"
 #include "daemon/store/store.h"
 #include "tests/support/check_main.h"
+
+#include <stdatomic.h>
 
 #define TMCTL   50 /* the client's pid; its command's is one more */
 #define COMMAND (TMCTL + 1)
@@ -139,7 +138,7 @@ START_TEST(the_command_and_its_five_largest_children_are_kept)
         ck_assert_uint_eq(run->results[0].pid, COMMAND);
         const uint64_t largest[] = {108, 106, 104, 102, 9};
         for (size_t i = 0; i < 5; i++)
-                ck_assert_uint_eq(run->results[i + 1].peak_size, largest[i]);
+                ck_assert_uint_eq(run->results[i + 1].gauges.peak_size, largest[i]);
         ck_assert_uint_eq(run->n_ended, 10);
 }
 END_TEST

@@ -5,11 +5,10 @@
 
 #include "daemon/ingest/feed.h"
 #include "daemon/ingest/worker_private.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/ingest/ring_writer.h"
 
 #include <dirent.h>
-
-#include "tests/unit/ingest/ring_writer.h"
-#include "tests/support/check_main.h"
 
 static uv_loop_t loop;
 static struct worker *worker;

@@ -6,7 +6,12 @@
  * else. Any number of threads may write.
  */
 
+#include "proto/agent.pb-c.h"
+#include "proto/record.h"
+#include "proto/ring.h"
+
 #include <check.h>
+
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -17,10 +22,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "proto/agent.pb-c.h"
-#include "proto/record.h"
-#include "proto/ring.h"
 
 #define WRITER_NODES 4096
 #define WRITER_ITEMS 65536

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/base/frame.h"
 #include "daemon/ingest/agent_peer.h"
+#include "tests/support/check_main.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -7,9 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "daemon/base/frame.h"
-#include "tests/support/check_main.h"
 
 typedef Tracemallocd__Agent__AgentMessage Message;
 

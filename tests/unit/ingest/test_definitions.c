@@ -6,6 +6,7 @@
 #include "tests/support/check_main.h"
 
 #include <check.h>
+
 #include <string.h>
 
 static struct definitions definitions;

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/ingest/feed.h"
+#include "tests/support/snapshot_depth.h"
+#include "tests/unit/ingest/feed_fixture.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
-
-#include "tests/support/snapshot_depth.h"
-#include "tests/unit/ingest/feed_fixture.h"
 
 /* Declares holes lost as soon as it can: what is no hole has to be whole when it is seen. */
 static void open_impatient_feed(void) {

@@ -4,7 +4,6 @@
 
 #include "daemon/ingest/feed.h"
 #include "daemon/ingest/feed_reader.h"
-
 #include "tests/unit/ingest/feed_fixture.h"
 
 static struct ring_writer child_writer;

@@ -10,14 +10,13 @@
 
 #include "daemon/ingest/feed_kept.h"
 #include "daemon/ingest/feed_private.h"
+#include "daemon/ingest/feed_reader.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/ingest/ring_writer.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-#include "daemon/ingest/feed_reader.h"
-#include "tests/unit/ingest/ring_writer.h"
-#include "tests/support/check_main.h"
 
 #define TOKEN    7
 #define N_BLOCKS 24

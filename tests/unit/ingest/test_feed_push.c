@@ -3,11 +3,10 @@
 /* Socket way: feeds by pushes. */
 
 #include "daemon/ingest/feed_push.h"
+#include "tests/unit/ingest/feed_fixture.h"
 
 #include <dlfcn.h>
 #include <sched.h>
-
-#include "tests/unit/ingest/feed_fixture.h"
 
 static uint64_t position;
 static const char *refusal;

@@ -2,12 +2,11 @@
 
 #include "daemon/ingest/batch_decoder.h"
 #include "daemon/ingest/ring_reader.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/ingest/ring_writer.h"
 
 #include <pthread.h>
 #include <sys/stat.h>
-
-#include "tests/unit/ingest/ring_writer.h"
-#include "tests/support/check_main.h"
 
 #define LOG2 RING_LOG2_SIZE_MIN
 #define SIZE (UINT64_C(1) << LOG2)

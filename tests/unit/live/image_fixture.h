@@ -6,10 +6,9 @@
 #include "daemon/live/image.h"
 #include "daemon/live/image_snapshot.h"
 #include "proto/record.h"
+#include "tests/unit/live/fake_nodes.h"
 
 #include <check.h>
-
-#include "tests/unit/live/fake_nodes.h"
 
 static struct image image;
 static uint64_t position; /* of the next record */

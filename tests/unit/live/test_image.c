@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/live/image.h"
+#include "tests/support/check_main.h"
+#include "tests/support/snapshot_depth.h"
+#include "tests/unit/live/image_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "tests/unit/live/image_fixture.h"
-#include "tests/support/check_main.h"
-#include "tests/support/snapshot_depth.h"
 
 /* Where the block that contains @address begins, 0 for none; between begin and step the table changes by @meanwhile. */
 static uint64_t find_block(uint64_t address, uint64_t *sizep, void (*meanwhile)(void)) {

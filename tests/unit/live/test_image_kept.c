@@ -8,6 +8,8 @@
  */
 
 #include "daemon/live/image_kept.h"
+#include "proto/record.h"
+#include "tests/support/check_main.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -18,9 +20,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "proto/record.h"
-#include "tests/support/check_main.h"
 
 #define BATCH_MAX 32
 #define ADDRESSES 4096

@@ -3,13 +3,13 @@
 /* Every number of an image, of its snapshots and of its forks against a model that adds up all blocks each time, step
  * by random step. */
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "tests/unit/live/image_fixture.h"
-#include "tests/unit/live/model_random.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_depth.h"
+#include "tests/unit/live/image_fixture.h"
+#include "tests/unit/live/model_random.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define N_NODES     40
 #define N_ADDRESSES 400

@@ -7,6 +7,7 @@
 #include "tests/unit/live/model_random.h"
 
 #include <check.h>
+
 #include <string.h>
 
 static struct line_runs runs;

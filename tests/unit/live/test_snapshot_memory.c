@@ -2,8 +2,8 @@
 
 /* What a snapshot in the making takes: resident memory at its highest, so without memcheck and sanitizers. */
 
-#include "tests/unit/live/image_fixture.h"
 #include "tests/support/check_main.h"
+#include "tests/unit/live/image_fixture.h"
 
 #include <malloc.h>
 #include <sys/prctl.h>

@@ -2,13 +2,12 @@
 
 #include "daemon/live/cut.h"
 #include "daemon/live/trace_table.h"
+#include "tests/support/check_main.h"
+#include "tests/unit/live/model_random.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "tests/unit/live/model_random.h"
-#include "tests/support/check_main.h"
 
 static struct charge *charge;
 static struct trace_table *table;

@@ -25,7 +25,6 @@ static struct pickle_reader *read_file(size_t piece, struct snapshot **snapshotp
         char *bytes = malloc(piece);
         size_t n;
         int r;
-
         assert(bytes);
         r = pickle_reader_new(PICKLE_MEMORY_MAX, &reader);
         assert(r == 0);

@@ -46,7 +46,6 @@ size_t snapshot_text_unescape(char *word) {
 
 struct snapshot *snapshot_text_new(int64_t id) {
         struct snapshot *s = calloc(1, sizeof *s);
-
         assert(s);
         s->info.id = id;
         s->info.exact = s->info.sizes_known = s->info.allocated_known = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "tests/unit/query/world.h"
 #include "tests/support/check_main.h"
+#include "tests/unit/query/world.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +156,6 @@ START_TEST(an_unknown_function_matches_no_pattern)
 {
         char *answer =
                 world_ask("snapshot 1\ntrace 0 2 1 1 s,a,1 s,b,1\nview lineno 0 0 0\nskip-function *\nstats 1\n");
-
         ck_assert_str_eq(answer, "header 1 1 1 exact\nrow 1 1 b,1,-,-\nend\n");
         free(answer);
 }

@@ -7,9 +7,9 @@
 
 #include "daemon/query/query.h"
 #include "daemon/query/reference.h"
-#include "tests/unit/query/snapshot_text.h"
 #include "tests/support/check_main.h"
 #include "tests/support/failing_allocations.h"
+#include "tests/unit/query/snapshot_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -118,10 +118,8 @@ START_TEST(a_reference_may_find_no_memory)
 {
         struct reference *reference = NULL;
         char *message = NULL;
-        int r;
-
         fail_at = 0;
-        r = reference_parse("1,2", &reference, &message);
+        int r = reference_parse("1,2", &reference, &message);
         fail_at = -1;
         ck_assert_int_eq(r, -ENOMEM);
         ck_assert_ptr_null(reference);

@@ -9,6 +9,7 @@
 #include "tests/unit/query/pickle_bytes.h"
 
 #include <check.h>
+
 #include <errno.h>
 #include <stdlib.h>
 

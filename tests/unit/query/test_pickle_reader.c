@@ -5,6 +5,7 @@
 #include "tests/unit/query/pickle_bytes.h"
 
 #include <check.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,6 @@ static int read_pieces(const void *bytes, size_t length, size_t piece, uint64_t 
 static struct snapshot *accept(const void *bytes, size_t length) {
         struct snapshot *snapshot = NULL;
         int r = read_pieces(bytes, length, length, PICKLE_MEMORY_MAX, &snapshot);
-
         ck_assert_msg(r == 0, "%s", pickle_reader_message(reader));
         return snapshot;
 }
@@ -42,8 +42,8 @@ static void refuse(const void *bytes, size_t length, const char *message) {
         ck_assert_str_eq(pickle_reader_message(reader), message);
 }
 
-#define ACCEPT(literal)          accept(literal, sizeof literal - 1)
-#define REFUSE(literal, message) refuse(literal, sizeof literal - 1, message)
+#define ACCEPT(literal)          accept(literal, sizeof(literal) - 1)
+#define REFUSE(literal, message) refuse(literal, sizeof(literal) - 1, message)
 
 static const struct snapshot_location *location_of(const struct snapshot *s, uint32_t node) {
         return &s->locations[s->nodes[node].location];
@@ -212,7 +212,6 @@ START_TEST(pieces_do_not_matter)
                                            "aC\x20"
                                            "0123456789012345678901234567890.\x8c\x0ftraceback_limit"
                                            "\x94K\x05ub.";
-
         for (size_t piece = 1; piece < sizeof good; piece++) {
                 struct snapshot *s;
                 ck_assert_int_eq(read_pieces(good, sizeof good - 1, piece, PICKLE_MEMORY_MAX, &s), 0);

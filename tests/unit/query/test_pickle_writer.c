@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "daemon/query/pickle_writer.h"
 #include "daemon/query/pickle_reader.h"
+#include "daemon/query/pickle_writer.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_equal.h"
 #include "tests/support/snapshot_random.h"
 #include "tests/unit/query/snapshot_text.h"
 
 #include <check.h>
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -74,7 +75,6 @@ static int write_snapshot(const struct snapshot *s, enum pickle_shape shape, str
 static struct snapshot *read_back(void) {
         struct pickle_reader *reader;
         struct snapshot *s = NULL;
-
         ck_assert_int_eq(pickle_reader_new(PICKLE_MEMORY_MAX, &reader), 0);
         ck_assert_int_eq(pickle_reader_feed(reader, file.bytes, file.length), 0);
         ck_assert_int_eq(pickle_reader_finish(reader, &s), 0);
@@ -86,7 +86,7 @@ static bool holds(const char *bytes, size_t length) {
         return memmem(file.bytes, file.length, bytes, length) != NULL;
 }
 
-#define HOLDS(literal) holds(literal, sizeof literal - 1)
+#define HOLDS(literal) holds(literal, sizeof(literal) - 1)
 
 /* ---- bytes ---- */
 
@@ -98,7 +98,6 @@ START_TEST(one_block_is_these_bytes)
                 "a.py\x94K\x03\x86\x94\x85\x94K\x01tesb\x8c\x0ftraceback_limit"
                 "K\x05ub.";
         struct pickle_summary summary;
-
         blocks(0, 1, 10, 1, 1, "s,a.py,3");
         ck_assert_int_eq(write_snapshot(text, PICKLE_SHAPE_3_9, &summary), 0);
         ck_assert_uint_eq(file.length, sizeof expected - 1);
@@ -321,7 +320,6 @@ static struct snapshot *check_there_and_back(const struct snapshot *s, enum pick
         struct pickle_summary summary;
         struct snapshot *once;
         struct file first;
-
         ck_assert_int_eq(write_snapshot(s, shape, &summary), 0);
         ck_assert_uint_eq(summary.blocks, s->info.count);
         once = read_back();

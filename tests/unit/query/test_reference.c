@@ -9,7 +9,6 @@
 static struct reference *parse(const char *text) {
         struct reference *reference = NULL;
         char *message = NULL;
-
         ck_assert_int_eq(reference_parse(text, &reference, &message), 0);
         ck_assert_ptr_null(message);
         return reference;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/query/query.h"
-#include "tests/unit/query/snapshot_text.h"
 #include "tests/support/check_main.h"
+#include "tests/unit/query/snapshot_text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +37,6 @@ static int see(void *userdata, const Tracemallocd__Control__Reply *reply) {
 
 static struct snapshot *many_traces(unsigned n) {
         struct snapshot *s = snapshot_text_new(1);
-
         for (unsigned i = 0; i < n; i++) {
                 char frame[512];
                 char *frames[] = {frame};

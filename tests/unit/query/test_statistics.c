@@ -2,8 +2,8 @@
 
 /* Cases of the specification and hand-made ones, as text (world.h): what is asked, what must come. */
 
-#include "tests/unit/query/world.h"
 #include "tests/support/check_main.h"
+#include "tests/unit/query/world.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "tests/unit/query/world.h"
+
 #include "daemon/query/pattern.h"
 #include "daemon/query/query.h"
 #include "tests/unit/query/snapshot_text.h"
@@ -57,7 +58,6 @@ static void renew(struct world *w) {
 
 struct world *world_new(void) {
         struct world *w = calloc(1, sizeof *w);
-
         assert(w);
         renew(w);
         return w;

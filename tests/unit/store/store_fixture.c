@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "tests/unit/store/store_fixture.h"
+
 #include "tests/support/snapshot_equal.h"
 
 #include <check.h>
+
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>

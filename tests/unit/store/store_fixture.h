@@ -8,9 +8,10 @@
 #include "daemon/store/store_reader.h"
 
 #include <sqlite3.h>
+#include <uv.h>
+
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
 struct fixture {
         uv_loop_t loop;

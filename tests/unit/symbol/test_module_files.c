@@ -33,7 +33,6 @@ void *__wrap_calloc(size_t n, size_t size) {
 
 static struct module_files *new_files(uint32_t n_files, uint32_t n_files_per_uid) {
         struct module_files *files;
-
         ck_assert_int_eq(module_files_new(&(struct module_files_limits){n_files, n_files_per_uid}, &files), 0);
         return files;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/symbol/symbol_turn.h"
+#include "tests/support/check_main.h"
 
 #include <sched.h>
 #include <stdatomic.h>
-
-#include "tests/support/check_main.h"
 
 #define N_MAX 8
 

@@ -2,8 +2,8 @@
 
 /* The daemon's side against fake_helper.c, which does what the module's path says. */
 
-#include "daemon/symbol/helper_process.h"
 #include "daemon/base/clock.h"
+#include "daemon/symbol/helper_process.h"
 #include "daemon/symbol/symbol_channel.h"
 #include "daemon/symbol/symbolizer.h"
 #include "tests/support/check_main.h"
@@ -90,7 +90,6 @@ static int resolve_as(uint32_t uid, uint32_t module, uint64_t offset) {
 static const struct symbol_frame *frames_of(uint32_t module, uint64_t offset, uint32_t expected) {
         uint32_t n = UINT32_MAX;
         const struct symbol_frame *frames = symbol_set_find(set, module, offset, &n);
-
         ck_assert_ptr_nonnull(frames);
         ck_assert_uint_eq(n, expected);
         return frames;
