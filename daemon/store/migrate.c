@@ -29,6 +29,8 @@ static const char views_sql[] =
 static const char *const steps[] = {
         /* 2: a shorter form of the single sizes */
         "UPDATE snapshot_group SET sizes = sizes_1_to_2(sizes) WHERE sizes IS NOT NULL",
+        /* 3: snapshots are deleted piece by piece */
+        "CREATE TABLE deletion ( snapshot INTEGER PRIMARY KEY REFERENCES snapshot ) STRICT",
 };
 _Static_assert(sizeof steps / sizeof steps[0] == STORE_SCHEMA_VERSION - 1, "one step for each earlier version");
 

@@ -7,7 +7,7 @@
 
 #include <sqlite3.h>
 
-#define STORE_SCHEMA_VERSION 2
+#define STORE_SCHEMA_VERSION 3
 
 /** store_migrate() - bring a database of ours up to date
  * @db: the writer's connection, no transaction open

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Deletes what is beyond the limits. Called by store.c on the writer thread, after each put and now and then. */
+/* Deletes what is beyond the limits, step by step. Called by store.c on the writer thread, after each put and now and
+ * then. */
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -53,44 +54,61 @@ static int used_bytes(struct store_writer *writer, uint64_t *bytesp) {
         return r;
 }
 
-static int delete_list(struct store_writer *writer, const struct id_list *ids, struct store_error *error) {
-        int r = ids->n ? store_writer_delete(writer, ids->ids, ids->n, error) : 0;
-        if (r == 0 && ids->n)
-                log_info("deleted %zu snapshots that were beyond the limits of the configuration", ids->n);
+/* What is left of those that were deleted before. */
+static int go_on_deleting(struct store_writer *writer, struct store_error *error) {
+        bool left;
+        return store_writer_delete(writer, NULL, 0, &left, error);
+}
+
+static int delete_beyond(struct store_writer *writer, const struct retention *limits, int64_t last_kept, bool *morep,
+                         struct store_error *error) {
+        struct id_list ids = {0};
+        int r = list_victims(writer, limits, last_kept, &ids);
+        if (r == 0 && ids.n)
+                r = store_writer_delete(writer, ids.ids, ids.n, morep, error);
+        if (r == 0 && ids.n)
+                log_info("deleted %zu snapshots that were beyond the limits of the configuration", ids.n);
+        id_list_deinit(&ids);
         return r;
 }
 
 /* One at a time: what it frees is known only when it is gone. */
-static int shrink(struct store_writer *writer, uint64_t limit, int64_t last_kept, struct store_error *error) {
-        for (;;) {
-                uint64_t bytes;
-                int64_t victim = 0;
-                int r = used_bytes(writer, &bytes);
-                if (r || bytes <= limit)
-                        return r;
-                sqlite3_bind_int64(writer->statements[FIND_LEAST_WANTED], 1, last_kept);
-                r = writer_find(writer, FIND_LEAST_WANTED, &victim);
-                if (r || victim == 0)
-                        return r;
-                r = store_writer_delete(writer, &victim, 1, error);
-                if (r)
-                        return r;
+static int shrink(struct store_writer *writer, uint64_t limit, int64_t last_kept, bool *morep,
+                  struct store_error *error) {
+        uint64_t bytes;
+        int64_t victim = 0;
+        bool left;
+        int r = used_bytes(writer, &bytes);
+        if (r || bytes <= limit)
+                return r;
+        sqlite3_bind_int64(writer->statements[FIND_LEAST_WANTED], 1, last_kept);
+        r = writer_find(writer, FIND_LEAST_WANTED, &victim);
+        if (r || victim == 0)
+                return r;
+        *morep = true;
+        r = store_writer_delete(writer, &victim, 1, &left, error);
+        if (r == 0)
                 log_info("deleted snapshot %" PRId64 ": the database takes more than keep_bytes", victim);
-        }
+        return r;
 }
 
 int store_writer_retain(struct store_writer *writer, const struct retention *limits, const struct pins *pins,
-                        int64_t last_kept, struct store_error *error) {
-        struct id_list ids = {0};
+                        int64_t last_kept, bool *morep, struct store_error *error) {
+        int64_t deleted;
         writer->error = error;
         /* they may fill half of it, so that the newest stay in any case */
         writer->pins = limits->exit_count >= 2 * PINS_MAX ? pins : NULL;
         errno = 0; /* for store_error_sqlite() */
-        int r = list_victims(writer, limits, last_kept, &ids);
-        if (r == 0)
-                r = delete_list(writer, &ids, error);
-        if (r == 0 && limits->bytes && last_kept != INT64_MAX)
-                r = shrink(writer, limits->bytes, last_kept, error);
-        id_list_deinit(&ids);
+        *morep = false;
+        int r = writer_find(writer, FIND_DELETION, &deleted);
+        if (r)
+                return r;
+        if (deleted) {
+                *morep = true;
+                return go_on_deleting(writer, error);
+        }
+        r = delete_beyond(writer, limits, last_kept, morep, error);
+        if (r == 0 && !*morep && limits->bytes && last_kept != INT64_MAX)
+                r = shrink(writer, limits->bytes, last_kept, morep, error);
         return r;
 }

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- snapshots.db, schema version 2 (PRAGMA user_version; application_id is 0x746d6474, "tmdt"). tracemallocd-schema(5)
+-- snapshots.db, schema version 3 (PRAGMA user_version; application_id is 0x746d6474, "tmdt"). tracemallocd-schema(5)
 -- explains it to readers. The views are in views.sql, what changed since earlier versions in migrate.c.
 --
 -- A snapshot is rows of snapshot_group: how many blocks, of which sizes, one traceback of one domain holds. What
@@ -99,6 +99,11 @@ CREATE TABLE snapshot (
 ) STRICT;
 CREATE INDEX snapshot_uid ON snapshot (uid);
 CREATE INDEX snapshot_of_set ON snapshot (snapshot_set) WHERE snapshot_set IS NOT NULL;
+
+-- Snapshots that are being deleted, in several transactions: nobody is to see what is left of them.
+CREATE TABLE deletion (
+  snapshot INTEGER PRIMARY KEY REFERENCES snapshot
+) STRICT;
 
 -- Names of the domains that a program made itself. 0 is python, 4294967294 malloc, 4294967293 mmap.
 CREATE TABLE snapshot_domain (

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of a row of snapshot: that it is not being deleted. */
+#define SNAPSHOT_STAYS "id NOT IN (SELECT snapshot FROM deletion)"
+
 /** statement_prepare_all() - prepare @sql[0..n) for the life of the connection
  * @statements: [n], all NULL before; after a failure some are set
  * Return: 0; enum store_outcome; -ENOMEM. */

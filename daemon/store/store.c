@@ -56,7 +56,10 @@ struct queue {
 
 struct store {
         char *path;
-        struct store_writer *writer; /* the writer thread's */
+        struct store_writer *writer; /* the writer thread's, with the next three */
+        bool due;                    /* there may be something beyond the limits, or left of what was deleted */
+        int64_t last_kept;           /* then: what stays in any case, as store_writer_retain() has it */
+        struct queue deleted;        /* requests whose space is still to be given back */
         uv_thread_t thread;
         uv_async_t async;
         uv_mutex_t mutex; /* of the following */
@@ -122,6 +125,7 @@ static int put(struct store_writer *writer, struct request *request) {
 
 /* Writer thread */
 static void perform(struct store_writer *writer, struct request *request) {
+        bool left;
         switch (request->kind) {
         case REQUEST_PUT:
                 request->code = put(writer, request);
@@ -130,19 +134,12 @@ static void perform(struct store_writer *writer, struct request *request) {
                 request->code = store_writer_label(writer, request->ids[0], request->label, &request->error);
                 break;
         case REQUEST_DELETE:
-                request->code = store_writer_delete(writer, request->ids, request->n_ids, &request->error);
+                request->code = store_writer_delete(writer, request->ids, request->n_ids, &left, &request->error);
                 break;
         case REQUEST_PUT_SYMBOLS:
                 request->code = store_writer_put_symbols(writer, request->owner, request->symbols, &request->error);
                 break;
         }
-}
-
-/* A failure is no request's: what is too much is deleted another time. */
-static void retain(struct store *store, const struct retention *limits, const struct pins *pins, int64_t last_kept) {
-        struct store_error error = {""};
-        if (store_writer_retain(store->writer, limits, pins, last_kept, &error))
-                log_warning("snapshots beyond the limits stay for now: %s", error.message);
 }
 
 /* What makes a transaction long. */
@@ -199,48 +196,82 @@ static int64_t first_put(const struct request *request) {
         return request ? request->ids[0] : INT64_MAX;
 }
 
-/* With the mutex. Hands the answers over. Return: whether a snapshot was put. */
-static bool finish_group(struct store *store, struct request *group) {
+/* With the mutex */
+static void apply_limits(struct store *store) {
+        store->due = true;
+        store->last_kept = store->first_unanswered;
+}
+
+/* With the mutex. Hands the answers over, but those of deletes. */
+static void finish_group(struct store *store, struct request *group) {
         int64_t put = first_put(group);
         for (struct request *next, *request = group; request; request = next) {
+                bool deleted = request->kind == REQUEST_DELETE && request->code == 0;
                 next = request->next;
-                queue_push(&store->done, request);
+                queue_push(deleted ? &store->deleted : &store->done, request);
+                store->due = store->due || deleted;
         }
         if (store->first_unanswered == INT64_MAX)
                 store->first_unanswered = put;
+        if (put != INT64_MAX)
+                apply_limits(store);
         uv_async_send(&store->async);
-        return put != INT64_MAX;
 }
 
-/* With the mutex, which is let go meanwhile. Requests are answered before anything is deleted because of them. */
+/* With the mutex: their space is given back, or what is left of it will be another time. */
+static void answer_deletes(struct store *store) {
+        struct request *request;
+        if (!store->deleted.first)
+                return;
+        while ((request = queue_pop(&store->deleted)))
+                queue_push(&store->done, request);
+        uv_async_send(&store->async);
+}
+
+/* Writer thread. A failure is no request's: what is too much is deleted another time. */
+static void retain(struct store *store, const struct retention *limits, const struct pins *pins) {
+        struct store_error error = {""};
+        bool more = false;
+        if (store_writer_retain(store->writer, limits, pins, store->last_kept, &more, &error))
+                log_warning("snapshots beyond the limits stay for now: %s", error.message);
+        store->due = more;
+}
+
+/* With the mutex, which is let go meanwhile. Some milliseconds of what nobody waits for, or not as for the answer to a
+ * put. Return: whether more of it is to be done. */
+static bool clean_up(struct store *store) {
+        struct retention limits = store->limits;
+        struct pins pins = store->pins;
+        bool more = true;
+        uv_mutex_unlock(&store->mutex);
+        if (store->due)
+                retain(store, &limits, &pins);
+        else
+                more = store_writer_tidy(store->writer, store->deleted.first != NULL);
+        uv_mutex_lock(&store->mutex);
+        if (!more)
+                answer_deletes(store);
+        return more;
+}
+
+/* With the mutex, which is let go meanwhile. Requests are answered before anything is deleted because of them. However
+ * many come, between two groups there is a step of cleaning up, or the database would grow without end. */
 static void do_requests(struct store *store) {
         struct request *group = take_group(store);
         uv_mutex_unlock(&store->mutex);
         perform_group(store->writer, group);
         uv_mutex_lock(&store->mutex);
-        bool put = finish_group(store, group);
-        struct retention limits = store->limits;
-        struct pins pins = store->pins;
-        int64_t last_kept = store->first_unanswered;
-        uv_mutex_unlock(&store->mutex);
-        if (put)
-                retain(store, &limits, &pins, last_kept);
-        uv_mutex_lock(&store->mutex);
+        finish_group(store, group);
+        if (store->due || store->deleted.first)
+                clean_up(store);
 }
 
 /* With the mutex, which is let go meanwhile. */
 static void be_idle(struct store *store) {
-        struct retention limits = store->limits;
-        struct pins pins = store->pins;
-        int64_t last_kept = store->first_unanswered;
-        bool due = store->retain;
+        if (store->retain)
+                apply_limits(store);
         store->retain = false;
-        uv_mutex_unlock(&store->mutex);
-        if (due)
-                retain(store, &limits, &pins, last_kept);
-        store_writer_tidy(store->writer);
-        uv_mutex_lock(&store->mutex);
-        if (store->todo.first || store->closing || store->retain)
+        if (clean_up(store) || store->todo.first || store->closing || store->retain)
                 return;
         if (uv_cond_timedwait(&store->work, &store->mutex, RETAIN_PERIOD_NS) == UV_ETIMEDOUT)
                 store->retain = true;
@@ -258,6 +289,7 @@ static void run_writer(void *data) {
                 else
                         be_idle(store);
         }
+        answer_deletes(store);
         store->finished = true;
         uv_async_send(&store->async); /* under the mutex: the loop cannot close the handle before this returns */
         uv_mutex_unlock(&store->mutex);
@@ -346,7 +378,8 @@ static int new_store(struct store **storep) {
         }
         queue_init(&store->todo);
         queue_init(&store->done);
-        store->first_unanswered = INT64_MAX;
+        queue_init(&store->deleted);
+        store->first_unanswered = store->last_kept = INT64_MAX;
         *storep = store;
         return 0;
 }

@@ -69,7 +69,7 @@ int store_open(uv_loop_t *loop, const char *state_dir, struct store **storep, ch
 /** store_retain() - limits from now on; without them nothing is deleted but by store_delete()
  * They are applied now, after each put or transaction of several, and every ten minutes. What a transaction put, and
  * what is not answered yet, stays until the next: so the limits may be exceeded by what is small enough to share one,
- * 64 requests of some hundred KiB together. */
+ * 64 requests of some hundred KiB together, and as long as something large is being deleted. */
 void store_retain(struct store *store, const struct retention *limits);
 
 /** store_pin() - where a user has too many exit and peak snapshots, these are the last to go, until PINS_MAX others
@@ -119,10 +119,12 @@ int store_put_set(struct store *store, struct snapshot *const *snapshots, size_t
 int store_label(struct store *store, int64_t id, const void *label, size_t length, store_callback callback, void *data);
 
 /** store_delete() - remove snapshots, all or none, and give their space back
- * @ids: [n_ids], copied
- * @callback: STORE_E_NOT_FOUND: one of them does not exist, none was removed. May be NULL.
- * Tracebacks, frames, symbols and strings that no other snapshot needs go with them; the cost goes by the size of what
- * is deleted, not of what stays. Who may delete is the caller's to decide. Return: 0; -ENOMEM. */
+ * @ids: [n_ids], copied; none: wait for what was removed before, and for what is beyond the limits
+ * @callback: when the space is given back. STORE_E_NOT_FOUND: one of them does not exist, none was removed. May be
+ * NULL. Nobody sees them any more as soon as the request is carried out. Their rows go piece by piece, and requests
+ * that come meanwhile are done in between, and may be answered before; what is left where the store is closed goes when
+ * it is opened again. Tracebacks, frames, symbols and strings that no other snapshot needs go with them; the cost goes
+ * by the size of what is deleted, not of what stays. Who may delete is the caller's to decide. Return: 0; -ENOMEM. */
 int store_delete(struct store *store, const int64_t *ids, size_t n_ids, store_callback callback, void *data);
 
 /** store_put_symbols() - keep what was found out about native locations

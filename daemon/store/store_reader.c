@@ -22,10 +22,11 @@
         "FROM snapshot "
 
 static const char *const statement_sql[N_READER_STATEMENTS] = {
-        [GET_INFO] = INFO_COLUMNS "WHERE id = ?",
-        [LIST_INFO] = INFO_COLUMNS "WHERE (?1 OR uid = ?2) AND (?3 < 0 OR kind = ?3) AND taken_at_ns >= ?4 ORDER BY id",
-        [LIST_SET] = "SELECT id FROM snapshot WHERE snapshot_set = ? ORDER BY id",
-        [GET_LAST] = "SELECT id FROM snapshot WHERE uid = ?1 AND (?2 < 0 OR kind = ?2) "
+        [GET_INFO] = INFO_COLUMNS "WHERE id = ? AND " SNAPSHOT_STAYS,
+        [LIST_INFO] = INFO_COLUMNS "WHERE (?1 OR uid = ?2) AND (?3 < 0 OR kind = ?3) AND taken_at_ns >= ?4 "
+                                   "AND " SNAPSHOT_STAYS " ORDER BY id",
+        [LIST_SET] = "SELECT id FROM snapshot WHERE snapshot_set = ? AND " SNAPSHOT_STAYS " ORDER BY id",
+        [GET_LAST] = "SELECT id FROM snapshot WHERE uid = ?1 AND (?2 < 0 OR kind = ?2) AND " SNAPSHOT_STAYS " "
                      "ORDER BY taken_at_ns DESC, id DESC LIMIT 1 OFFSET ?3",
         [LIST_GROUPS] = "SELECT traceback, domain, total_nframe, size, count, allocated_size, allocated_count, sizes "
                         "FROM snapshot_group WHERE snapshot = ?",

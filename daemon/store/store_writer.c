@@ -13,8 +13,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A log below this is not worth the disk's time: SQLite overwrites it. */
+/* A log below this is not worth the disk's time: SQLite overwrites it. Nor are so few free pages, which the next
+ * snapshot takes, where each that comes pushes one out. */
 #define LOG_BYTES_KEPT (256 << 10)
+#define PAGES_KEPT     64
+
+#define PAGES_A_SLICE "512" /* some milliseconds */
 
 #define BUSY_SLEEP_MS   10    /* between two attempts to get a lock that another program has */
 #define STEPS_OF_A_LOOK 10000 /* of SQLite's machine, some 100 us, between two looks at gives_up */
@@ -35,7 +39,7 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
         [FIND_SET] = "SELECT id FROM snapshot_set WHERE id = ?",
         [ADD_SET] = "INSERT INTO snapshot_set DEFAULT VALUES",
         [FIND_SNAPSHOT] = "SELECT id FROM snapshot WHERE uid = ? AND pid = ? AND started_at_ns = ? AND image = ? "
-                          "AND kind = ? AND taken_at_ns = ?",
+                          "AND kind = ? AND taken_at_ns = ? AND " SNAPSHOT_STAYS,
         [ADD_SNAPSHOT] =
                 "INSERT INTO snapshot (snapshot_set, uid, pid, ppid, image, kind, traceback_limit, taken_at_ns, "
                 "started_at_ns, size, count, traces, lost, exact, sizes_known, allocated_known, name, exe, unit, "
@@ -44,10 +48,15 @@ static const char *const statement_sql[N_WRITER_STATEMENTS] = {
         [ADD_GROUP] =
                 "INSERT INTO snapshot_group (snapshot, traceback, domain, total_nframe, size, count, allocated_size, "
                 "allocated_count, sizes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [SET_LABEL] = "UPDATE snapshot SET label = ? WHERE id = ? RETURNING id",
-        [LIST_TRACEBACKS_OF_SNAPSHOT] = "SELECT DISTINCT traceback FROM snapshot_group WHERE snapshot = ?",
+        [SET_LABEL] = "UPDATE snapshot SET label = ? WHERE id = ? AND " SNAPSHOT_STAYS " RETURNING id",
+        [BEGIN_DELETION] = "INSERT INTO deletion (snapshot) SELECT id FROM snapshot WHERE id = ? AND " SNAPSHOT_STAYS
+                           " RETURNING snapshot",
+        [FIND_DELETION] = "SELECT snapshot FROM deletion LIMIT 1",
+        [END_DELETION] = "DELETE FROM deletion WHERE snapshot = ?",
+        [LIST_TRACEBACKS_OF_SNAPSHOT] =
+                "SELECT DISTINCT traceback FROM snapshot_group WHERE snapshot = ? ORDER BY traceback LIMIT 256",
         [LIST_DOMAIN_NAMES] = "SELECT name FROM snapshot_domain WHERE snapshot = ?",
-        [DELETE_GROUPS] = "DELETE FROM snapshot_group WHERE snapshot = ?",
+        [DELETE_GROUPS] = "DELETE FROM snapshot_group WHERE snapshot = ? AND traceback = ?",
         [DELETE_DOMAINS] = "DELETE FROM snapshot_domain WHERE snapshot = ?",
         [DELETE_SNAPSHOT] = "DELETE FROM snapshot WHERE id = ? RETURNING ifnull(snapshot_set, 0)",
         [DELETE_SET] = "DELETE FROM snapshot_set WHERE id = ?1 AND NOT EXISTS "
@@ -118,6 +127,7 @@ int store_writer_new(sqlite3 *db, struct store_writer **writerp, struct store_er
                 return r;
         }
         writer->db = db;
+        writer->freed = true; /* by the one before, maybe */
         sqlite3_busy_handler(db, on_busy, writer);
         sqlite3_progress_handler(db, STEPS_OF_A_LOOK, on_progress, writer);
         *writerp = writer;
@@ -288,42 +298,53 @@ static void truncate_log(struct store_writer *writer) {
         sqlite3_busy_handler(writer->db, on_busy, writer);
 }
 
-/* After a delete: hand free pages back to the file system. That something is in the way of it (a reader, no space for
- * the log) does not undo the delete; the next one tries again. */
-static void give_space_back(struct store_writer *writer) {
-        sqlite3_exec(writer->db, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
-        truncate_log(writer);
+static int64_t n_free_pages(struct store_writer *writer) {
+        struct store_error error;
+        int64_t n = 0;
+        return store_file_integer(writer->db, "PRAGMA freelist_count", &n, &error) ? 0 : n;
 }
 
-void store_writer_tidy(struct store_writer *writer) {
+/* Hand some free pages back to the file system. Return: whether there are more. That something is in the way of it (a
+ * reader, no space for the log) is no failure; the next delete tries again. */
+static bool shrink_file(struct store_writer *writer, int64_t n_kept) {
+        int64_t before = writer->freed ? n_free_pages(writer) : 0, n = before;
+        if (before > n_kept) {
+                sqlite3_exec(writer->db, "PRAGMA incremental_vacuum(" PAGES_A_SLICE ")", NULL, NULL, NULL);
+                n = n_free_pages(writer);
+        }
+        writer->freed = n < before && n > n_kept;
+        return writer->freed;
+}
+
+static void shrink_log(struct store_writer *writer, int64_t bytes_kept) {
         struct stat st;
         const char *log = sqlite3_filename_wal(sqlite3_db_filename(writer->db, "main"));
-        if (log && stat(log, &st) == 0 && st.st_size > LOG_BYTES_KEPT)
+        if (log && stat(log, &st) == 0 && st.st_size > bytes_kept)
                 truncate_log(writer);
 }
 
-static int delete_all(struct store_writer *writer, const int64_t *ids, size_t n_ids) {
-        struct id_list tracebacks = {0}, strings = {0};
-        int r = 0;
-        for (size_t i = 0; r == 0 && i < n_ids; i++)
-                r = writer_delete_snapshot(writer, ids[i], &tracebacks, &strings);
-        if (r == 0)
-                r = writer_collect_tracebacks(writer, &tracebacks, &strings);
-        if (r == 0)
-                r = writer_collect_strings(writer, &strings);
-        id_list_deinit(&tracebacks);
-        id_list_deinit(&strings);
-        return r;
+bool store_writer_tidy(struct store_writer *writer, bool whole) {
+        if (shrink_file(writer, whole ? 0 : PAGES_KEPT))
+                return true;
+        shrink_log(writer, whole ? 0 : LOG_BYTES_KEPT);
+        return false;
 }
 
-int store_writer_delete(struct store_writer *writer, const int64_t *ids, size_t n_ids, struct store_error *error) {
+static int delete_all(struct store_writer *writer, const int64_t *ids, size_t n_ids, bool *morep) {
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < n_ids; i++)
+                r = writer_begin_deletion(writer, ids[i]);
+        return r ? r : writer_go_on_deleting(writer, morep);
+}
+
+int store_writer_delete(struct store_writer *writer, const int64_t *ids, size_t n_ids, bool *morep,
+                        struct store_error *error) {
+        *morep = false;
         int r = begin(writer, error);
         if (r)
                 return r;
-        r = end(writer, delete_all(writer, ids, n_ids));
-        if (r == 0)
-                give_space_back(writer);
-        return r;
+        writer->freed = true;
+        return end(writer, delete_all(writer, ids, n_ids, morep));
 }
 
 int store_writer_put_symbols(struct store_writer *writer, uint32_t owner, const struct symbol_set *symbols,

@@ -61,20 +61,25 @@ int store_writer_find(struct store_writer *writer, const struct snapshot_info *i
 /** store_writer_label() - change a label. Return: STORE_E_NOT_FOUND. */
 int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error);
 
-/** store_writer_delete() - as store_delete(). Return: STORE_E_NOT_FOUND. */
-int store_writer_delete(struct store_writer *writer, const int64_t *ids, size_t n_ids, struct store_error *error);
+/** store_writer_delete() - as store_delete(): all or none are gone for who looks, and as much of them is deleted as can
+ * be in some ten milliseconds. The rest, and @n_ids 0 goes on with it, by store_writer_retain()
+ * @morep: whether there is a rest. Return: STORE_E_NOT_FOUND. */
+int store_writer_delete(struct store_writer *writer, const int64_t *ids, size_t n_ids, bool *morep,
+                        struct store_error *error);
 
 /** store_writer_put_symbols() - as store_put_symbols(); @symbols: borrowed */
 int store_writer_put_symbols(struct store_writer *writer, uint32_t owner, const struct symbol_set *symbols,
                              struct store_error *error);
 
-/** store_writer_retain() - delete what is beyond the limits
+/** store_writer_retain() - one step of deleting what is beyond the limits, some ten milliseconds
  * @pins: exit and peak snapshots that are the last to go where there are too many; borrowed for the call
  * @last_kept: snapshots from this id on stay in any case; INT64_MAX: none has to, and bytes are not looked at
- * Several transactions. A line in the log says what was deleted. */
+ * @morep: whether another step is to be made, where this returns 0
+ * What store_writer_delete() has left comes first. A line in the log says what was deleted. */
 int store_writer_retain(struct store_writer *writer, const struct retention *limits, const struct pins *pins,
-                        int64_t last_kept, struct store_error *error);
+                        int64_t last_kept, bool *morep, struct store_error *error);
 
-/** store_writer_tidy() - nothing is to be done at the moment: give the space of a log that has grown back
- * What is in the way of it (a reader) is no failure. */
-void store_writer_tidy(struct store_writer *writer);
+/** store_writer_tidy() - one step of giving back what the database and its log do not need any more
+ * @whole: all of it; else so much is left as would be taken again soon
+ * What is in the way of it (a reader) is no failure. Return: whether another step is to be made. */
+bool store_writer_tidy(struct store_writer *writer, bool whole);

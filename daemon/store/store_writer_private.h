@@ -29,6 +29,9 @@ enum writer_statement {
         ADD_DOMAIN,
         ADD_GROUP,
         SET_LABEL,
+        BEGIN_DELETION,
+        FIND_DELETION,
+        END_DELETION,
         LIST_TRACEBACKS_OF_SNAPSHOT,
         LIST_DOMAIN_NAMES,
         DELETE_GROUPS,
@@ -54,6 +57,7 @@ struct store_writer {
         struct store_error *error; /* of the operation under way */
         const struct pins *pins;   /* of store_writer_retain() under way; NULL: none */
         bool grouped;              /* store_writer_begin_group() */
+        bool freed;                /* pages may be free that the file system could have */
         atomic_bool gives_up;      /* store_writer_give_up() */
         sqlite3_stmt *statements[N_WRITER_STATEMENTS];
 };
@@ -78,11 +82,15 @@ int writer_string(struct store_writer *writer, const void *bytes, size_t length,
 int writer_put_snapshot(struct store_writer *writer, const struct snapshot *snapshot, int64_t set, int64_t *idp,
                         bool *unresolvedp);
 
-/* collect.c: within a transaction. Each looks at candidates and deletes those that nothing refers to, then at what they
- * referred to. Lists are sorted and may be grown. */
-int writer_delete_snapshot(struct store_writer *writer, int64_t id, struct id_list *tracebacks,
-                           struct id_list *strings);
-int writer_collect_tracebacks(struct store_writer *writer, struct id_list *tracebacks, struct id_list *strings);
+/* collect.c: within a transaction. From now on nobody sees the snapshot; its rows are there. Return: STORE_E_NOT_FOUND.
+ */
+int writer_begin_deletion(struct store_writer *writer, int64_t id);
+
+/* collect.c: within a transaction. Delete rows of those snapshots, and what only they needed, until some ten
+ * milliseconds' work is done. @morep: whether such snapshots are left; valid on 0 */
+int writer_go_on_deleting(struct store_writer *writer, bool *morep);
+
+/* collect.c: within a transaction. Delete those of the candidates that nothing refers to. The list is sorted. */
 int writer_collect_strings(struct store_writer *writer, struct id_list *strings);
 
 /* collect.c: forget the symbols of a frame; their strings become candidates */

@@ -36,7 +36,7 @@ CREATE VIEW statistics_by_line AS
 SELECT snapshot, filename, lineno, place, sum(size) AS size, sum(count) AS count
 FROM snapshot_group
 JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
+WHERE snapshot_group.count > 0 AND snapshot NOT IN (SELECT snapshot FROM deletion)
 GROUP BY snapshot, filename, lineno, place, build;
 
 -- Snapshot.statistics('filename')
@@ -44,14 +44,14 @@ CREATE VIEW statistics_by_file AS
 SELECT snapshot, filename, sum(size) AS size, sum(count) AS count
 FROM snapshot_group
 JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
+WHERE snapshot_group.count > 0 AND snapshot NOT IN (SELECT snapshot FROM deletion)
 GROUP BY snapshot, filename;
 
 CREATE VIEW statistics_by_function AS
 SELECT snapshot, filename, function, sum(size) AS size, sum(count) AS count
 FROM snapshot_group
 JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
+WHERE snapshot_group.count > 0 AND snapshot NOT IN (SELECT snapshot FROM deletion)
 GROUP BY snapshot, filename, function;
 
 -- new.compare_to(old, 'lineno'): SELECT * FROM statistics_diff WHERE old = 17 AND new = 18 ORDER BY abs(size_diff) DESC.
@@ -70,5 +70,5 @@ FROM snapshot AS before
 JOIN snapshot AS after
 JOIN snapshot_group ON snapshot_group.snapshot IN (before.id, after.id)
 JOIN most_recent_frame USING (traceback)
-WHERE snapshot_group.count > 0
+WHERE snapshot_group.count > 0 AND snapshot_group.snapshot NOT IN (SELECT snapshot FROM deletion)
 GROUP BY before.id, after.id, filename, lineno, place, build;

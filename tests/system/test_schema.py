@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from tm import SOURCE, TRACEMALLOCD, Claims, Daemon  # noqa: E402
 
-CURRENT = 2
+CURRENT = 3
 PROGRAM = """
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +121,35 @@ def sizes_of_version_1(data):
     return sizes
 
 
-def traces_of_version_1(path, snapshot):
+def sizes_of_version_2(data):
+    """The same, of the form that tracemallocd-schema(5) describes."""
+    if not data:
+        return []
+    bits, at = "".join(f"{byte:08b}" for byte in data[1:]), 0
+
+    def take(n):
+        nonlocal at
+        at += n
+        return int(bits[at - n:at] or "0", 2)
+
+    def gamma():
+        nonlocal at
+        zeros = bits.index("1", at) - at
+        at += zeros
+        return take(zeros + 1)
+
+    sizes, last = [], -1
+    while "1" in bits[at:]:
+        k = data[0] & 0x3f
+        last += (gamma() - 1 << k) + take(k) + 1
+        sizes.append((last, gamma() if data[0] & 0x80 else 1))
+    return sizes
+
+
+SIZES_OF = {1: sizes_of_version_1, 2: sizes_of_version_2}
+
+
+def traces_of_tables(path, version, snapshot):
     """(domain, size, count, total_nframe, frames) of each trace, by the tables alone."""
     db = sqlite3.connect(path)
     traces = collections.Counter()
@@ -131,7 +159,7 @@ def traces_of_version_1(path, snapshot):
         while traceback:
             traceback, frame = db.execute("SELECT parent, frame FROM traceback WHERE id = ?", (traceback,)).fetchone()
             n += max(1, db.execute("SELECT count(*) FROM symbol WHERE frame = ?", (frame,)).fetchone()[0])
-        for each, blocks in sizes_of_version_1(sizes) if sizes is not None else [(None, count)] if count else []:
+        for each, blocks in SIZES_OF[version](sizes) if sizes is not None else [(None, count)] if count else []:
             traces[domain, each, total, n, size if each is None else each * blocks] += blocks
     db.close()
     return traces
@@ -172,7 +200,7 @@ def check_migration(claims, fresh, version, script):
     ids = [row[0] for row in db.execute("SELECT id FROM snapshot")]
     sums = {row[0]: row[1:] for row in db.execute("SELECT id, size, count, traces FROM snapshot")}
     db.close()
-    before = {i: traces_of_version_1(path, i) for i in ids}
+    before = {i: traces_of_tables(path, version, i) for i in ids}
     with daemon:
         listed = {s["id"]: (s["size"], s["count"], s["traces"]) for s in daemon.json("list")}
         claims.check(f"version {version}: every snapshot is listed as it was", listed == sums, listed, sums)

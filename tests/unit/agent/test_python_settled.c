@@ -22,23 +22,6 @@ static struct epoch *epoch;
 static uintptr_t thread; /* its one frame stands in one code object */
 static struct python_allocator hooked;
 
-/* ---- hooks that are not linked ---- */
-
-void hooks_track_reconnected(struct epoch *to, uintptr_t cfa) {
-}
-
-int hooks_track_python(unsigned int domain, uintptr_t address, size_t size) {
-        return -2;
-}
-
-int hooks_untrack_python(unsigned int domain, uintptr_t address) {
-        return -2;
-}
-
-int hooks_python_object(void *object, int event, void *data) {
-        return 0;
-}
-
 /* ---- the interpreter ---- */
 
 static void *thread_current(void) {
@@ -99,7 +82,7 @@ START_TEST(change_of_the_gate_unsettles)
         settle();
         atomic_store(&process_page.gate, GATE_NEW);
         ck_assert_ptr_null(agent_closed(DOMAIN_BIT_PYTHON)); /* it is told to trace nothing */
-        ck_assert_int_eq(atomic_load(&process_page.gate), GATE_INERT);
+        ck_assert_int_eq(agent_gate(), GATE_INERT);
         ck_assert(!python_is_settled());
         ck_assert(!records());
 }
@@ -111,7 +94,7 @@ START_TEST(end_of_a_daemon_unsettles)
         begin();
         settle();
         agent_not_exact(epoch, TRACE_ENDED);
-        ck_assert_int_eq(atomic_load(&process_page.gate), GATE_IDLE);
+        ck_assert_int_eq(agent_gate(), GATE_IDLE);
         ck_assert_int_eq(atomic_load(&epoch_control(epoch)->mode), TRACE_EXACT);
         ck_assert(!python_is_settled());
         ck_assert(!records());

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Requests that wait at the same time share a transaction: one wait for the disk for all of them. SQLite's is
- * fdatasync(), which this program defines, so that a test can count the waits, make one last, and let one fail. So with
- * usleep(), by which it waits for a lock. */
+/* Requests that wait at the same time share a transaction: one wait for the disk for all of them; and what is long and
+ * nobody's is done between them. SQLite's wait is fdatasync(), which this program defines, so that a test can count the
+ * waits, make one last, and let one fail. So with usleep(), by which it waits for a lock. */
 
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_random.h"
@@ -286,10 +286,174 @@ START_TEST(store_that_gives_up_does_not_wait_for_another_program)
 }
 END_TEST
 
+/* So many tracebacks that they are deleted in several transactions. */
+static struct snapshot *make_large(uint64_t seed, enum snapshot_kind kind) {
+        return snapshot_random(&(struct snapshot_random_options){
+                .seed = seed, .uid = 1000, .pid = 100, .kind = kind, .n_tracebacks = 20000});
+}
+
+static void put_large(uint64_t seed, int64_t *idp) {
+        struct snapshot *s = make_large(seed, SNAPSHOT_EXIT);
+        ck_assert_int_eq(fixture_put(&f, s, 0, idp), 0);
+        snapshot_unref(s);
+}
+
+static int count_one(void *data, const struct snapshot_info *info) {
+        ++*(unsigned *)data;
+        return 0;
+}
+
+/* As tmctl list has it. */
+static unsigned n_listed(void) {
+        struct store_filter all = {.all_users = true, .kind = STORE_ANY_KIND};
+        unsigned n = 0;
+        ck_assert_int_eq(store_reader_list(f.reader, &all, count_one, &n), 0);
+        return n;
+}
+
+/* Of a put: whether something was still being deleted when it was answered. */
+struct answer_between {
+        struct fixture_answer answer;
+        int64_t n_going;
+        unsigned n_listed;
+};
+
+static void note_between(void *data, const struct store_result *result) {
+        struct answer_between *between = data;
+        fixture_note(&between->answer, result);
+        between->n_going = fixture_count(&f, "SELECT count(*) FROM deletion");
+        between->n_listed = n_listed();
+}
+
+/* Hold the writer at its first row of what comes next. */
+static void hold_writer(void) {
+        while (uv_sem_trywait(&writer.come) == 0)
+                continue;
+        atomic_store(&writer.rows_left, 1);
+}
+
+/* @first: what the writer begins with, held at its first row until the put waits behind it */
+static void put_behind(void (*first)(void *data), void *data, struct answer_between *between) {
+        struct snapshot *s = make(1000);
+        between->answer.code = -1;
+        hold_writer();
+        first(data);
+        uv_sem_wait(&writer.come);
+        ck_assert_int_eq(store_put(f.store, s, 0, note_between, between), 0);
+        uv_sem_post(&writer.go);
+        ck_assert_int_eq(fixture_code_of(&f, &between->answer), 0);
+        snapshot_unref(s);
+}
+
+static struct fixture_answer deleted;
+
+static void delete_large(void *data) {
+        deleted.code = -1;
+        ck_assert_int_eq(store_delete(f.store, data, 1, fixture_note, &deleted), 0);
+}
+
+START_TEST(a_put_does_not_wait_for_all_of_a_large_delete_and_nobody_sees_the_rest_of_it)
+{
+        struct answer_between between;
+        int64_t id;
+        watch_writer();
+        fixture_init(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        put_large(1, &id);
+        put_behind(delete_large, &id, &between);
+        ck_assert_int_eq(between.n_going, 1);
+        ck_assert_uint_eq(between.n_listed, 1); /* the one that was put */
+        ck_assert_int_eq(deleted.code, -1);
+        ck_assert_int_eq(fixture_label(&f, id, "label"), STORE_E_NOT_FOUND);
+        ck_assert_int_eq(fixture_code_of(&f, &deleted), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 1);
+        end();
+}
+END_TEST
+
+static void push_out(void *data) {
+        store_retain(f.store, &(struct retention){.exit_count = 1});
+}
+
+START_TEST(a_put_does_not_wait_for_all_of_what_is_beyond_the_limits)
+{
+        struct answer_between between;
+        int64_t ids[2];
+        watch_writer();
+        fixture_init(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        put_large(1, &ids[0]);
+        put_large(2, &ids[1]);
+        put_behind(push_out, NULL, &between);
+        ck_assert_int_eq(between.n_going, 1);
+        ck_assert_uint_eq(between.n_listed, 2);
+        ck_assert_int_eq(fixture_delete(&f, NULL, 0), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT min(id) FROM snapshot"), ids[1]);
+        end();
+}
+END_TEST
+
+START_TEST(what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_again)
+{
+        int64_t id;
+        watch_writer();
+        fixture_init(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        put_large(1, &id);
+        hold_writer();
+        delete_large(&id);
+        uv_sem_wait(&writer.come);
+        store_give_up(f.store);
+        uv_sem_post(&writer.go);
+        ck_assert_int_eq(fixture_code_of(&f, &deleted), STORE_E_LEAVING);
+        fixture_close(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 1);
+        hold_writer();
+        delete_large(&id);
+        uv_sem_wait(&writer.come);
+        uv_sem_post(&writer.go);
+        fixture_close(&f); /* which answers */
+        ck_assert_int_eq(deleted.code, 0);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 1);
+        ck_assert_uint_eq(n_listed(), 0);
+        ck_assert_int_eq(fixture_delete(&f, NULL, 0), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 0);
+        end();
+}
+END_TEST
+
+/* A commit of its own, and one of the delete; now and then the log is made short. */
+START_TEST(each_put_beyond_the_limit_waits_for_the_disk_hardly_more_than_twice)
+{
+        struct fixture_answer answer;
+        begin();
+        let_go(0);
+        store_retain(f.store, &(struct retention){.count = 2});
+        ck_assert_int_eq(fixture_delete(&f, NULL, 0), 0);
+        unsigned n = n_waits();
+        for (uint32_t i = 0; i < N; i++) {
+                put(1000, 0, &answer);
+                ck_assert_int_eq(fixture_code_of(&f, &answer), 0);
+        }
+        ck_assert_int_eq(fixture_label(&f, answer.id, "label"), 0); /* once the limits were applied */
+        ck_assert_uint_le(n_waits() - n, 2 * N + N / 4);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 2);
+        end();
+}
+END_TEST
+
 CHECK_MAIN("store_group", puts_that_wait_together_wait_for_the_disk_once,
            one_users_failures_cost_others_no_wait_of_their_own,
            one_that_fails_half_way_leaves_nothing_in_the_transaction_of_the_others,
            where_their_transaction_fails_each_is_done_alone,
            what_was_just_answered_is_not_deleted_for_what_waited_beside_it,
            store_that_gives_up_acknowledges_what_it_commits_and_refuses_the_rest,
-           store_that_gives_up_does_not_finish_a_large_snapshot, store_that_gives_up_does_not_wait_for_another_program)
+           store_that_gives_up_does_not_finish_a_large_snapshot, store_that_gives_up_does_not_wait_for_another_program,
+           a_put_does_not_wait_for_all_of_a_large_delete_and_nobody_sees_the_rest_of_it,
+           a_put_does_not_wait_for_all_of_what_is_beyond_the_limits,
+           what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_again,
+           each_put_beyond_the_limit_waits_for_the_disk_hardly_more_than_twice)
