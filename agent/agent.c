@@ -29,7 +29,6 @@
 #define RETRY_FIRST_NS UINT64_C(1000000000)
 #define RETRY_MAX_NS   UINT64_C(30000000000)
 #define REFUSED_MAX_NS UINT64_C(3600000000000) /* each refusal costs an epoch's address space, which stays */
-#define TICKS_PAUSED   1024                    /* the same for looks at the socket while paused */
 #define FILES_EVERY_NS UINT64_C(1000000000)
 #define ASK_EVERY_NS   UINT64_C(1000000000)
 #define ASK_STOPPED_NS UINT64_C(10000000000) /* the same where no answer came: each try costs HANDSHAKE_FILES_NS */
@@ -59,8 +58,31 @@ int agent_pid(void) {
         return agent.pid;
 }
 
+static uint32_t gate_word(enum gate gate, bool look) {
+        if (look)
+                return gate | GATE_LOOK;
+        return gate == GATE_NEW || gate == GATE_RECORDING ? gate : gate | GATE_PASS;
+}
+
+/* After each change of the gate's state and of python_watch: whoever comes last finds what both are. */
+static void settle_gate(void) {
+        uint32_t word;
+        bool look;
+        do {
+                look = atomic_load(&python_watch);
+                word = atomic_load(&process_page.gate);
+        } while (!atomic_compare_exchange_strong(&process_page.gate, &word, gate_word(word & GATE_STATES, look)) ||
+                 look != atomic_load(&python_watch));
+}
+
+void agent_watch_python(bool watch) {
+        atomic_store(&python_watch, watch);
+        settle_gate();
+}
+
 static void set_gate(enum gate gate) {
-        atomic_store_explicit(&process_page.gate, gate, memory_order_release);
+        atomic_store(&process_page.gate, gate);
+        settle_gate();
         agent_changed();
 }
 
@@ -73,14 +95,16 @@ static void go_idle(uint64_t pause_ns) {
 
 /* The daemon is gone: nothing is recorded in @epoch any more. */
 static void end_epoch(struct epoch *epoch) {
-        uint32_t recording = GATE_RECORDING, paused = GATE_PAUSED;
+        uint32_t word = atomic_load(&process_page.gate);
         if (atomic_load(&current_epoch) != epoch)
                 return;
         agent.traced = false;
         agent.retry_ns = 0;
         atomic_store(&agent.retry_at_ns, sys_clock_ns(true) + RETRY_FIRST_NS);
-        if (!atomic_compare_exchange_strong(&process_page.gate, &recording, GATE_IDLE))
-                atomic_compare_exchange_strong(&process_page.gate, &paused, GATE_IDLE);
+        while (((word & GATE_STATES) == GATE_RECORDING || (word & GATE_STATES) == GATE_PAUSED) &&
+               !atomic_compare_exchange_weak(&process_page.gate, &word, GATE_IDLE))
+                ;
+        settle_gate();
         agent_changed();
 }
 
@@ -358,7 +382,7 @@ static uint64_t next_pause(bool refused) {
 }
 
 static void arm(bool nested) {
-        bool forked = agent.pid != 0 && atomic_load(&process_page.gate) == GATE_NEW;
+        bool forked = agent.pid != 0 && agent_gate() == GATE_NEW;
         Tracemallocd__Agent__Hello__Kind kind = TRACEMALLOCD__AGENT__HELLO__KIND__START;
         claim_process();
         if (sys_getpid() != atomic_load(&process_page.pid) || !set_up())
@@ -412,33 +436,38 @@ static void look_for_mode(uintptr_t cfa) {
                 set_gate(GATE_RECORDING);
 }
 
+static void look_around(uintptr_t cfa) {
+        if (agent_gate() == GATE_IDLE)
+                look_for_daemon(cfa);
+        else if (agent_gate() == GATE_PAUSED)
+                look_for_mode(cfa);
+}
+
 struct epoch *agent_closed(uint32_t domain_bit) {
         uintptr_t cfa = (uintptr_t)__builtin_dwarf_cfa();
-        switch (atomic_load(&process_page.gate)) {
+        switch (agent_gate()) {
         case GATE_NEW:
                 agent_arm(cfa);
                 break;
         case GATE_IDLE:
-                if (likely(++thread_state.ticks % AGENT_TICKS_IDLE))
-                        return NULL;
-                look_for_daemon(cfa);
-                break;
         case GATE_PAUSED:
-                if (likely(++thread_state.ticks % TICKS_PAUSED))
+        case GATE_INERT:
+                if (likely(--thread_state.ticks > 0))
                         return NULL;
-                look_for_mode(cfa);
+                thread_state.ticks = AGENT_TICKS;
+                look_around(cfa);
                 break;
         default:
-                return NULL;
+                break;
         }
-        return atomic_load(&process_page.gate) == GATE_RECORDING ? agent_epoch(domain_bit) : NULL;
+        return agent_gate() == GATE_RECORDING ? agent_epoch(domain_bit) : NULL;
 }
 
 /* Other libraries' constructors may have allocated and armed us long before. A program that never allocates is
  * a traced one too, of no blocks. */
 static __attribute__((constructor)) void start(void) {
         claim_process();
-        if (atomic_load(&process_page.gate) == GATE_NEW)
+        if (agent_gate() == GATE_NEW)
                 agent_closed(DOMAIN_BIT_MALLOC);
 }
 
@@ -456,7 +485,7 @@ static bool is_own_process(void) {
 }
 
 struct epoch *agent_epoch_any(void) {
-        enum gate gate = atomic_load_explicit(&process_page.gate, memory_order_acquire);
+        enum gate gate = agent_gate();
         struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);
         if ((gate != GATE_RECORDING && gate != GATE_PAUSED) || !epoch || !is_own_process() ||
             atomic_load(&epoch_control(epoch)->mode) == TRACE_ENDED)
@@ -465,7 +494,7 @@ struct epoch *agent_epoch_any(void) {
 }
 
 struct epoch *agent_epoch_to_fork(void) {
-        if (atomic_load(&process_page.gate) == GATE_NEW && agent.pid != 0)
+        if (agent_gate() == GATE_NEW && agent.pid != 0)
                 agent_closed(DOMAIN_BIT_MALLOC);
         return agent_epoch_any();
 }

@@ -4,10 +4,11 @@
  * malloc and its kin. Each hook asks first whether anything is to be recorded
  * (and arms the agent at the first call of all), then calls the real function: an
  * allocation is recorded after it, a free before it. Blocks from the agent's pool are
- * never the real function's business.
+ * nothing that is recorded. Those that are called all the time begin in hooks_entry.c.
  */
 
 #include "agent/hooks.h"
+#include "agent/hooks_entry.h"
 #include "agent/python.h"
 #include "agent/real.h"
 #include "agent/recorder.h"
@@ -15,7 +16,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 HOOK void *memalign(size_t alignment, size_t size);
 HOOK void *valloc(size_t size);
@@ -46,9 +46,8 @@ static inline void *allocated(struct epoch *epoch, void *block, size_t size, uin
 }
 
 /* Records a free unless operator delete, or a wrapped Python allocator, has. */
-static inline void freeing(void *block, uintptr_t cfa) {
-        struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-        if (!epoch)
+static inline void freeing(void *block, struct epoch *epoch, uintptr_t cfa) {
+        if (unlikely(!epoch))
                 return;
         if (unlikely(thread_state.inner_free != NULL) && thread_inner_free(cfa, block)) {
                 thread_state.inner_free = NULL;
@@ -59,80 +58,55 @@ static inline void freeing(void *block, uintptr_t cfa) {
         recorder_free(epoch, block, cfa);
 }
 
-/* Out of line, as the other hooks that are called most: a hook that has nothing to record saves no registers. */
-static __attribute__((noinline)) void *traced_malloc(size_t size, uintptr_t cfa) {
-        struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-        return allocated(epoch, real.malloc(size), size, cfa);
+/* @epoch: of agent_passes() */
+static inline struct epoch *epoch_or_ask(struct epoch *epoch) {
+        return likely(epoch != NULL) ? epoch : agent_epoch(DOMAIN_BIT_MALLOC);
 }
 
-HOOK void *malloc(size_t size) {
-        if (unlikely(agent_is_closed()))
-                return real.malloc(size);
-        return traced_malloc(size, HOOK_CFA);
+void *traced_malloc(size_t size, struct epoch *epoch) {
+        epoch = epoch_or_ask(epoch);
+        return allocated(epoch, real.malloc(size), size, HOOK_CFA);
 }
 
-static __attribute__((noinline)) void *traced_calloc(size_t count, size_t size, uintptr_t cfa) {
-        struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
+void *traced_calloc(size_t count, size_t size, struct epoch *epoch) {
+        epoch = epoch_or_ask(epoch);
         /* a product that overflows has no block */
-        return allocated(epoch, real.calloc(count, size), count * size, cfa);
+        return allocated(epoch, real.calloc(count, size), count * size, HOOK_CFA);
 }
 
-HOOK void *calloc(size_t count, size_t size) {
-        if (unlikely(agent_is_closed()))
-                return real.calloc(count, size);
-        return traced_calloc(count, size, HOOK_CFA);
-}
-
-static __attribute__((noinline)) void traced_free(void *block, uintptr_t cfa) {
-        freeing(block, cfa);
+void traced_free(void *block, struct epoch *epoch) {
+        uintptr_t cfa = HOOK_CFA;
+        if (likely(block != NULL) && likely(!real_is_pool(block)))
+                freeing(block, epoch_or_ask(epoch), cfa);
         real.free(block);
-}
-
-HOOK void free(void *block) {
-        if (unlikely(!block) || unlikely(real_is_pool(block)))
-                return;
-        if (unlikely(agent_is_closed()))
-                real.free(block);
-        else
-                traced_free(block, HOOK_CFA);
 }
 
 HOOK void free_sized(void *block, size_t size) {
         if (!block || real_is_pool(block))
                 return;
-        freeing(block, HOOK_CFA);
+        freeing(block, agent_epoch(DOMAIN_BIT_MALLOC), HOOK_CFA);
         real.free_sized(block, size);
 }
 
 HOOK void free_aligned_sized(void *block, size_t alignment, size_t size) {
         if (!block || real_is_pool(block))
                 return;
-        freeing(block, HOOK_CFA);
+        freeing(block, agent_epoch(DOMAIN_BIT_MALLOC), HOOK_CFA);
         real.free_aligned_sized(block, alignment, size);
 }
 
-/* A block from the pool that grows becomes a real one; the pool's is left where it is. */
-static void *move_from_pool(const void *block, size_t size) {
-        void *moved = real.malloc(size);
-        size_t had = real_pool_size(block);
-        return moved ? memcpy(moved, block, had < size ? had : size) : NULL;
-}
-
-static void *reallocate(void *block, size_t size, uintptr_t cfa) {
-        struct epoch *epoch = agent_epoch(DOMAIN_BIT_MALLOC);
-        if (unlikely(block && real_is_pool(block)))
-                return allocated(epoch, move_from_pool(block, size), size, cfa);
-        if (!epoch)
+static inline void *reallocate(void *block, size_t size, struct epoch *epoch, uintptr_t cfa) {
+        if (!block || unlikely(real_is_pool(block)))
+                return allocated(epoch, real.realloc(block, size), size, cfa);
+        if (unlikely(!epoch))
                 return real.realloc(block, size);
-        if (!block)
-                return allocated(epoch, real.realloc(NULL, size), size, cfa);
         if (size == 0) {
                 /* frees, and may or may not return another block of size 0 */
                 recorder_free(epoch, block, cfa);
                 return allocated(epoch, real.realloc(block, 0), 0, cfa);
         }
         if (unlikely(thread_state.python != 0) && thread_in_python(cfa)) {
-                freeing(block, cfa);
+                freeing(block, epoch, cfa);
                 return real.realloc(block, size);
         }
         uint64_t position = recorder_move_out(epoch, block, cfa);
@@ -144,10 +118,8 @@ static void *reallocate(void *block, size_t size, uintptr_t cfa) {
         return moved;
 }
 
-HOOK void *realloc(void *block, size_t size) {
-        if (unlikely(agent_is_closed()) && likely(!block || !real_is_pool(block)))
-                return real.realloc(block, size);
-        return reallocate(block, size, HOOK_CFA);
+void *traced_realloc(void *block, size_t size, struct epoch *epoch) {
+        return reallocate(block, size, epoch_or_ask(epoch), HOOK_CFA);
 }
 
 /* glibc's calls realloc where we would see it once more; the sum is all that it adds. */
@@ -157,7 +129,7 @@ HOOK void *reallocarray(void *block, size_t count, size_t size) {
                 errno = ENOMEM;
                 return NULL;
         }
-        return reallocate(block, bytes, HOOK_CFA);
+        return reallocate(block, bytes, agent_epoch(DOMAIN_BIT_MALLOC), HOOK_CFA);
 }
 
 HOOK int posix_memalign(void **blockp, size_t alignment, size_t size) {

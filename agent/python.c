@@ -61,7 +61,7 @@ static void turn_off(void) {
         atomic_store(&python.untold, 1);
         atomic_store_explicit(&python.state, PYTHON_OFF, memory_order_release);
         agent_changed();
-        atomic_fetch_and(&python_watch, 0);
+        agent_watch_python(false);
 }
 
 static uint32_t parse_version(const char *text) {
@@ -175,7 +175,7 @@ static void found(const struct object *object, bool late) {
         atomic_store(&python.type_of_code, python.api.code_type);
         atomic_store_explicit(&python.state, PYTHON_PENDING, memory_order_release);
         install();
-        atomic_store(&python_watch, 1);
+        agent_watch_python(true);
 }
 
 static bool is_library(const char *name) {
@@ -214,7 +214,7 @@ void python_setup(uint32_t domains) {
         if (domains & DOMAIN_BIT_MALLOC)
                 modules_noticed = python_noticed;
         else
-                atomic_store(&python_watch, 1);
+                agent_watch_python(true);
 }
 
 /* Whether what the interpreter calls for raw memory comes to our wrapper, be it through another's. The guard of
@@ -241,7 +241,7 @@ void python_raw_free(void) {
         /* one that is still at its beginning has not ended */
         if (!atomic_load(&python.begun) || state_of() != PYTHON_ON || atomic_exchange(&python.ended, 1))
                 return;
-        atomic_store(&python_watch, 1);
+        agent_watch_python(true);
 }
 
 /* Objects that are made of memory which the interpreter had kept come through no allocator. There is one tracer: one
@@ -261,7 +261,7 @@ static void look_again(uintptr_t cfa) {
         install();
         trace_objects();
         thread_state.python = 0;
-        atomic_store(&python_watch, 0);
+        agent_watch_python(false);
         atomic_store(&python.ended, 0);
         end_change();
 }
@@ -284,7 +284,8 @@ void python_look(struct epoch *epoch, uintptr_t cfa) {
 
 void python_used(void) {
         atomic_store_explicit(&python.obj_used, 1, memory_order_relaxed);
-        atomic_store_explicit(&python_watch, 0, memory_order_relaxed);
+        if (atomic_load_explicit(&python_watch, memory_order_relaxed))
+                agent_watch_python(false);
 }
 
 void python_check_now(void) {
@@ -349,8 +350,8 @@ static __attribute__((noinline)) struct python_stack *renamed_stack(struct threa
 /* Sees to it that what python_settled.h says of a thread that has settled is true. The socket way has its turn after
  * each event. @version: read before anything was asked */
 static void settle(struct epoch *epoch, struct python_stack *stack, uint64_t version) {
-        if (version == 0 || atomic_load(&process_page.gate) != GATE_RECORDING || atomic_load(&current_epoch) != epoch ||
-            epoch->socket || state_of() != PYTHON_ON || atomic_load(&python.untold) || !python_stack_is_valid(stack))
+        if (version == 0 || agent_gate() != GATE_RECORDING || atomic_load(&current_epoch) != epoch || epoch->socket ||
+            state_of() != PYTHON_ON || atomic_load(&python.untold) || !python_stack_is_valid(stack))
                 return;
         thread_state.settled_epoch = epoch;
         thread_state.settled_stack = stack;

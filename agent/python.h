@@ -18,6 +18,7 @@
 #include "agent/epoch.h"
 #include "agent/object.h"
 #include "agent/python_layout.h"
+#include "agent/thread.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -94,8 +95,8 @@ struct python {
 
 extern struct python python;
 
-/* python_look() has something to look for. */
-extern _Atomic uint32_t python_watch;
+/* python_look() has something to look for. agent_watch_python() sets it. */
+extern _Atomic uint32_t python_watch AGENT_HIDDEN;
 
 /** python_setup() - look for a CPython among what the program begins with
  * @domains: DOMAIN_BIT_* of the configuration; once an image */

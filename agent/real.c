@@ -39,6 +39,9 @@ struct pool_block {
         size_t padding;
 };
 
+static void free_unless_pool(void *block);
+static void *realloc_unless_pool(void *block, size_t size);
+
 static void *pool_allocate(size_t alignment, size_t size) {
         size_t used = atomic_load(&pool_used), start, end;
         do {
@@ -50,11 +53,9 @@ static void *pool_allocate(size_t alignment, size_t size) {
                 end = (start + size + 15) & ~(size_t)15;
         } while (!atomic_compare_exchange_weak(&pool_used, &used, end));
         ((struct pool_block *)(void *)(real_pool + start))[-1].size = size;
+        real.free = free_unless_pool;
+        real.realloc = realloc_unless_pool;
         return real_pool + start;
-}
-
-size_t real_pool_size(const void *block) {
-        return ((const struct pool_block *)block)[-1].size;
 }
 
 /* What the hooks call before the real functions are known: look for them, or, inside of that, use the pool. */
@@ -113,6 +114,25 @@ static void *boot_valloc(size_t size) {
 
 static void *boot_pvalloc(size_t size) {
         return boot() ? real.pvalloc(size) : pool_allocate(4096, (size + 4095) & ~(size_t)4095);
+}
+
+/* What these two call once the pool was used: programs do so all the time, and few use the pool. */
+static void (*found_free)(void *) = boot_free;
+static void *(*found_realloc)(void *, size_t) = boot_realloc;
+
+/* A block of the pool is left where it is. */
+static void free_unless_pool(void *block) {
+        if (!real_is_pool(block))
+                found_free(block);
+}
+
+/* One that grows becomes a real one. */
+static void *realloc_unless_pool(void *block, size_t size) {
+        if (!real_is_pool(block))
+                return found_realloc(block, size);
+        size_t had = ((const struct pool_block *)block)[-1].size;
+        void *moved = real.malloc(size);
+        return moved ? memcpy(moved, block, had < size ? had : size) : NULL;
 }
 
 /* A libc that lacks one of these: callers of it can't exist but for tests that probe. */
@@ -244,6 +264,16 @@ void *real_cxx_symbol(const char *name) {
                 real.field = found_ ? (__typeof__(real.field))found_ : (otherwise);                                    \
         } while (0)
 
+/* The pool may have been used already, or be used by another thread just now: then those that know it stay. */
+#define FIND_BEHIND_POOL(field, otherwise)                                                                             \
+        do {                                                                                                           \
+                __typeof__(real.field) expected_ = boot_##field;                                                       \
+                void *found_ = real_symbol(#field);                                                                    \
+                found_##field = found_ ? (__typeof__(real.field))found_ : (otherwise);                                 \
+                __atomic_compare_exchange_n(&real.field, &expected_, found_##field, false, __ATOMIC_SEQ_CST,           \
+                                            __ATOMIC_SEQ_CST);                                                         \
+        } while (0)
+
 void real_setup(void) {
         /* malloc last: until then the pool serves what dlsym needs */
         FIND(memalign, __libc_memalign ? __libc_memalign : no_memory_2);
@@ -252,7 +282,7 @@ void real_setup(void) {
         FIND(valloc, no_memory_1);
         FIND(pvalloc, no_memory_1);
         FIND(calloc, __libc_calloc ? __libc_calloc : boot_calloc);
-        FIND(realloc, __libc_realloc ? __libc_realloc : boot_realloc);
-        FIND(free, __libc_free ? __libc_free : boot_free);
+        FIND_BEHIND_POOL(realloc, __libc_realloc ? __libc_realloc : boot_realloc);
+        FIND_BEHIND_POOL(free, __libc_free ? __libc_free : boot_free);
         FIND(malloc, __libc_malloc ? __libc_malloc : boot_malloc);
 }

@@ -6,6 +6,8 @@
  * known, and while dlsym itself allocates, memory comes from a small static pool.
  */
 
+#include "agent/thread.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +29,9 @@ struct real_functions {
         void (*free_aligned_sized)(void *, size_t, size_t);
 };
 
-/* Always callable: they begin as functions that look for the real ones first. */
-extern struct real_functions real;
+/* Always callable: they begin as functions that look for the real ones first. free and realloc take blocks from the
+ * pool, too; once there are such, they are not libc's own but those that tell these apart. */
+extern struct real_functions real AGENT_HIDDEN;
 
 /** real_setup() - look for the functions of struct real_functions; any thread, any number of times */
 void real_setup(void);
@@ -54,12 +57,9 @@ const volatile char *real_single_threaded(void);
 /** real_cxx_symbol() - the same for an operator of C++, also from a C++ library that was loaded RTLD_LOCAL */
 void *real_cxx_symbol(const char *name);
 
-extern char real_pool[REAL_POOL_BYTES];
+extern char real_pool[REAL_POOL_BYTES] AGENT_HIDDEN;
 
 /** real_is_pool() - whether a block came from the pool; such a block is never given back */
 static inline bool real_is_pool(const void *block) {
         return (uintptr_t)block - (uintptr_t)real_pool < REAL_POOL_BYTES;
 }
-
-/** real_pool_size() - what was asked for, rounded up; @block: from the pool */
-size_t real_pool_size(const void *block);

@@ -19,6 +19,9 @@ struct python_stack;
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* For variables that hooks read: -fvisibility leaves declarations to the global offset table. */
+#define AGENT_HIDDEN __attribute__((visibility("hidden")))
+
 /* What one thread keeps; found again by the thread that gets the slot after its owner's death. */
 struct thread {
         struct thread *next;
@@ -55,7 +58,7 @@ struct thread_state {
         uintptr_t python_new;  /* the last block of the obj allocator, if no object was made of it yet */
         uint32_t python_probe; /* 1: asks whether a wrapper is called; 2: it was */
 
-        uint32_t ticks;                /* calls since the last look at the clock while there is no daemon */
+        int32_t ticks;                 /* calls until the next look for a daemon while the gate is closed */
         uint32_t resolving;            /* inside dlsym */
         uint32_t fork_token;           /* of the fork that this thread is in */
         _Atomic uint32_t shared_taken; /* where the guard is shared: one of those that share it is recording */

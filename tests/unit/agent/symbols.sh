@@ -3,7 +3,7 @@
 #
 # symbols.sh LIBRARY: the agent must load wherever it is preloaded. So it needs
 # libc.so.6 alone, no symbol that musl or an older glibc lacks (but weakly), no version of
-# one newer than 2.17, no dynamic TLS, and it shows nothing but its hooks.
+# one newer than 2.17, no dynamic TLS, and it shows nothing but its hooks. Entries of these have no frame.
 set -eu
 library=$1
 failed=0
@@ -39,4 +39,11 @@ nm -D --defined-only "$library" | awk '{print $3}' | grep -Ev '^(malloc|free|cal
         fail "these are no hooks"
 n=$(nm -D --defined-only "$library" | grep -Ec ' _Z(n[wa]|d[la])')
 [ "$n" -eq 20 ] || fail "$n forms of operator new and delete, not 20"
+
+# Entries jump: in one that calls, or saves a register, HOOK_CFA would be another's, and the agent's frame in tracebacks.
+for entry in malloc calloc realloc free $(nm -D --defined-only "$library" | awk '$3 ~ /^_Z(n[wa]|d[la])/ {print $3}'); do
+        code=$(objdump -d --no-show-raw-insn --disassemble="$entry" "$library")
+        grep -qP "\tjmp +\*" <<<"$code" || fail "$entry does not jump to the real function"
+        ! grep -P "\t(call|push|sub +\\\$0x[0-9a-f]+,%rsp)" <<<"$code" || fail "$entry has a frame"
+done
 exit $failed
