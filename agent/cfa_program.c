@@ -113,63 +113,25 @@ static bool advance(struct machine *machine, uint64_t delta) {
         return machine->location <= machine->target;
 }
 
-/* Instructions without operands in their opcode. Return: false: done, or @reader is bad. */
-static bool run_extended(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
+static void remember(struct machine *machine, struct byte_reader *reader) {
+        if (machine->n_remembered < REMEMBERED_MAX)
+                machine->remembered[machine->n_remembered++] = machine->row;
+        else
+                reader->bad = true;
+}
+
+static void return_to_remembered(struct machine *machine, struct byte_reader *reader) {
+        if (machine->n_remembered > 0)
+                machine->row = machine->remembered[--machine->n_remembered];
+        else
+                reader->bad = true;
+}
+
+/* Where the CFA is. Return: false: another instruction, of which nothing was read. */
+static bool run_cfa(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
         struct row *row = &machine->row;
         uint64_t number;
         switch (opcode) {
-        case CFA_NOP:
-                return true;
-        case CFA_ADVANCE_LOC1:
-                return advance(machine, byte_reader_unsigned(reader, 1));
-        case CFA_ADVANCE_LOC2:
-                return advance(machine, byte_reader_unsigned(reader, 2));
-        case CFA_ADVANCE_LOC4:
-                return advance(machine, byte_reader_unsigned(reader, 4));
-        case CFA_OFFSET_EXTENDED:
-                number = byte_reader_uleb(reader);
-                set_rule(row, number, RULE_OFFSET, factored(machine, (int64_t)byte_reader_uleb(reader)));
-                return true;
-        case CFA_OFFSET_EXTENDED_SF:
-                number = byte_reader_uleb(reader);
-                set_rule(row, number, RULE_OFFSET, factored(machine, byte_reader_sleb(reader)));
-                return true;
-        case CFA_GNU_NEGATIVE_OFFSET_EXTENDED:
-                number = byte_reader_uleb(reader);
-                set_rule(row, number, RULE_OFFSET, factored(machine, -(int64_t)byte_reader_uleb(reader)));
-                return true;
-        case CFA_RESTORE_EXTENDED:
-                restore_rule(machine, byte_reader_uleb(reader));
-                return true;
-        case CFA_UNDEFINED:
-                set_rule(row, byte_reader_uleb(reader), RULE_UNDEFINED, 0);
-                return true;
-        case CFA_SAME_VALUE:
-                set_rule(row, byte_reader_uleb(reader), RULE_SAME, 0);
-                return true;
-        case CFA_REGISTER:
-        case CFA_VAL_OFFSET:
-        case CFA_VAL_OFFSET_SF:
-                set_rule(row, byte_reader_uleb(reader), RULE_OTHER, 0);
-                byte_reader_uleb(reader);
-                return true;
-        case CFA_EXPRESSION:
-        case CFA_VAL_EXPRESSION:
-                set_rule(row, byte_reader_uleb(reader), RULE_OTHER, 0);
-                byte_reader_skip(reader, byte_reader_uleb(reader));
-                return true;
-        case CFA_REMEMBER_STATE:
-                if (machine->n_remembered < REMEMBERED_MAX)
-                        machine->remembered[machine->n_remembered++] = *row;
-                else
-                        reader->bad = true;
-                return true;
-        case CFA_RESTORE_STATE:
-                if (machine->n_remembered > 0)
-                        *row = machine->remembered[--machine->n_remembered];
-                else
-                        reader->bad = true;
-                return true;
         case CFA_DEF_CFA:
                 number = byte_reader_uleb(reader);
                 define_cfa(row, number, (int64_t)byte_reader_uleb(reader));
@@ -191,11 +153,74 @@ static bool run_extended(struct machine *machine, struct byte_reader *reader, ui
                 byte_reader_skip(reader, byte_reader_uleb(reader));
                 row->cfa_unknown = true;
                 return true;
+        default:
+                return false;
+        }
+}
+
+/* Where the caller's value of the register is that the first operand names. Return: false: another instruction. */
+static bool run_register(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
+        struct row *row = &machine->row;
+        uint64_t number = byte_reader_uleb(reader);
+        switch (opcode) {
+        case CFA_OFFSET_EXTENDED:
+                set_rule(row, number, RULE_OFFSET, factored(machine, (int64_t)byte_reader_uleb(reader)));
+                return true;
+        case CFA_OFFSET_EXTENDED_SF:
+                set_rule(row, number, RULE_OFFSET, factored(machine, byte_reader_sleb(reader)));
+                return true;
+        case CFA_GNU_NEGATIVE_OFFSET_EXTENDED:
+                set_rule(row, number, RULE_OFFSET, factored(machine, -(int64_t)byte_reader_uleb(reader)));
+                return true;
+        case CFA_RESTORE_EXTENDED:
+                restore_rule(machine, number);
+                return true;
+        case CFA_UNDEFINED:
+                set_rule(row, number, RULE_UNDEFINED, 0);
+                return true;
+        case CFA_SAME_VALUE:
+                set_rule(row, number, RULE_SAME, 0);
+                return true;
+        case CFA_REGISTER:
+        case CFA_VAL_OFFSET:
+        case CFA_VAL_OFFSET_SF:
+                set_rule(row, number, RULE_OTHER, 0);
+                byte_reader_uleb(reader);
+                return true;
+        case CFA_EXPRESSION:
+        case CFA_VAL_EXPRESSION:
+                set_rule(row, number, RULE_OTHER, 0);
+                byte_reader_skip(reader, byte_reader_uleb(reader));
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* Instructions without operands in their opcode. Return: false: done, or @reader is bad. */
+static bool run_extended(struct machine *machine, struct byte_reader *reader, uint8_t opcode) {
+        switch (opcode) {
+        case CFA_NOP:
+                return true;
+        case CFA_ADVANCE_LOC1:
+                return advance(machine, byte_reader_unsigned(reader, 1));
+        case CFA_ADVANCE_LOC2:
+                return advance(machine, byte_reader_unsigned(reader, 2));
+        case CFA_ADVANCE_LOC4:
+                return advance(machine, byte_reader_unsigned(reader, 4));
+        case CFA_REMEMBER_STATE:
+                remember(machine, reader);
+                return true;
+        case CFA_RESTORE_STATE:
+                return_to_remembered(machine, reader);
+                return true;
         case CFA_GNU_ARGS_SIZE: /* for landing pads only */
                 byte_reader_uleb(reader);
                 return true;
-        default: /* DW_CFA_set_loc too: no compiler writes it */
-                reader->bad = true;
+        default:
+                if (run_cfa(machine, reader, opcode) || run_register(machine, reader, opcode))
+                        return true;
+                reader->bad = true; /* DW_CFA_set_loc too: no compiler writes it */
                 return false;
         }
 }

@@ -134,13 +134,23 @@ static void find_sockets(struct config *config, char *const *environment, unsign
         add_socket(config, "/run/user/", number + digits, "/tracemallocd");
 }
 
+/* Valgrind's tools with a malloc of their own (memcheck, massif, ...) preload more than its core. Calls do not come to
+ * us there, and our looks at a stack's pages would be errors of the program's. */
+static bool is_in_valgrind(const char *preload) {
+        static const char tool[] = "/vgpreload_", core[] = "core-";
+        for (const char *at = preload ? strstr(preload, tool) : NULL; at; at = strstr(at + 1, tool))
+                if (strncmp(at + sizeof tool - 1, core, sizeof core - 1) != 0)
+                        return true;
+        return false;
+}
+
 bool config_read(struct config *config, char *const *environment, unsigned uid) {
         uint64_t number;
         if (!environment)
                 return false;
         *config = (struct config){.frames = AGENT_FRAMES_DEFAULT};
         const char *text = lookup(environment, AGENT_ENV_OFF);
-        config->off = text && strcmp(text, "1") == 0;
+        config->off = (text && strcmp(text, "1") == 0) || is_in_valgrind(lookup(environment, "LD_PRELOAD"));
         text = lookup(environment, AGENT_ENV_CHILDREN);
         config->children = !text || strcmp(text, "0") != 0;
         if (parse_number(lookup(environment, AGENT_ENV_PID), INT32_MAX, &number))

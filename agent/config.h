@@ -18,7 +18,7 @@ enum config_transport {
 #define CONFIG_SOCKETS_MAX 2
 
 struct config {
-        bool off;
+        bool off; /* wanted, or in one of Valgrind's tools that replace malloc */
         bool children;
         int pid; /* 0: not set */
         uint32_t frames;

@@ -22,7 +22,8 @@
 #define CAPACITY_FIRST 256
 #define CAPACITY_MAX   (1u << 20) /* a stack that goes round in circles ends here */
 #define BRANCH_LOOKS   6
-#define EVICTIONS_MAX  4 /* of each branch */
+#define EVICTIONS_MAX  4    /* of each branch */
+#define CROSSINGS_MAX  1024 /* from stack to stack: wrong unwind tables may lead round in circles */
 
 struct state {
         uint64_t pc, sp, bp;
@@ -33,6 +34,7 @@ enum walk_end {
         WALK_ENDS,         /* at the outermost frame */
         WALK_ENDS_OUTSIDE, /* in code that is in no object now */
         WALK_LEAVES_STACK, /* at the last frame that is in the stack */
+        WALK_CROSSES,      /* at its end, which is in another stack */
         WALK_TOO_DEEP,     /* for the memory that we have so far */
         WALK_CANT,
 };
@@ -146,18 +148,35 @@ static inline struct stack_branch *find_branch(struct stack_memo *memo, const st
         return NULL;
 }
 
-/* The state after a step by rule. Return: false where it leads out of the stack. */
+/* The state after a step by rule. Return: false where it leads out of the stack; @state is unchanged then. */
 static inline bool step(struct stack_memo *memo, uint32_t rule, struct state *state) {
         uint64_t base = unwind_rule_kind(rule) == UNWIND_RSP ? state->sp : state->bp;
         uint64_t cfa = base + unwind_rule_offset(rule), saved = unwind_rule_saved(rule);
         /* both ends of what is read: the words from rsp up to the CFA */
         if (unlikely(cfa <= state->sp || saved > cfa - state->sp || !stack_ranges_hold(&memo->ranges, cfa)))
                 return false;
-        state->pc = load(cfa - 8);
-        if (saved)
-                state->bp = load(cfa - saved);
-        state->sp = cfa;
-        return state->pc != 0;
+        uint64_t pc = load(cfa - 8);
+        if (unlikely(pc == 0))
+                return false;
+        *state = (struct state){.pc = pc, .sp = cfa, .bp = saved ? load(cfa - saved) : state->bp};
+        return true;
+}
+
+/*
+ * The same where step() will not: a function may have gone on with another stack, as __morestack of -fsplit-stack and
+ * Rust's stacker do, and then finds its caller's by rbp. That is believed if the kernel can read both words, and the
+ * one is an address in code. What was walked across stacks is not remembered: those that were left may go at any time.
+ */
+static __attribute__((noinline)) bool cross(struct stack_memo *memo, uint32_t rule, struct state *state) {
+        uint64_t cfa = state->bp + unwind_rule_offset(rule), saved = unwind_rule_saved(rule);
+        if (unwind_rule_kind(rule) != UNWIND_RBP || cfa % 8 != 0 ||
+            !stack_ranges_cross(&memo->ranges, cfa - (saved > 8 ? saved : 8), cfa))
+                return false;
+        uint64_t pc = load(cfa - 8);
+        if (pc == 0 || unwind_rule_kind(rule_cache_find(pc)) == UNWIND_OUTSIDE)
+                return false;
+        *state = (struct state){.pc = pc, .sp = cfa, .bp = saved ? load(cfa - saved) : state->bp};
+        return true;
 }
 
 /* settle() adds what depends on outer frames. */
@@ -189,7 +208,7 @@ static uint32_t take_from_spine(struct stack_memo *memo, uint32_t n, uint32_t fi
 /* From @state outward into memo->walked, innermost first, until the stack ends or goes on as the spine does.
  * *np: frames walked; *joinp: frames of the spine that follow. */
 static enum walk_end walk(struct stack_memo *memo, struct state state, uint32_t *np, uint32_t *joinp) {
-        uint32_t n = 0, at = memo->n_spine, holds;
+        uint32_t n = 0, at = memo->n_spine, n_crossed = 0, holds;
         *joinp = 0;
         for (;; n++) {
                 while (at > 0 && memo->spine[at - 1].sp < state.sp)
@@ -215,9 +234,12 @@ static enum walk_end walk(struct stack_memo *memo, struct state state, uint32_t 
                 note_walked(&memo->walked[n], &state, rule);
                 *np = n + 1;
                 if (kind == UNWIND_END || kind == UNWIND_OUTSIDE)
-                        return kind == UNWIND_END ? WALK_ENDS : WALK_ENDS_OUTSIDE;
-                if (!step(memo, rule, &state))
+                        return n_crossed ? WALK_CROSSES : kind == UNWIND_END ? WALK_ENDS : WALK_ENDS_OUTSIDE;
+                if (likely(step(memo, rule, &state)))
+                        continue;
+                if (n_crossed++ == CROSSINGS_MAX || !cross(memo, rule, &state))
                         return WALK_LEAVES_STACK;
+                at = memo->n_spine = 0;
         }
 }
 
@@ -336,6 +358,7 @@ static enum walk_end walk_growing(struct stack_memo *memo, const struct state *s
                                   uint32_t *keptp) {
         enum walk_end end;
         do {
+                stack_ranges_enter(&memo->ranges, state->sp - 16); /* a walk that was too deep may have left it */
                 end = walk(memo, *state, n_walkedp, keptp);
                 if (end == WALK_MEETS_SPINE && *keptp + *n_walkedp > memo->capacity)
                         end = WALK_TOO_DEEP;
@@ -351,7 +374,7 @@ static uint32_t take(struct stack_memo *memo, struct stack_namer *namer, enum wa
                 memo->ends_outside = end == WALK_ENDS_OUTSIDE;
         if (settle(memo, namer, kept, n_walked))
                 node = namer->functions->node(namer, memo->spine, kept + n_walked);
-        if (node && end != WALK_LEAVES_STACK)
+        if (node && end != WALK_LEAVES_STACK && end != WALK_CROSSES)
                 keep_branch(memo, branch_to_replace(memo, branch), kept + n_walked, n_walked, node);
         else
                 memo->n_spine = 0;

@@ -69,3 +69,13 @@ bool stack_ranges_grow(struct stack_ranges *ranges, uintptr_t end) {
         }
         return true;
 }
+
+bool stack_ranges_cross(struct stack_ranges *ranges, uintptr_t start, uintptr_t end) {
+        if (end <= start || end - start > GROW_MAX)
+                return false;
+        for (uintptr_t page = start & ~(PAGE - 1); page < end; page += PAGE)
+                if (!sys_is_readable(page))
+                        return false;
+        stack_ranges_select(ranges, start);
+        return stack_ranges_hold(ranges, end);
+}

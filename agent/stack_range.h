@@ -7,7 +7,8 @@
  * takes locks and allocates; coroutines and signal handlers have stacks of their own).
  * So it is found out: a range begins at the page of a live stack pointer and grows
  * upwards, by the pages that a walk needs and the kernel can read, without a gap. A page is asked
- * about once. Nothing below a live stack pointer is ever read.
+ * about once. Nothing below a live stack pointer is ever read, but where a function has
+ * gone on with another stack (stack_ranges_cross()) and its tables say where its caller's is.
  *
  * A thread's control block lies above the stack that its thread began on; a range never
  * grows across it into what happens to be mapped behind.
@@ -34,6 +35,11 @@ void stack_ranges_select(struct stack_ranges *ranges, uintptr_t sp);
 /** stack_ranges_grow() - make the first range reach up to @end
  * Asks the kernel about each new page. Return: false: it does not; the range reaches as far as it can. */
 bool stack_ranges_grow(struct stack_ranges *ranges, uintptr_t end);
+
+/** stack_ranges_cross() - the same as select, for a stack that this one was entered from
+ * @start, @end: words of it that are going to be read, within GROW_MAX
+ * Return: false: the kernel cannot read them; nothing has changed. Asks it each time: another stack may have gone. */
+bool stack_ranges_cross(struct stack_ranges *ranges, uintptr_t start, uintptr_t end);
 
 /** stack_ranges_works() - whether the kernel answers as we need it */
 bool stack_ranges_works(void);

@@ -113,7 +113,6 @@ static inline bool agent_passes(bool allocates, struct epoch **epochp) {
  * Return: NULL: nowhere. */
 static inline struct epoch *agent_epoch(uint32_t domain_bit) {
         uint32_t mode;
-
         if (unlikely(agent_gate() != GATE_RECORDING))
                 return agent_closed(domain_bit);
         struct epoch *epoch = atomic_load_explicit(&current_epoch, memory_order_acquire);

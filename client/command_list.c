@@ -7,6 +7,7 @@
 #include "client/json_output.h"
 #include "client/memory.h"
 #include "client/names.h"
+#include "client/option_values.h"
 #include "client/paragraph.h"
 #include "client/request.h"
 #include "client/session.h"
@@ -124,6 +125,8 @@ static void finish(const struct list *list) {
 }
 
 static int list_run(const struct options *o) {
+        if (o->label && option_not_empty("--label", o->label) != 0) /* of a script, which would delete them all */
+                return EXIT_CODE_USAGE;
         Tracemallocd__Control__Request request;
         Tracemallocd__Control__ListRequest body = TRACEMALLOCD__CONTROL__LIST_REQUEST__INIT;
         Tracemallocd__Control__ProcessSelector selector;

@@ -77,7 +77,10 @@ static int flush_output(int code) {
 static void say_too_many(const struct command *c, const struct options *o) {
         const char *first = o->arguments[0], *extra = o->arguments[c->max_arguments];
         bool number = first[0] && strspn(first, "0123456789") == strlen(first);
-        if (c->max_arguments == 0 && c->sets & OPTION_SET_SELECT)
+        if (c == &command_list && number)
+                message_error("list: '%s' is no option; 'tmctl show %s' shows a snapshot, '--pid %s' chooses a process",
+                              first, first, first);
+        else if (c->max_arguments == 0 && c->sets & OPTION_SET_SELECT)
                 message_error("%s: '%s' is no option; a process is chosen by '%s %s'", c->name, first,
                               number ? "--pid" : "--name", first);
         else if (c == &command_stats && o->n_arguments == 2)

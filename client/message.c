@@ -4,8 +4,10 @@
 
 #include "client/message.h"
 
+#include "client/memory.h"
 #include "client/paragraph.h"
 #include "client/terminal.h"
+#include "client/text.h"
 #include "daemon/base/cleanup.h"
 
 #include <stdarg.h>
@@ -26,20 +28,14 @@ static void write_line(const char *line) {
         (void)ignored;
 }
 
+/* Names of processes and files may hold escape sequences: they shall not reach the terminal. */
 static void message_line(const char *format, va_list ap) {
-        char line[MESSAGE_MAX_BYTES] = "tmctl: ";
-        size_t prefix = sizeof "tmctl: " - 1;
-        int n = vsnprintf(line + prefix, sizeof line - prefix - 1, format, ap);
-        size_t length = prefix + (n < 0 ? 0 : (size_t)n);
-        if (length > sizeof line - 2)
-                length = sizeof line - 2;
-        /* names of processes and files may hold escape sequences: they shall not reach the terminal */
-        for (size_t i = prefix; i < length; i++) {
-                if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-                        line[i] = '?';
-        }
-        line[length] = '\0';
-        write_line(line);
+        char line[MESSAGE_MAX_BYTES];
+        if (vsnprintf(line, sizeof line, format, ap) < 0)
+                line[0] = '\0';
+        AUTO_FREE char *shown = text_display(line, strlen(line));
+        AUTO_FREE char *whole = memory_format("tmctl: %s", shown);
+        write_line(whole);
 }
 
 void message_error(const char *format, ...) {

@@ -26,10 +26,15 @@ static bool has_moment(const Tracemallocd__Control__SnapshotInfo *s) {
         return s && s->taken_at_unix_ns > 0 && strcmp(s->kind, "peak") != 0 && strcmp(s->kind, "import") != 0;
 }
 
-/* 'compare 2 1' is soon written. Of two runs either may be the one to compare with. */
+static bool is_live(const Tracemallocd__Control__SnapshotInfo *s) {
+        return strcmp(s->kind, "live") == 0;
+}
+
+/* 'compare 2 1' is soon written. Of two runs either may be the one to compare with, and of two live tables, both of
+ * now, either is cut first. */
 static void render_turned_round(const struct render *r, const Tracemallocd__Control__StatisticsHeader *h) {
         if (has_moment(h->old) && has_moment(h->snapshot) && h->old->pid == h->snapshot->pid &&
-            h->old->taken_at_unix_ns > h->snapshot->taken_at_unix_ns)
+            h->old->taken_at_unix_ns > h->snapshot->taken_at_unix_ns && !(is_live(h->old) && is_live(h->snapshot)))
                 render_sentence(r, STYLE_FAINT, "Old was taken after New: what grew in between is shown as less.", 2);
 }
 

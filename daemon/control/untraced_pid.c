@@ -39,7 +39,7 @@ void untraced_pid_message(uint32_t pid, char message[UNTRACED_PID_MESSAGE_BYTES]
                          pid, info.unit);
         else
                 snprintf(message, UNTRACED_PID_MESSAGE_BYTES,
-                         "process %u is not traced, which begins when a program starts: 'tmctl run' starts one, "
+                         "process %u is not traced; tracing begins when a program starts: 'tmctl run' starts one, "
                          "'tmctl ps' shows those that are",
                          pid);
         if (r == 0)

@@ -8,6 +8,8 @@
 
 #include "daemon/query/model.h"
 
+#include "daemon/query/frame_name.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,9 @@ int model_init(struct model *m) {
 
 void model_deinit(struct model *m) {
         traceback_table_deinit(&m->table);
+        for (size_t i = 0; i < m->n_names; i++)
+                free(m->names[i]);
+        free(m->names);
         free(m->traces);
         free(m->module_lines);
         *m = (struct model){0};
@@ -152,6 +157,35 @@ static int add_source_frame(struct model *m, struct mapping *map, const struct s
         return add_frame(m, map, &frame);
 }
 
+/* @bytes: taken. Texts borrow their bytes: of new ones, keep them as long as the model. Return: <0: -ENOMEM. */
+static int intern_plain_name(struct model *m, char *bytes, size_t length, uint32_t *idp) {
+        char **names = reallocarray(m->names, m->n_names + 1, sizeof(char *));
+        if (!names) {
+                free(bytes);
+                return -ENOMEM;
+        }
+        m->names = names;
+        int r = text_table_intern(&m->table.texts, bytes, length, idp);
+        if (r == 0 && m->table.texts.texts[*idp].bytes == bytes)
+                m->names[m->n_names++] = bytes;
+        else
+                free(bytes);
+        return r;
+}
+
+/* As an export would have it, so that it is the same frame as in a file. */
+static int name_plainly(struct model *m, struct traceback_frame *frame) {
+        struct frame_name name;
+        frame_name_init(&name, &m->table.texts, frame);
+        size_t length = frame_name_length(&name);
+        char *bytes = malloc(length + 1);
+        if (!bytes)
+                return -ENOMEM;
+        frame_name_copy(&name, bytes);
+        *frame = (struct traceback_frame){.function = TEXT_NONE, .module = frame->module};
+        return intern_plain_name(m, bytes, length, &frame->filename);
+}
+
 /* @symbol: NULL where nothing is known. A line without a file is none; a file without a line is kept. */
 static int add_native_frame(struct model *m, struct mapping *map, const struct snapshot_location *location,
                             const struct symbol_frame *symbol) {
@@ -170,7 +204,9 @@ static int add_native_frame(struct model *m, struct mapping *map, const struct s
                 return r;
         if (frame.lineno == 0 && frame.function == TEXT_NONE)
                 frame.offset = location->offset;
-        return add_frame(m, map, &frame);
+        if (m->plain_names && frame.lineno == 0)
+                r = name_plainly(m, &frame);
+        return r < 0 ? r : add_frame(m, map, &frame);
 }
 
 /* A pc in no module says nothing that would hold in another process: all of them are Python's unknown frame. */

@@ -57,6 +57,9 @@ struct model {
         uint8_t *module_lines; /* [table.n_modules] enum model_lines */
         uint32_t module_lines_size;
         uint32_t unknown_frame; /* ("<unknown>", 0) */
+        bool plain_names;       /* native frames without a line are named as in a file; set before model_add() */
+        char **names;           /* [n_names] of these */
+        size_t n_names;
 };
 
 /** model_init() - without traces. Return: 0; -ENOMEM (only model_deinit() is allowed then). */

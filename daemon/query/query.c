@@ -49,8 +49,9 @@ static int check_allocated(const struct query *q, char **messagep) {
         return 0;
 }
 
-/* Their frames have no functions, so wrappers among them stay. Left out of what they are compared with, every block
- * behind one would seem gone in one place and new in another. */
+/* Their frames have no functions, so wrappers among them stay, and are called "PATH (function)" where they have no
+ * line. Left out of what they are compared with, or called otherwise there, every block behind one would seem gone in
+ * one place and new in another. */
 static bool has_file(const struct query *q) {
         for (size_t i = 0; i < q->n_new + q->n_old; i++)
                 if (q->sources[i].snapshot->info.kind == SNAPSHOT_IMPORT)
@@ -73,6 +74,7 @@ static int query_init(struct query *q, const struct model_source *news, size_t n
                 r = check_allocated(q, messagep);
         if (r == 0)
                 r = model_init(&q->model);
+        q->model.plain_names = has_file(q);
         for (size_t i = 0; r == 0 && i < n_new + n_old; i++)
                 r = model_add(&q->model, i < n_new ? MODEL_NEW : MODEL_OLD, &q->sources[i]);
         if (r == 0)

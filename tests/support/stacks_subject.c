@@ -416,6 +416,57 @@ static void jumps(void) {
         }
 }
 
+/* Functions that go on with another stack and find their caller's by rbp, as __morestack of -fsplit-stack and Rust's
+ * stacker do. The stacks lie above and below each other, and come and go. */
+#define CROSSED    4
+#define STACK_SIZE 32768
+
+static char *crossed[CROSSED];
+
+void on_stack(void *top, void (*function)(size_t), size_t argument);
+__asm__(".text\n"
+        ".globl on_stack\n"
+        ".type on_stack, @function\n"
+        "on_stack:\n"
+        ".cfi_startproc\n"
+        "push %rbp\n"
+        ".cfi_def_cfa_offset 16\n"
+        ".cfi_offset %rbp, -16\n"
+        "mov %rsp, %rbp\n"
+        ".cfi_def_cfa_register %rbp\n"
+        "mov %rdi, %rsp\n"
+        "mov %rdx, %rdi\n"
+        "call *%rsi\n"
+        "mov %rbp, %rsp\n"
+        "pop %rbp\n"
+        ".cfi_def_cfa %rsp, 8\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".size on_stack, . - on_stack\n");
+
+static NOINLINE void cross(size_t n) {
+        size_t level = n % 8, round = n / 8;
+        allocate(round);
+        recursion((unsigned)(round % 5), 2);
+        if (level < CROSSED)
+                on_stack(crossed[(level * 2 + level / 2 + round % 2) % CROSSED] + STACK_SIZE, cross, n + 1);
+        with_array(round);
+        BARRIER();
+}
+
+static void stacks_crossed(void) {
+        for (unsigned round = 0; round < ROUNDS / 3; round++) {
+                char *mapped = mmap(NULL, STACK_SIZE * 3, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                crossed[0] = malloc(STACK_SIZE);
+                for (unsigned i = 1; i < CROSSED; i++)
+                        crossed[i] = mapped + (i - 1) * STACK_SIZE;
+                cross(round * 8);
+                allocate(round);
+                free(crossed[0]);
+                munmap(mapped, STACK_SIZE * 3);
+        }
+}
+
 int main(int argc, char **argv) {
         variable_arrays();
         assembly();
@@ -427,6 +478,7 @@ int main(int argc, char **argv) {
         signals(SA_ONSTACK);
         interrupted();
         coroutines();
+        stacks_crossed();
         generated();
         if (argc == 3)
                 plugins(argv + 1);

@@ -58,6 +58,7 @@ unknown_things() {
         refused "a pid that is not traced" 3 "$$" tmctl snapshot --pid $$
         refused "the live table of a pid that is not traced" 3 "$$" tmctl stats "@$$"
         refused "a file that does not exist" 3 'no/such/file' tmctl stats /no/such/file
+        refused "a name that would drive the terminal, in 7 bits or 8" 3 "'.x1b.31m.xc2.x9b31m.xff'" tmctl stats $'\e[31m\xc2\x9b31m\xff'
         printf 'text\n' >"$scratch/no.pickle"
         refused "which file is none" 1 'no.pickle: this is no tracemalloc snapshot' tmctl compare last "$scratch/no.pickle"
 }

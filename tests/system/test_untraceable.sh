@@ -127,6 +127,11 @@ printf '#!/bin/sh\necho hello\n' >"$scratch/valgrind"
 chmod +x "$scratch/valgrind"
 claim_match "of Valgrind it is said that it brings a malloc of its own" 'valgrind brings a malloc of its own' \
         "$(tmctl run -- "$scratch/valgrind" 2>&1)"
+gcc -D_GNU_SOURCE -x c -o "$scratch/array" - <<<'
+        #include <stdlib.h>
+        int main(void) { free(reallocarray(NULL, 1000, 2)); return 3; }' # not one of the functions that Valgrind replaces
+claim_equal "a program in Valgrind hears nothing of the agent" "3 0" \
+        "$(tmctl run -- valgrind -q --error-exitcode=9 "$scratch/array" 2>"$scratch/err"; echo $?) $(grep -c '^[=-]' "$scratch/err")"
 compile gcc asan -fsanitize=address -g
 claim_equal "a program with AddressSanitizer is traced" hello "$(tmctl run -- "$scratch/asan" 2>/dev/null)"
 claim_match "and its blocks are seen" '"total_count": *[1-9]' "$(tmctl stats last:exit --allocated --json)"

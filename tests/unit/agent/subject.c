@@ -2,7 +2,7 @@
 
 /*
  * subject CASE: a program to be traced. Each case does one thing whose effect on
- * the table is known (test_agent.c has the numbers, as differences to case "nothing").
+ * the table is known (test_agent*.c have the numbers, as differences to case "nothing").
  */
 
 #include <dlfcn.h>

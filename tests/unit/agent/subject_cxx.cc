@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// subject-cxx CASE: operator new and delete in all their forms; numbers in test_agent.c.
+// subject-cxx CASE: operator new and delete in all their forms; numbers in test_agent*.c.
 
 #include <cstdio>
 #include <cstring>

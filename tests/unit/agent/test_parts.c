@@ -81,6 +81,25 @@ START_TEST(variables_are_read)
 }
 END_TEST
 
+START_TEST(in_a_tool_of_valgrinds_that_replaces_malloc_the_agent_is_off)
+{
+        static const struct {
+                const char *variable;
+                bool off;
+        } cases[] = {
+                {"LD_PRELOAD=/a/vgpreload_core-amd64-linux.so:/a/vgpreload_memcheck-amd64-linux.so:/b/agent.so", true},
+                {"LD_PRELOAD=/b/agent.so:/a/vgpreload_dhat-amd64-linux.so", true},
+                {"LD_PRELOAD=/a/vgpreload_core-amd64-linux.so:/b/agent.so", false}, /* callgrind */
+                {"LD_PRELOAD=/b/agent.so", false}};
+        struct config config;
+        for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+                char *environment[] = {(char *)cases[i].variable, NULL};
+                ck_assert(config_read(&config, environment, 0));
+                ck_assert_msg(config.off == cases[i].off, "%s", cases[i].variable);
+        }
+}
+END_TEST
+
 START_TEST(nonsense_counts_as_absent)
 {
         char *environment[] = {(char *)"TRACEMALLOCD_FRAMES=65536",    (char *)"TRACEMALLOCD_DOMAINS=",
@@ -544,6 +563,7 @@ int main(void) {
         tcase_add_test(tcase, a_script_is_called_by_its_own_name_and_not_its_interpreters);
         tcase_add_test(tcase, an_empty_environment_gives_the_defaults);
         tcase_add_test(tcase, variables_are_read);
+        tcase_add_test(tcase, in_a_tool_of_valgrinds_that_replaces_malloc_the_agent_is_off);
         tcase_add_test(tcase, nonsense_counts_as_absent);
         tcase_add_loop_test(tcase, a_path_that_is_too_long_is_no_daemon, 106, 110);
         tcase_add_test(tcase, definitions_end_when_they_are_full);

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+const char *const traced_ways[] = {"TRACEMALLOCD_TRANSPORT=ring", "TRACEMALLOCD_TRANSPORT=socket"};
+
 void traced_open(struct traced *traced, const struct fake_daemon_options *options) {
         *traced = (struct traced){.dir = "/tmp/test-agent-XXXXXX", .input = -1, .output_fd = -1};
         assert(mkdtemp(traced->dir));

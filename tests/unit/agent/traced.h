@@ -11,6 +11,9 @@
 
 #define TRACED_OUTPUT_MAX (1 << 20)
 
+/* The environment of each way of streaming: ring, socket. */
+extern const char *const traced_ways[2];
+
 struct traced {
         char dir[64];
         struct fake_daemon *daemon; /* NULL: none runs */

@@ -17,8 +17,7 @@ static pid_t private_daemon;
 
 static void setup_private(void) {
         char path[128];
-        strcpy(shell_dir, "/tmp/test_tmctl.XXXXXX");
-        ck_assert_ptr_nonnull(mkdtemp(shell_dir));
+        shell_make_dir();
         unsetenv("TRACEMALLOCD_RUNTIME_DIR");
         unsetenv("TRACEMALLOCD_STATE_DIR"); /* of who runs the test */
         snprintf(path, sizeof path, "%s/run", shell_dir);
@@ -43,11 +42,9 @@ static void end_private_daemon(void) {
 }
 
 static void teardown_private(void) {
-        char command[128];
         if (private_daemon > 0)
                 end_private_daemon();
-        snprintf(command, sizeof command, "rm -rf %s", shell_dir);
-        ck_assert_int_eq(system(command), 0);
+        shell_remove_dir();
 }
 
 START_TEST(a_private_daemon_is_started_once_and_said)

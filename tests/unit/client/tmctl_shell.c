@@ -18,9 +18,19 @@ char shell_dir[] = "/tmp/test_tmctl.XXXXXX";
 static pid_t canned_server;
 char shell_out[SHELL_OUTPUT_MAX], shell_err[SHELL_OUTPUT_MAX];
 
-void shell_setup(void) {
+void shell_make_dir(void) {
         strcpy(shell_dir, "/tmp/test_tmctl.XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(shell_dir));
+}
+
+void shell_remove_dir(void) {
+        char command[128];
+        snprintf(command, sizeof command, "rm -rf %s", shell_dir);
+        ck_assert_int_eq(system(command), 0);
+}
+
+void shell_setup(void) {
+        shell_make_dir();
         canned_server = canned_server_start(shell_dir, HARMLESS_AGENT);
         setenv("TRACEMALLOCD_RUNTIME_DIR", shell_dir, 1);
         setenv("TZ", "UTC0", 1);
@@ -29,10 +39,8 @@ void shell_setup(void) {
 }
 
 void shell_teardown(void) {
-        char command[128];
         canned_server_stop(canned_server);
-        snprintf(command, sizeof command, "rm -rf %s", shell_dir);
-        ck_assert_int_eq(system(command), 0);
+        shell_remove_dir();
 }
 
 void shell_read(const char *name, char *text) {

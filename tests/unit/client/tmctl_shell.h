@@ -13,6 +13,10 @@
 extern char shell_dir[];                                              /* of this test alone */
 extern char shell_out[SHELL_OUTPUT_MAX], shell_err[SHELL_OUTPUT_MAX]; /* of the last line */
 
+/** shell_make_dir(), shell_remove_dir() - the folder alone */
+void shell_make_dir(void);
+void shell_remove_dir(void);
+
 /** shell_setup(), shell_teardown() - fixture of a test: its folder, the server, the environment */
 void shell_setup(void);
 void shell_teardown(void);

@@ -111,6 +111,8 @@ START_TEST(every_allocation_of_a_query_may_fail)
                 view.cumulative = true;
                 fail_each((enum question)i, &view);
         }
+        snapshots[1]->info.kind = SNAPSHOT_IMPORT; /* beside a file, frames without a line are named as in one */
+        fail_each(COMPARE, &view);
 }
 END_TEST
 

@@ -185,6 +185,17 @@ START_TEST(without_a_line_the_function_tells_frames_apart)
 }
 END_TEST
 
+/* As an export of the one has them. */
+START_TEST(without_a_line_they_are_the_frames_of_a_file)
+{
+        ck_answer("symbol a.so 0x10 s,,0,f\nsnapshot 1\ntrace 0 1 5 2 n,a.so,0x10\ntrace 0 1 3 1 n,a.so,0x20\n"
+                  "snapshot 2\nimport\ntrace 0 1 5 2 s,a.so%20(f),0\ntrace 0 1 3 1 s,a.so+0x20,0\n"
+                  "view lineno 0 0 0\ncompare 2 1\ncompare 1 2\n",
+                  "header 13 3 2 exact +0 +0\nrow 10 +0 2 +0 a.so%20(f),0,-,-\nrow 3 +0 1 +0 a.so+0x20,0,-,-\nend\n"
+                  "header 13 3 2 exact +0 +0\nrow 10 +0 2 +0 a.so%20(f),0,-,-\nrow 3 +0 1 +0 a.so+0x20,0,-,-\nend\n");
+}
+END_TEST
+
 START_TEST(without_a_line_ties_go_by_function)
 {
         ck_answer(LIBRARY "snapshot 1\ntrace 0 1 1 1 n,lib.so,0x20\ntrace 0 1 1 1 n,lib.so,0x10\nstats 1\n",
@@ -402,6 +413,7 @@ int main(void) {
         tcase_add_test(cases, only_blocks_of_the_row_decide_what_is_null);
         tcase_add_test(cases, compare_merges_the_functions_of_both_sides);
         tcase_add_test(cases, without_a_line_the_function_tells_frames_apart);
+        tcase_add_test(cases, without_a_line_they_are_the_frames_of_a_file);
         tcase_add_test(cases, without_a_line_ties_go_by_function);
         tcase_add_test(cases, without_a_line_ties_go_by_the_name_in_an_export);
         tcase_add_test(cases, equal_names_of_frames_that_differ_have_an_order);
