@@ -231,8 +231,6 @@ INLINE void note_code(const void *block) {
 INLINE void hook_free(enum python_allocator_kind kind, void *context, void *block, uintptr_t cfa) {
         if (unlikely(!block))
                 return;
-        if (kind == PYTHON_RAW)
-                python_raw_free();
         if (kind == PYTHON_OBJ)
                 note_code(block);
         struct epoch *epoch = enter_settled(cfa);
@@ -247,22 +245,52 @@ INLINE void hook_free(enum python_allocator_kind kind, void *context, void *bloc
 }
 
 #define DEFINE_WRAPPERS(name, kind)                                                                                    \
-        static void *name##_malloc(void *context, size_t size) {                                                       \
+        static NOINLINE void *name##_malloc(void *context, size_t size) {                                              \
                 return hook_malloc(kind, context, size, HOOK_CFA);                                                     \
         }                                                                                                              \
-        static void *name##_calloc(void *context, size_t count, size_t size) {                                         \
+        static NOINLINE void *name##_calloc(void *context, size_t count, size_t size) {                                \
                 return hook_calloc(kind, context, count, size, HOOK_CFA);                                              \
         }                                                                                                              \
-        static void *name##_realloc(void *context, void *block, size_t size) {                                         \
+        static NOINLINE void *name##_realloc(void *context, void *block, size_t size) {                                \
                 return hook_realloc(kind, context, block, size, HOOK_CFA);                                             \
         }                                                                                                              \
-        static void name##_free(void *context, void *block) {                                                          \
+        static NOINLINE void name##_free(void *context, void *block) {                                                 \
                 hook_free(kind, context, block, HOOK_CFA);                                                             \
         }
 
-DEFINE_WRAPPERS(raw, PYTHON_RAW)
+DEFINE_WRAPPERS(outer_raw, PYTHON_RAW)
 DEFINE_WRAPPERS(mem, PYTHON_MEM)
 DEFINE_WRAPPERS(obj, PYTHON_OBJ)
+
+/* The raw allocator is called by the others as well, for each block of more than 512 bytes. Then enter() would say no,
+ * whatever else there is to find out. */
+INLINE bool is_inner(uintptr_t cfa) {
+        return cfa < thread_state.python && likely(!thread_state.python_probe);
+}
+
+static void *raw_malloc(void *context, size_t size) {
+        return is_inner(HOOK_CFA) ? python.next[PYTHON_RAW].malloc(context, size) : outer_raw_malloc(context, size);
+}
+
+static void *raw_calloc(void *context, size_t count, size_t size) {
+        return is_inner(HOOK_CFA) ? python.next[PYTHON_RAW].calloc(context, count, size)
+                                  : outer_raw_calloc(context, count, size);
+}
+
+static void *raw_realloc(void *context, void *block, size_t size) {
+        return is_inner(HOOK_CFA) ? python.next[PYTHON_RAW].realloc(context, block, size)
+                                  : outer_raw_realloc(context, block, size);
+}
+
+static void raw_free(void *context, void *block) {
+        if (unlikely(!block))
+                return;
+        python_raw_free();
+        if (is_inner(HOOK_CFA))
+                python.next[PYTHON_RAW].free(context, block);
+        else
+                outer_raw_free(context, block);
+}
 
 struct python_allocator hooks_python_wrap(enum python_allocator_kind kind, void *context) {
         static const struct python_allocator wrappers[PYTHON_ALLOCATORS] = {

@@ -23,4 +23,5 @@ void beside_malloc_add_process(struct beside_malloc *b, const Tracemallocd__Cont
  * Return: the caller frees; NULL: there is none. */
 char *beside_malloc_clause(const struct beside_malloc *b);
 
+/** beside_malloc_deinit() - free what it holds */
 void beside_malloc_deinit(struct beside_malloc *b);

@@ -69,13 +69,15 @@ static void decode_309(struct cursor *c) {
                 add_run(c, UINT32_MAX, true);
 }
 
-/* Pairs (bytes that this line holds, signed lines to go on before them). */
+/* Pairs (bytes that this line holds, signed lines to go on before them). A program may have cut its code's table:
+ * behind half a pair CPython reads the 0 that ends every bytes object. */
 static void decode_310(struct cursor *c) {
-        for (; c->end - c->bytes >= 2 && !c->error; c->bytes += 2) {
-                int8_t delta = (int8_t)c->bytes[1];
+        while (c->bytes < c->end && !c->error) {
+                uint8_t n_bytes = *c->bytes++;
+                int8_t delta = c->bytes < c->end ? (int8_t)*c->bytes++ : 0;
                 if (delta != NO_LINE_310)
                         c->line += (uint32_t)delta;
-                add_run(c, c->offset + c->bytes[0], delta != NO_LINE_310);
+                add_run(c, c->offset + n_bytes, delta != NO_LINE_310);
         }
 }
 

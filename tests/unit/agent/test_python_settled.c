@@ -20,7 +20,7 @@
 
 static struct epoch *epoch;
 static uintptr_t thread; /* its one frame stands in one code object */
-static struct python_allocator hooked;
+static struct python_allocator hooked, hooked_raw;
 
 /* ---- the interpreter ---- */
 
@@ -30,6 +30,10 @@ static void *thread_current(void) {
 
 static void *plain_malloc(void *context, size_t size) {
         return malloc(size);
+}
+
+static void *malloc_by_raw(void *context, size_t size) {
+        return hooked_raw.malloc(hooked_raw.context, size);
 }
 
 static void *make_frame(void) {
@@ -44,10 +48,11 @@ static void make_interpreter(void) {
         ck_assert_int_eq(python_layout_find(3 << 24 | 8 << 16, NULL, &python.layout), 0);
         thread = (uintptr_t)new_object();
         put_word((void *)thread, python.layout.thread_frame, (uintptr_t)make_frame());
-        python.api.thread_current = thread_current;
-        python.next[PYTHON_OBJ].malloc = plain_malloc;
+        python.api.thread_current = python.api.thread_of_caller = thread_current;
+        python.next[PYTHON_OBJ].malloc = python.next[PYTHON_RAW].malloc = plain_malloc;
         atomic_store(&python.state, PYTHON_ON);
         hooked = hooks_python_wrap(PYTHON_OBJ, NULL);
+        hooked_raw = hooks_python_wrap(PYTHON_RAW, NULL);
 }
 
 /* ---- what is traced ---- */
@@ -169,6 +174,35 @@ START_TEST(stack_that_is_half_changed_is_not_believed)
 }
 END_TEST
 
+static uint64_t bytes_recorded_by(const struct python_allocator *allocator) {
+        uint64_t before = atomic_load(&epoch->ring.header->head);
+        free(allocator->malloc(allocator->context, 1000));
+        return atomic_load(&epoch->ring.header->head) - before;
+}
+
+START_TEST(raw_block_that_another_allocator_asks_for_is_recorded_once)
+{
+        begin();
+        settle();
+        python.next[PYTHON_OBJ].malloc = malloc_by_raw;
+        ck_assert_uint_eq(bytes_recorded_by(&hooked), 24);
+        ck_assert_uint_eq(bytes_recorded_by(&hooked_raw), 24);
+}
+END_TEST
+
+/* Left by longjmp, from a frame below this one. */
+START_TEST(raw_block_after_an_allocator_that_was_left_is_recorded)
+{
+        begin();
+        settle();
+        thread_state.python = 1;
+        ck_assert_uint_eq(bytes_recorded_by(&hooked_raw), 24);
+        ck_assert_uint_eq(thread_state.python, 0);
+}
+END_TEST
+
 CHECK_MAIN("python_settled", change_of_the_gate_unsettles, end_of_a_daemon_unsettles,
            child_of_a_fork_has_settled_nothing, nothing_is_settled_with_the_version_of_a_forks_child,
-           change_of_the_layer_unsettles, stack_that_is_half_changed_is_not_believed)
+           change_of_the_layer_unsettles, stack_that_is_half_changed_is_not_believed,
+           raw_block_that_another_allocator_asks_for_is_recorded_once,
+           raw_block_after_an_allocator_that_was_left_is_recorded)

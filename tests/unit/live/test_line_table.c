@@ -96,10 +96,17 @@ START_TEST(a_cut_off_number_ends_with_its_table)
         ck_assert_uint_eq(line(0), 10);
         DECODE(311, 7, "\x80"); /* nothing follows */
         ck_assert_uint_eq(line(0), 7);
-        DECODE(310, 7, "\x04"); /* half a pair */
-        ck_assert_uint_eq(runs.n, 0);
-        DECODE(309, 7, "\x04"); /* the same */
+        DECODE(309, 7, "\x04"); /* half a pair */
         ck_assert_uint_eq(line(0), 7);
+}
+END_TEST
+
+START_TEST(half_a_pair_of_3_10_goes_on_no_line)
+{
+        DECODE(310, 7, "\x02\x03\x04");
+        ck_assert_uint_eq(line(0), 10);
+        ck_assert_uint_eq(line(5), 10);
+        ck_assert_uint_eq(line(6), 0);
 }
 END_TEST
 
@@ -171,6 +178,6 @@ END_TEST
 
 CHECK_MAIN("line_table", lnotab_adds_bytes_then_lines, bytes_of_an_lnotab_are_unsigned,
            an_empty_lnotab_is_the_first_line, no_line_of_3_10_keeps_the_running_one, locations_know_every_form,
-           a_cut_off_number_ends_with_its_table, another_format_is_told_apart, neighbours_of_one_line_are_one_run,
-           code_objects_lie_behind_each_other, more_runs_than_the_limit_are_refused_as_a_whole,
-           random_bytes_make_runs_in_order)
+           a_cut_off_number_ends_with_its_table, half_a_pair_of_3_10_goes_on_no_line, another_format_is_told_apart,
+           neighbours_of_one_line_are_one_run, code_objects_lie_behind_each_other,
+           more_runs_than_the_limit_are_refused_as_a_whole, random_bytes_make_runs_in_order)
