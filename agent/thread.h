@@ -102,6 +102,8 @@ void thread_after_fork(void);
  * of what both do at the same time, one captures its stack and may wait */
 void thread_share(void);
 
+/** thread_guard_enter_slow() - thread_guard_enter() where the guard is set: by a hook that goes on, or by one that a
+ * longjmp() left; or for good, by thread_share() */
 bool thread_guard_enter_slow(uintptr_t cfa, uintptr_t *previousp);
 
 /** thread_guard_enter() - begin to record
@@ -117,6 +119,7 @@ static inline bool thread_guard_enter(uintptr_t cfa, uintptr_t *previousp) {
         return true;
 }
 
+/** thread_guard_leave() - recording is over; @previous: of thread_guard_enter() */
 static inline void thread_guard_leave(uintptr_t previous) {
         atomic_signal_fence(memory_order_seq_cst);
         if (unlikely(previous == THREAD_GUARD_TAKEN))
@@ -131,6 +134,7 @@ static inline bool thread_is_recording(void) {
         return thread_state.guard != 0 && thread_state.guard != THREAD_GUARD_SHARED;
 }
 
+/** thread_in_python_slow() - thread_in_python() where a wrapper was entered, which a longjmp() may have left since */
 bool thread_in_python_slow(uintptr_t cfa);
 
 /** thread_in_python() - whether a hook is called by a wrapped Python allocator */

@@ -63,12 +63,13 @@ static int find_unit(struct unit *u, const char *name) {
                 message_error("'%s' is a template; name an instance of it: %.*s@NAME", name, length, name);
                 return EXIT_CODE_USAGE;
         }
-        int code = name[0] && !strchr(name, '/') ? show(name, &u->shown) : EXIT_CODE_NOT_FOUND;
-        if (code != EXIT_CODE_DONE) {
-                if (!u->shown)
-                        message_error("'%s' is no name of a unit", name);
-                return code;
+        if (!name[0] || strchr(name, '/')) {
+                message_error("'%s' is no name of a unit", name);
+                return EXIT_CODE_NOT_FOUND;
         }
+        int code = show(name, &u->shown);
+        if (code != EXIT_CODE_DONE)
+                return code;
         u->name = systemctl_property(u->shown, "Id");
         AUTO_FREE char *load = systemctl_property(u->shown, "LoadState");
         AUTO_FREE char *state = systemctl_property(u->shown, "ActiveState");

@@ -30,4 +30,5 @@ int filter_parse(struct filter *filter, const char *text, bool inclusive);
 /** filter_domain() - a DomainFilter. Return: 0; FILTER_E_DOMAIN (empty). */
 int filter_domain(struct filter *filter, const char *domain, bool inclusive);
 
+/** filter_deinit() - free what filter_parse() or filter_domain() made */
 void filter_deinit(struct filter *filter);

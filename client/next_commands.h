@@ -22,4 +22,5 @@ void next_commands_init(struct next_commands *next, const struct options *option
  * Return: "" where it needs none; the caller frees. */
 char *next_commands_daemon(const struct options *options);
 
+/** next_commands_deinit() - free the commands */
 void next_commands_deinit(struct next_commands *next);

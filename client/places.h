@@ -39,6 +39,7 @@ void places_input_init(struct places_input *input);
  * /run/user/UID is taken where it exists or root can make it, else /tmp/tracemallocd-UID. */
 void places_init(struct places *places, const struct places_input *input);
 
+/** places_deinit() - free the folders */
 void places_deinit(struct places *places);
 
 #define PLACES_E_UNSAFE 1

@@ -11,6 +11,7 @@ struct progress {
         bool shown;
 };
 
+/** progress_init() - nothing is shown yet; looks whether stderr is a terminal */
 void progress_init(struct progress *progress);
 
 /** progress_show() - replace the line; @total 0: not known */

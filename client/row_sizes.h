@@ -24,6 +24,7 @@ void row_sizes_init(struct row_sizes *sizes, const struct terminal *terminal, ui
 void row_sizes_of(struct row_sizes *sizes, const struct terminal *terminal,
                   const Tracemallocd__Control__StatisticRow *row, bool diff);
 
+/** row_sizes_deinit() - free the fields */
 void row_sizes_deinit(struct row_sizes *sizes);
 
 /** row_sizes_text() - the fields with ", " between, on further lines where @width columns (0: any) do not hold them

@@ -25,4 +25,5 @@ struct unit_findings {
  * @agent_path, @runtime_dir: what its processes must be able to see */
 void unit_check(const char *shown, const char *agent_path, const char *runtime_dir, struct unit_findings *findings);
 
+/** unit_findings_deinit() - free the lines */
 void unit_findings_deinit(struct unit_findings *findings);

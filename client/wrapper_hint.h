@@ -22,4 +22,5 @@ void wrapper_hint_add(struct wrapper_hint *hint, const Tracemallocd__Control__St
 /** wrapper_hint_print() - a line, or nothing */
 void wrapper_hint_print(const struct wrapper_hint *hint, const struct render *render);
 
+/** wrapper_hint_deinit() - free what it noted */
 void wrapper_hint_deinit(struct wrapper_hint *hint);

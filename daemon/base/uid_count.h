@@ -13,6 +13,7 @@ struct uid_count {
 
 #define UID_COUNT_E_QUOTA 1
 
+/** uid_count_init(), uid_count_deinit() - nobody has anything; free what it holds */
 void uid_count_init(struct uid_count *c);
 void uid_count_deinit(struct uid_count *c);
 

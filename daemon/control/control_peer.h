@@ -61,9 +61,12 @@ size_t control_peers_unread(const struct control_handler *handler, uid_t uid);
 /** control_peer_is_gone() - whether it hung up, or was hung up on: nobody reads what it is answered */
 bool control_peer_is_gone(const struct control_peer *p);
 
+/** control_peer_ref(), control_peer_unref() - it stays in memory for a request that is under way, also when it hung up.
+ * Main loop. */
 struct control_peer *control_peer_ref(struct control_peer *p);
 void control_peer_unref(struct control_peer *p);
 
+/** control_peer_credentials() - from the kernel, of when it connected; valid as long as the peer */
 const struct credentials *control_peer_credentials(const struct control_peer *p);
 
 /** control_peer_attach() - keep it with the connection

@@ -25,4 +25,5 @@ int reply_buffer_add(void *buffer, const Tracemallocd__Control__Reply *reply);
  * Return: malloc'd, or NULL where there are none. */
 uint8_t *reply_buffer_take(struct reply_buffer *b, size_t *lengthp);
 
+/** reply_buffer_deinit() - free the bytes that were not taken */
 void reply_buffer_deinit(struct reply_buffer *b);

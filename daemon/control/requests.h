@@ -20,6 +20,9 @@ struct request {
         const Tracemallocd__Control__Request *body;
 };
 
+/** request_NAME() - answer the request of that name in proto/control.proto, whose prose says what and with which errors
+ * Main loop. The answer may come later, from a job of the pool or of a worker; the handler copies what it needs then.
+ */
 void request_ps(const struct request *r);
 void request_snapshot(const struct request *r);
 void request_list(const struct request *r);
@@ -54,6 +57,7 @@ bool request_label_fits(const struct request *r, const ProtobufCBinaryData *labe
  * Return: NULL: no memory. */
 Tracemallocd__Control__Request *request_copy(const Tracemallocd__Control__Request *request);
 
+/** request_bytes() - a text as a field of bytes; borrowed */
 static inline ProtobufCBinaryData request_bytes(const char *text) {
         return (ProtobufCBinaryData){.len = __builtin_strlen(text), .data = (uint8_t *)text};
 }

@@ -40,6 +40,7 @@ struct selection {
 int selection_make(struct daemon *d, const struct credentials *who,
                    const Tracemallocd__Control__ProcessSelector *selector, bool everything, struct selection *s);
 
+/** selection_deinit() - free what selection_make() found */
 void selection_deinit(struct selection *s);
 
 /** selector_fits() - whether it is one that a command line can be, SELECTOR_BYTES_MAX; NULL is

@@ -18,6 +18,7 @@ struct domain_map {
         struct domain_def **defs; /* [256], NULL for undefined; NULL as a whole until there is one */
 };
 
+/** domain_map_deinit() - free the definitions */
 void domain_map_deinit(struct domain_map *m);
 
 /** domain_map_add() - define a custom one (3..255), or define it anew; names are cut at DOMAIN_NAME_MAX. Return: 0;

@@ -53,12 +53,20 @@ static uint64_t little_endian(const uint8_t *bytes, size_t n) {
         return number;
 }
 
+static int push_value(struct pickle_machine *m, struct pickle_value value) {
+        int result = pickle_stack_push(&m->stack, value);
+        if (result == PICKLE_E_REFUSED && m->stack.n_values >= PICKLE_VALUES_MAX)
+                return pickle_machine_refuse(m, m->offset, "more than %u values that no opcode has taken yet",
+                                             PICKLE_VALUES_MAX);
+        return result;
+}
+
 static int push(struct pickle_machine *m, enum pickle_kind kind, uint32_t id) {
-        return pickle_stack_push(&m->stack, (struct pickle_value){.kind = kind, .id = id, .number = m->offset});
+        return push_value(m, (struct pickle_value){.kind = kind, .id = id, .number = m->offset});
 }
 
 static int push_number(struct pickle_machine *m, uint64_t number) {
-        return pickle_stack_push(&m->stack, (struct pickle_value){.kind = PICKLE_KIND_NUMBER, .number = number});
+        return push_value(m, (struct pickle_value){.kind = PICKLE_KIND_NUMBER, .number = number});
 }
 
 /* @bytes: [n] two's complement */
@@ -124,7 +132,7 @@ static int recall(struct pickle_machine *m, uint32_t number) {
         if (!pickle_stack_recall(&m->stack, number, m->offset, &value))
                 return pickle_machine_refuse(m, m->offset, "entry %" PRIu32 " of a memo that has %" PRIu32, number,
                                              m->stack.n_memo);
-        return pickle_stack_push(&m->stack, value);
+        return push_value(m, value);
 }
 
 /* ---- tuples and containers ---- */
@@ -137,7 +145,7 @@ static int close_tuple(struct pickle_machine *m, uint32_t n) {
         if (result != 0)
                 return result;
         m->stack.n_values -= n;
-        return pickle_stack_push(&m->stack, tuple);
+        return push_value(m, tuple);
 }
 
 static int push_list(struct pickle_machine *m) {
@@ -182,8 +190,10 @@ static int set_items(struct pickle_machine *m, uint32_t n) {
         if (result != 0)
                 return result;
         const struct pickle_value *container = pickle_stack_top(&m->stack, n);
-        if (container->kind != PICKLE_KIND_DICT || n % 2 != 0)
+        if (container->kind != PICKLE_KIND_DICT)
                 return pickle_machine_refuse(m, m->offset, "items for a dictionary, where there is none");
+        if (n % 2 != 0)
+                return pickle_machine_refuse(m, m->offset, "an item of a dictionary without its value");
         for (uint32_t i = 1; i < n; i += 2)
                 pickle_tables_set(&m->tables, container->id, &container[i], &container[i + 1]);
         m->stack.n_values -= n;
@@ -373,7 +383,7 @@ int pickle_machine_do(struct pickle_machine *m, uint8_t opcode, const uint8_t *o
         case PICKLE_STOP:
                 return stop(m);
         case PICKLE_DUP:
-                return pickle_stack_push(&m->stack, *pickle_stack_top(&m->stack, 0));
+                return push_value(m, *pickle_stack_top(&m->stack, 0));
         case PICKLE_MEMOIZE:
                 return memoize(m);
         case PICKLE_BINGET:

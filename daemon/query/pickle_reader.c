@@ -111,7 +111,7 @@ static int feed(struct pickle_reader *r, const uint8_t *bytes, size_t n) {
         return result;
 }
 
-/* The tables refuse without a word: they know one reason only. */
+/* The tables refuse without a word, and for memory alone: their numbers end behind it (PICKLE_IDS_MAX). */
 static int note(struct pickle_reader *r, int result) {
         struct pickle_machine *m = &r->machine;
         if (result == PICKLE_E_REFUSED && !*m->message)

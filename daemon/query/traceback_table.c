@@ -167,18 +167,31 @@ int traceback_table_compare_frames(const struct traceback_table *t, const struct
 
 /* ---- tracebacks ---- */
 
-static bool node_equal(const void *owner, uint32_t id, const void *key) {
-        const struct traceback_node *a = &((const struct traceback_table *)owner)->nodes[id], *b = key;
-        return a->parent == b->parent && a->frame == b->frame;
+static uint32_t hash_node(uint32_t parent, uint32_t frame) {
+        return index_hash_words(parent, frame);
+}
+
+static uint32_t hash_of_node(const void *owner, uint32_t id) {
+        const struct traceback_node *node = &((const struct traceback_table *)owner)->nodes[id];
+        return hash_node(node->parent, node->frame);
+}
+
+/* The root is nobody's child, though its fields say otherwise. */
+static bool find_node(const struct traceback_table *t, uint32_t hash, uint32_t parent, uint32_t frame, uint32_t *idp) {
+        uint32_t cursor = hash;
+        do {
+                *idp = index_table_next(&t->node_index, hash, &cursor);
+        } while (*idp != INDEX_TABLE_NONE &&
+                 (*idp == TRACEBACK_ROOT || t->nodes[*idp].parent != parent || t->nodes[*idp].frame != frame));
+        return *idp != INDEX_TABLE_NONE;
 }
 
 int traceback_table_node(struct traceback_table *t, uint32_t parent, uint32_t frame, uint32_t *idp) {
         struct traceback_node node = {.parent = parent, .frame = frame, .depth = t->nodes[parent].depth + 1};
-        uint32_t hash = intern_hash_words((uint64_t[]){(uint64_t)parent << 32 | frame}, 1);
+        uint32_t hash = hash_node(parent, frame);
         uint32_t parent_identity = t->nodes[parent].identity, frame_identity_id = t->frame_identities[frame];
         int r;
-        *idp = intern_find(&t->node_index, hash, node_equal, t, &node);
-        if (*idp != INTERN_NONE)
+        if (find_node(t, hash, parent, frame, idp))
                 return 0;
         if (parent_identity != parent || frame_identity_id != frame) {
                 r = traceback_table_node(t, parent_identity, frame_identity_id, &node.identity); /* once */
@@ -189,12 +202,12 @@ int traceback_table_node(struct traceback_table *t, uint32_t parent, uint32_t fr
         }
         r = grow((void **)&t->nodes, &t->nodes_size, t->n_nodes, sizeof *t->nodes);
         if (r == 0)
-                r = intern_reserve(&t->node_index, 1);
+                r = index_table_reserve(&t->node_index, t->n_nodes, hash_of_node, t);
         if (r < 0)
                 return r;
         *idp = t->n_nodes;
         t->nodes[t->n_nodes] = node;
-        intern_add(&t->node_index, hash, t->n_nodes++);
+        index_table_put(&t->node_index, hash, t->n_nodes++);
         return 0;
 }
 
@@ -248,7 +261,9 @@ int traceback_table_compare(const struct traceback_table *t, uint32_t a, uint32_
 
 int traceback_table_reserve(struct traceback_table *t, uint32_t n_frames, uint32_t n_nodes) {
         int r = intern_reserve(&t->frame_index, n_frames);
-        return r < 0 ? r : intern_reserve(&t->node_index, n_nodes);
+        if (r == 0 && n_nodes > t->n_nodes)
+                r = index_table_reserve(&t->node_index, n_nodes - 1, hash_of_node, t);
+        return r;
 }
 
 int traceback_table_init(struct traceback_table *t) {
@@ -259,7 +274,7 @@ int traceback_table_init(struct traceback_table *t) {
                 return -ENOMEM;
         t->nodes_size = ARRAY_MIN;
         t->nodes[TRACEBACK_ROOT] = (struct traceback_node){0};
-        t->n_nodes = 1; /* the root is in no index: nothing looks it up */
+        t->n_nodes = 1;
         return 0;
 }
 
@@ -267,7 +282,7 @@ void traceback_table_deinit(struct traceback_table *t) {
         text_table_deinit(&t->texts);
         intern_deinit(&t->module_index);
         intern_deinit(&t->frame_index);
-        intern_deinit(&t->node_index);
+        index_table_deinit(&t->node_index);
         free(t->modules);
         free(t->frames);
         free(t->frame_identities);

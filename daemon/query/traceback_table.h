@@ -17,6 +17,7 @@
  *   of a native frame without a line and a function      module, offset
  */
 
+#include "daemon/live/index_table.h"
 #include "daemon/query/intern.h"
 #include "daemon/query/text.h"
 
@@ -56,7 +57,8 @@ struct traceback_table {
         struct traceback_node *nodes;
         uint32_t n_modules, n_frames, n_nodes;
         uint32_t modules_size, frames_size, nodes_size;
-        struct intern module_index, frame_index, node_index;
+        struct intern module_index, frame_index;
+        struct index_table node_index; /* of a large snapshot it would be the half of it all, were it a struct intern */
 };
 
 /* All of these: 0; -ENOMEM; -EOVERFLOW (more than 2^32 - 2 of a kind). The table stays usable. */
@@ -67,7 +69,8 @@ int traceback_table_init(struct traceback_table *t);
 /** traceback_table_deinit() - free all; zero memory, and one whose init failed, are fine */
 void traceback_table_deinit(struct traceback_table *t);
 
-/** traceback_table_reserve() - that about so many more are to come, so that the indexes need not grow step by step */
+/** traceback_table_reserve() - that about so many are to come, so that the indexes need not grow step by step
+ * @n_nodes: many of which may be there already, as of the other side of a comparison */
 int traceback_table_reserve(struct traceback_table *t, uint32_t n_frames, uint32_t n_nodes);
 
 /** traceback_table_module() - intern by (path, build id); @build_id is borrowed */

@@ -14,6 +14,7 @@ struct frame_loader {
         struct id_map locations, modules, strings; /* rows to indexes */
 };
 
+/** frame_loader_init() - nothing is read yet; @reader, @builder: borrowed until frame_loader_deinit() */
 void frame_loader_init(struct frame_loader *l, struct store_reader *reader, struct snapshot_builder *builder);
 
 /** frame_loader_deinit() - of a zeroed one, too; the builder stays */

@@ -230,6 +230,9 @@ kinds_of_services() {
         claim_match "is said to be masked" 'gone.service is masked' "$(tmctl unit trace gone 2>&1)"
         claim_equal "each in one line" 1 "$(tmctl unit trace gone 2>&1 | wc -l)"
         claim_equal "of an absent one too" 1 "$(tmctl unit trace no-such-unit 2>&1 | wc -l)"
+        claim_equal "of one without a name" "tmctl: 'a/b' is no name of a unit" "$(tmctl unit trace a/b 2>&1)"
+        claim_equal "and where there is no systemctl" "tmctl: cannot run systemctl: No such file or directory" \
+                "$(PATH=/nowhere "$(command -v tmctl)" unit trace gone 2>&1)"
 }
 
 # A service that does not start: the way back is named.

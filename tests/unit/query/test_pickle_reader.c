@@ -272,7 +272,7 @@ START_TEST(the_stack_has_a_floor)
         REFUSE("\x80\x04(e", "byte 3: an opcode that takes 1 value where there are fewer");
         REFUSE("\x80\x04)(e", "byte 4: items for a list, where there is no list");
         REFUSE("\x80\x04}K\x01s", "byte 5: an opcode that takes 3 values where there are fewer");
-        REFUSE("\x80\x04}(K\x01u", "byte 6: items for a dictionary, where there is none");
+        REFUSE("\x80\x04}(K\x01u", "byte 6: an item of a dictionary without its value");
         REFUSE("\x80\x04](K\x01\x90", "byte 6: items for a set, where there is none");
         REFUSE("\x80\x04K\x01\x94", "byte 4: a number in the memo, where Python puts none");
         REFUSE("\x80\x04)\x94h\x01", "byte 4: entry 1 of a memo that has 1");
@@ -355,6 +355,20 @@ START_TEST(depth_is_bounded)
 }
 END_TEST
 
+/* Which has a reason of its own: these 16 MiB are far from the bound of memory. */
+START_TEST(values_that_wait_are_bounded)
+{
+        size_t n = (1 << 20) + 1, length = 3 + 2 * n;
+        char *bytes = malloc(length);
+        ck_assert_ptr_nonnull(bytes);
+        memcpy(bytes, "\x80\x04(", 3);
+        for (size_t i = 0; i < n; i++)
+                memcpy(bytes + 3 + 2 * i, "K\x01", 2);
+        refuse(bytes, length, "byte 2097155: more than 1048576 values that no opcode has taken yet");
+        free(bytes);
+}
+END_TEST
+
 /* Each of these costs memory by the byte, the snapshot at the end too. */
 START_TEST(memory_is_bounded)
 {
@@ -403,5 +417,5 @@ CHECK_MAIN("pickle_reader", one_block_is_read, nothing_but_what_traces_need_is_k
            names_become_bytes, an_empty_snapshot_is_one, info_of_the_caller_is_kept, foreign_attributes_are_named,
            pieces_do_not_matter, a_cut_file_ends_too_early, only_protocols_4_and_5, nothing_is_looked_up_or_called,
            the_stack_has_a_floor, other_values_are_no_snapshot, traces_that_are_none_are_refused,
-           sizes_together_fit_63_bits, text_is_utf8, lengths_claim_no_memory, depth_is_bounded, memory_is_bounded,
-           the_snapshot_counts_too, after_a_refusal_nothing_is_read)
+           sizes_together_fit_63_bits, text_is_utf8, lengths_claim_no_memory, depth_is_bounded,
+           values_that_wait_are_bounded, memory_is_bounded, the_snapshot_counts_too, after_a_refusal_nothing_is_read)
