@@ -187,6 +187,8 @@ static uint32_t name_node(struct stack_namer *stack, const struct stack_frame *f
         return node;
 }
 
+static const struct stack_namer_functions namer_functions = {name_path, name_chain, name_node};
+
 static __attribute__((noinline)) void use_trie(struct thread *thread, const struct trie *trie, uint32_t version,
                                                uint32_t limit) {
         stack_memo_reset(&thread->memo);
@@ -220,8 +222,7 @@ static inline uint32_t limit_in_force(struct epoch *epoch) {
 }
 
 uint32_t capture_traceback(struct epoch *epoch, uintptr_t cfa) {
-        struct namer namer = {
-                .stack = {name_path, name_chain, name_node}, .epoch = epoch, .limit = limit_in_force(epoch)};
+        struct namer namer = {.stack = {&namer_functions}, .epoch = epoch, .limit = limit_in_force(epoch)};
         uint32_t node = capture(epoch, &namer, cfa);
 #ifdef CAPTURE_CHECK
         capture_check(epoch, cfa, namer.limit, node, namer.way);

@@ -34,15 +34,20 @@ static __attribute__((noinline)) bool is_inner(size_t size, uintptr_t cfa) {
 }
 
 /* Records a block unless whoever called us will. */
-static inline void *allocated(struct epoch *epoch, void *block, size_t size, uintptr_t cfa) {
-        if (unlikely(atomic_load_explicit(&python_watch, memory_order_relaxed) != 0))
-                python_look(epoch, cfa);
-        if (!epoch || unlikely(!block))
-                return block;
+static inline void *record(struct epoch *epoch, void *block, size_t size, uintptr_t cfa) {
+        if (unlikely(!block))
+                return NULL;
         if (unlikely((thread_state.inner_cfa | thread_state.python) != 0) && is_inner(size, cfa))
                 return block;
         recorder_alloc(epoch, DOMAIN_INDEX_MALLOC, block, size, cfa);
         return block;
+}
+
+/* @epoch: of agent_epoch() */
+static inline void *allocated(struct epoch *epoch, void *block, size_t size, uintptr_t cfa) {
+        if (unlikely(atomic_load_explicit(&python_watch, memory_order_relaxed) != 0))
+                python_look(epoch, cfa);
+        return epoch ? record(epoch, block, size, cfa) : block;
 }
 
 /* Records a free unless operator delete, or a wrapped Python allocator, has. */
@@ -63,8 +68,11 @@ static inline struct epoch *epoch_or_ask(struct epoch *epoch) {
         return likely(epoch != NULL) ? epoch : agent_epoch(DOMAIN_BIT_MALLOC);
 }
 
+/* Where agent_passes() found an epoch, nothing looks for Python. */
 void *traced_malloc(size_t size, struct epoch *epoch) {
-        epoch = epoch_or_ask(epoch);
+        if (likely(epoch != NULL))
+                return record(epoch, real.malloc(size), size, HOOK_CFA);
+        epoch = agent_epoch(DOMAIN_BIT_MALLOC);
         return allocated(epoch, real.malloc(size), size, HOOK_CFA);
 }
 

@@ -15,6 +15,12 @@
 
 #define PAGE_MASK UINT64_C(4095)
 
+struct recording recording_begin_nested(uintptr_t cfa) {
+        struct recording recording;
+        recording.room = thread_guard_enter(cfa, &recording.previous) ? RING_MAY_WAIT : 0;
+        return recording;
+}
+
 static inline uint32_t capture(struct epoch *epoch, struct recording recording, uintptr_t cfa) {
         if (unlikely(!recording.room))
                 return 0;

@@ -18,12 +18,6 @@ struct recording {
         unsigned room; /* RING_MAY_WAIT where nobody was interrupted */
 };
 
-static inline struct recording recording_begin(uintptr_t cfa) {
-        struct recording recording;
-        recording.room = thread_guard_enter(cfa, &recording.previous) ? RING_MAY_WAIT : 0;
-        return recording;
-}
-
 /** recording_is_outermost() - whether recording_begin() has nothing to find out */
 static inline bool recording_is_outermost(void) {
         return likely(thread_state.guard == 0);
@@ -34,6 +28,12 @@ static inline struct recording recording_begin_outermost(uintptr_t cfa) {
         thread_state.guard = cfa;
         atomic_signal_fence(memory_order_seq_cst);
         return (struct recording){.previous = 0, .room = RING_MAY_WAIT};
+}
+
+struct recording recording_begin_nested(uintptr_t cfa);
+
+static inline struct recording recording_begin(uintptr_t cfa) {
+        return likely(recording_is_outermost()) ? recording_begin_outermost(cfa) : recording_begin_nested(cfa);
 }
 
 static inline void recording_end(struct epoch *epoch, struct recording recording) {

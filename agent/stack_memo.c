@@ -43,6 +43,11 @@ static inline uint64_t load(uint64_t address) {
         return *(const uint64_t *)(uintptr_t)address;
 }
 
+/* What a hook's caller will be when the hook has returned. */
+static inline struct state state_behind(uintptr_t cfa) {
+        return (struct state){.pc = load(cfa - 8), .sp = cfa, .bp = load(cfa - 16)};
+}
+
 /* Whether the step from @inner to its caller @outer, which was right once, is right now. */
 static inline bool step_holds(const struct stack_frame *inner, const struct stack_frame *outer) {
         return likely(load(outer->sp - 8) == outer->pc) &&
@@ -53,12 +58,11 @@ static inline bool frame_is(const struct stack_frame *frame, const struct state 
         return frame->sp == state->sp && frame->pc == state->pc && (!frame->needs_bp || frame->bp == state->bp);
 }
 
-/* From a frame that is right now outward. Return: index of the last one that is; 0: all of them, to the end. */
-static inline uint32_t spine_holds(const struct stack_memo *memo, uint32_t index) {
-        const struct stack_frame *frame = &memo->spine[index];
-        for (; index > 0 && step_holds(frame, frame - 1); index--)
+/* From a frame that is right now outward. Return: the last one that is; memo->spine: all of them, to the end. */
+static inline const struct stack_frame *spine_holds(const struct stack_memo *memo, const struct stack_frame *frame) {
+        while (frame != memo->spine && step_holds(frame, frame - 1))
                 frame--;
-        return index;
+        return frame;
 }
 
 /* The outermost frame ends the stack by its rule, which does not change; but what is code made at run time
@@ -81,32 +85,35 @@ enum branch_state {
         BRANCH_HOLDS,
         BRANCH_DIFFERS, /* in an inner frame */
         BRANCH_STALE,   /* it was right once, but outer frames are others by now */
-        BRANCH_OTHER,   /* nothing to do with this innermost state */
 };
 
-/* *atp, *pcp: where the first difference is, and the return address there; only for BRANCH_DIFFERS. */
+static inline bool branch_begins_with(const struct stack_memo *memo, const struct stack_branch *branch,
+                                      const struct state *state) {
+        return branch->sp == state->sp && branch->frames[0].pc == state->pc && branch->generation == memo->generation &&
+               (likely(!branch->needs_bp) || branch->bp[0] == state->bp);
+}
+
+/* @branch: branch_begins_with() the state. *atp, *pcp: where the first difference is, and the return address there;
+ * only for BRANCH_DIFFERS. */
 static inline enum branch_state branch_holds(const struct stack_memo *memo, const struct stack_branch *branch,
-                                             const struct state *state, uint32_t *atp, uint64_t *pcp) {
+                                             uint32_t *atp, uint64_t *pcp) {
+        const struct stack_branch_frame *frame = branch->frames, *last = frame + branch->n_inner;
         const struct stack_frame *spine = &memo->spine[branch->join];
-        const struct stack_branch_frame *frame = branch->frames;
-        uint32_t n = branch->n_inner;
-        if (branch->sp != state->sp || frame->pc != state->pc || branch->generation != memo->generation ||
-            (unlikely(branch->needs_bp) && branch->bp[0] != state->bp))
-                return BRANCH_OTHER;
-        if (branch->join >= memo->n_spine || spine->chain != branch->join_chain ||
-            spine->sp != state->sp + frame[n].sp_offset || (unlikely(spine->needs_bp) && spine->bp != branch->bp[n]))
+        uint64_t sp = branch->sp;
+        if (branch->join >= memo->n_spine || spine->chain != branch->join_chain || spine->sp != sp + last->sp_offset ||
+            (unlikely(spine->needs_bp) && spine->bp != branch->bp[branch->n_inner]))
                 return BRANCH_STALE;
-        for (uint32_t i = 1; i <= n; i++) {
-                uint64_t cfa = state->sp + frame[i].sp_offset, pc = load(cfa - 8);
-                if (pc != frame[i].pc) {
-                        *atp = i;
+        for (; frame != last; frame++) {
+                uint64_t cfa = sp + frame[1].sp_offset, pc = load(cfa - 8);
+                if (pc != frame[1].pc) {
+                        *atp = (uint32_t)(frame - branch->frames) + 1;
                         *pcp = pc;
                         return BRANCH_DIFFERS;
                 }
-                if (unlikely(frame[i - 1].restores_bp) && load(cfa - frame[i - 1].saved) != branch->bp[i])
+                if (unlikely(frame->restores_bp) && load(cfa - frame->saved) != branch->bp[frame - branch->frames + 1])
                         return BRANCH_STALE;
         }
-        return spine_holds(memo, branch->join) == 0 && end_holds(memo) ? BRANCH_HOLDS : BRANCH_STALE;
+        return spine_holds(memo, spine) == memo->spine && end_holds(memo) ? BRANCH_HOLDS : BRANCH_STALE;
 }
 
 /* Of two branches that are in the way, the one that was not needed for longer. */
@@ -124,14 +131,15 @@ static inline struct stack_branch *find_branch(struct stack_memo *memo, const st
         uint32_t differs = 0, at = 0;
         for (unsigned look = 0; look < BRANCH_LOOKS; look++) {
                 uint32_t first = branch_index(memo, key, pc), index = first;
-                enum branch_state found = branch_holds(memo, &memo->branches[index], state, &at, &pc);
-                if (found == BRANCH_OTHER) {
-                        index ^= 1;
-                        found = branch_holds(memo, &memo->branches[index], state, &at, &pc);
+                if (!branch_begins_with(memo, &memo->branches[index], state) &&
+                    !branch_begins_with(memo, &memo->branches[index ^= 1], state)) {
+                        *victimp = older_branch(memo, first, index);
+                        break;
                 }
+                enum branch_state found = branch_holds(memo, &memo->branches[index], &at, &pc);
                 if (likely(found == BRANCH_HOLDS))
                         return &memo->branches[index];
-                *victimp = found == BRANCH_OTHER ? older_branch(memo, first, index) : index;
+                *victimp = index;
                 if (found != BRANCH_DIFFERS || at <= differs)
                         break;
                 differs = at;
@@ -206,7 +214,7 @@ static enum walk_end walk(struct stack_memo *memo, struct state state, uint32_t 
                 while (at > 0 && memo->spine[at - 1].sp < state.sp)
                         at--;
                 if (at > 0 && frame_is(&memo->spine[at - 1], &state)) {
-                        holds = spine_holds(memo, at - 1);
+                        holds = (uint32_t)(spine_holds(memo, &memo->spine[at - 1]) - memo->spine);
                         if (holds == 0 && end_holds(memo)) {
                                 *np = n;
                                 *joinp = at;
@@ -243,10 +251,11 @@ static bool settle(struct stack_memo *memo, struct stack_namer *namer, uint32_t 
         uint64_t path = kept ? frame[-1].path : 0;
         bool needed = kept && frame[-1].needs_bp;
         for (uint32_t i = n_walked; i-- > 0;)
-                path = memo->walked[i].path = namer->path(namer, path, memo->walked[i].pc);
+                path = memo->walked[i].path = namer->functions->path(namer, path, memo->walked[i].pc);
         for (uint32_t i = n_walked; i-- > 0; frame++) {
                 const struct stack_frame *walked = &memo->walked[i];
-                chain = namer->chain(namer, chain, (uint32_t)(frame - memo->spine) + 1, walked->pc, walked->path);
+                chain = namer->functions->chain(namer, chain, (uint32_t)(frame - memo->spine) + 1, walked->pc,
+                                                walked->path);
                 if (!chain)
                         return false;
                 *frame = *walked;
@@ -364,7 +373,7 @@ static uint32_t take(struct stack_memo *memo, struct stack_namer *namer, enum wa
         if (end != WALK_MEETS_SPINE)
                 memo->ends_outside = end == WALK_ENDS_OUTSIDE;
         if (settle(memo, namer, kept, n_walked))
-                node = namer->node(namer, memo->spine, kept + n_walked);
+                node = namer->functions->node(namer, memo->spine, kept + n_walked);
         if (node && end != WALK_LEAVES_STACK && end != WALK_CROSSES)
                 keep_branch(memo, branch_to_replace(memo, branch), kept + n_walked, n_walked, node);
         else
@@ -373,12 +382,13 @@ static uint32_t take(struct stack_memo *memo, struct stack_namer *namer, enum wa
 }
 
 /* The walk where no branch fits. */
-static __attribute__((noinline)) int walk_anew(struct stack_memo *memo, struct stack_namer *namer,
-                                               const struct state *state, uint32_t branch, uint32_t *nodep) {
+static __attribute__((noinline)) int walk_anew(struct stack_memo *memo, struct stack_namer *namer, uintptr_t cfa,
+                                               uint32_t branch, uint32_t *nodep) {
+        const struct state state = state_behind(cfa);
         uint32_t n_walked, kept;
         memo->changing = 1;
         atomic_signal_fence(memory_order_seq_cst);
-        enum walk_end end = walk_growing(memo, state, &n_walked, &kept);
+        enum walk_end end = walk_growing(memo, &state, &n_walked, &kept);
         if (likely(end != WALK_CANT))
                 *nodep = take(memo, namer, end, n_walked, kept, branch);
         atomic_signal_fence(memory_order_seq_cst);
@@ -387,7 +397,7 @@ static __attribute__((noinline)) int walk_anew(struct stack_memo *memo, struct s
 }
 
 int stack_memo_capture(struct stack_memo *memo, struct stack_namer *namer, uintptr_t cfa, uint32_t *nodep) {
-        const struct state state = {.pc = load(cfa - 8), .sp = cfa, .bp = load(cfa - 16)};
+        const struct state state = state_behind(cfa);
         uint32_t victim = 0;
         if (unlikely(!memo->spine || memo->unusable) && !take_memory(memo))
                 return STACK_MEMO_E_CANT;
@@ -400,7 +410,7 @@ int stack_memo_capture(struct stack_memo *memo, struct stack_namer *namer, uintp
         memo->clock++;
         struct stack_branch *branch = find_branch(memo, &state, &victim);
         if (unlikely(!branch))
-                return walk_anew(memo, namer, &state, victim, nodep);
+                return walk_anew(memo, namer, cfa, victim, nodep);
         branch->used_at = memo->clock;
         *nodep = branch->node;
         return 0;

@@ -78,10 +78,15 @@ struct stack_branch {
  * the frame.
  * The same arguments may get another name later, but never the name of others. 0: no room.
  * node: the traceback of a whole stack. @frames: [n], outermost first. 0: no room. */
-struct stack_namer {
+struct stack_namer;
+struct stack_namer_functions {
         uint64_t (*path)(struct stack_namer *namer, uint64_t outer, uint64_t pc);
         uint32_t (*chain)(struct stack_namer *namer, uint32_t outer, uint32_t depth, uint64_t pc, uint64_t path);
         uint32_t (*node)(struct stack_namer *namer, const struct stack_frame *frames, uint32_t n_frames);
+};
+
+struct stack_namer {
+        const struct stack_namer_functions *functions;
 };
 
 struct stack_memo {
@@ -110,7 +115,7 @@ void stack_memo_reset_thread(struct stack_memo *memo);
 /** stack_memo_capture() - the traceback of the calling thread's stack
  * @cfa: of a hook that is still running and has a frame pointer, which is: the word at @cfa - 8 is its return
  * address, the one at @cfa - 16 its caller's rbp.
- * *nodep: what namer->node() said; 0 where there is no room. The stack ends at its outermost frame, in code
- * without unwind tables, or where the tables lead out of it.
+ * *nodep: what the namer said of the whole stack; 0 where there is no room. The stack ends at its outermost frame, in
+ * code without unwind tables, or where the tables lead out of it.
  * Return: 0; STACK_MEMO_E_CANT: a frame is beyond our rules, or there is no memory. */
 int stack_memo_capture(struct stack_memo *memo, struct stack_namer *namer, uintptr_t cfa, uint32_t *nodep);

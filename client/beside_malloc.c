@@ -52,7 +52,7 @@ char *beside_malloc_clause(const struct beside_malloc *b) {
         }
         AUTO_FREE char *names = list;
         return memory_format("what domain%s %s took from malloc is counted %s", b->n == 1 ? "" : "s", names,
-                             b->n == 1 ? "in both" : "twice");
+                             b->n == 1 ? "in both domains" : "twice");
 }
 
 void beside_malloc_deinit(struct beside_malloc *b) {

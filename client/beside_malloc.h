@@ -19,7 +19,7 @@ void beside_malloc_add(struct beside_malloc *b, const Tracemallocd__Control__Dom
 /** beside_malloc_add_process() - those of a process that has had blocks of malloc as well */
 void beside_malloc_add_process(struct beside_malloc *b, const Tracemallocd__Control__Process *process);
 
-/** beside_malloc_clause() - "what domain 389047 took from malloc is counted in both"
+/** beside_malloc_clause() - "what domain 389047 took from malloc is counted in both domains"
  * Return: the caller frees; NULL: there is none. */
 char *beside_malloc_clause(const struct beside_malloc *b);
 

@@ -124,7 +124,7 @@ def check_with_malloc(claims, daemon, name, interpreter, program, environment, s
     claims.check(f"{name}: with malloc: they stand at the same lines", ours(traces, program.path) == statistics,
                  ours(traces, program.path), statistics)
     claims.check(f"{name}: and the summary says that they are counted in both",
-                 b"note         what domain 389047 took from malloc is counted in both" in result.stderr, result.stderr)
+                 b"note         what domain 389047 took from malloc is counted in both domains" in result.stderr, result.stderr)
     native = collections.Counter()
     for trace in traces:
         if trace["domain"] == MALLOC and trace["traceback"][-1]["function"] == "take":

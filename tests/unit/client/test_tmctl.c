@@ -18,7 +18,7 @@ START_TEST(ps_is_a_table)
         has(shell_out, "caf\\xe9\\x1b[31m");
         has(shell_out, "512");
         has(shell_out, "inexact");
-        has(shell_out, "SIZE, COUNT, PEAK: what domain 389047 took from malloc is counted in both.\n");
+        has(shell_out, "SIZE, COUNT, PEAK: what domain 389047 took from malloc is counted in both domains.\n");
         ck_assert_ptr_null(strchr(shell_out, '\x1b'));
 }
 END_TEST
@@ -247,7 +247,7 @@ START_TEST(what_is_counted_twice_is_said)
 {
         ck_assert_int_eq(sh("$T stats s3"), 0);
         has(shell_out,
-            "What domain 389047 took from malloc is counted in both; --exclude-domain 389047 leaves it out.\n");
+            "What domain 389047 took from malloc is counted in both domains; --exclude-domain 389047 leaves it out.\n");
         ck_assert_int_eq(sh("$T compare s3 s3"), 0);
         has(shell_out,
             "What domains 389047, pool took from malloc is counted twice; --exclude-domain leaves one out.\n");

@@ -75,7 +75,7 @@ START_TEST(run_says_what_was_never_freed)
         has(shell_err, "  never freed  10.0 KiB in 2 blocks               exit snapshot 17\n");
         has(shell_err, "  peak         100 KiB                            peak snapshot 18\n");
         has(shell_err, "  next         tmctl stats 18 (the peak), tmctl stats 17 (never freed)\n");
-        has(shell_err, "  note         what domain 389047 took from malloc is counted in both\n");
+        has(shell_err, "  note         what domain 389047 took from malloc is counted in both domains\n");
         has(shell_err, "  running      3 traced children go on; 'tmctl ps' names them\n");
         has(shell_err, "PID  NAME");
         has(shell_err, " 77  caf\\xe9");
