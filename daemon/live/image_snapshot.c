@@ -258,6 +258,8 @@ static int read_blocks(struct image_snapshot *s) {
 
 /* One slice. Return: 0; 1: nothing is left; -ENOMEM. */
 static int read_slice(struct image_snapshot *s) {
+        if (snapshot_builder_grow_ahead(s->builder))
+                return 0;
         if (s->sums_cut.sums && !s->has_nodes)
                 return add_nodes(s);
         if (s->cut.table)

@@ -15,6 +15,7 @@
  * the slots hold the index, those above them are the hash's. So growth has to ask for the hashes again.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define INDEX_TABLE_NONE UINT32_MAX
@@ -23,6 +24,8 @@ struct index_table {
         uint32_t *slots; /* 0: empty; else index + 1 below, hash above the bits of mask */
         uint32_t mask;   /* slots - 1; slots is NULL where it is 0 */
         uint32_t n;      /* 1 + the highest index */
+        uint32_t *next;  /* twice as many slots, which are being filled; NULL: none are */
+        uint32_t n_next; /* of the indexes, that are in next */
 };
 
 /** index_table_deinit() - zero memory is an empty table; this frees what grew */
@@ -36,6 +39,12 @@ typedef uint32_t index_hash_of(const void *owner, uint32_t index);
  * @hash_of: called for all items up to the last that was put when the table grows; @owner: for it
  * Return: 0; -ENOMEM (as it was). */
 int index_table_reserve(struct index_table *t, uint32_t index, index_hash_of *hash_of, const void *owner);
+
+/** index_table_grow_ahead() - a piece of the next growth, before index_table_reserve() has to do all of it at once
+ * @n_items: of which the hashes are asked for, at most
+ * For tables that are large and almost as full as they may be; what is put or looked up meanwhile finds the table as it
+ * was. Without memory nothing is done. Return: whether there is more of it. */
+bool index_table_grow_ahead(struct index_table *t, uint32_t n_items, index_hash_of *hash_of, const void *owner);
 
 /** index_table_put() - add; index_table_reserve() came before */
 void index_table_put(struct index_table *t, uint32_t hash, uint32_t index);

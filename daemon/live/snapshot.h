@@ -177,6 +177,12 @@ int snapshot_builder_node(struct snapshot_builder *b, uint32_t parent, uint32_t 
  * After it neither snapshot_builder_node() nor snapshot_builder_depth() may be called. */
 void snapshot_builder_nodes_done(struct snapshot_builder *b);
 
+/** snapshot_builder_grow_ahead() - make room for more nodes, groups and sizes, piece by piece
+ * For whoever adds in slices that are to be short: asked before each slice of some thousand, so that none of them meets
+ * an index that is full and has to be made anew. O(1). Return: whether a piece is left: nothing should be added before.
+ */
+bool snapshot_builder_grow_ahead(struct snapshot_builder *b);
+
 /** snapshot_builder_block() - count blocks of one size into their group
  * (found or made by domain, node, total_nframe); O(1) */
 int snapshot_builder_block(struct snapshot_builder *b, uint32_t domain, uint32_t node, uint32_t total_nframe,

@@ -13,6 +13,7 @@
 
 #define CHUNK_BYTES (64 * 1024) /* of text; longer strings have a chunk of their own */
 #define ARRAY_MIN   16
+#define GROW_PIECE  2048 /* items of an index: their pages are new, 2 us each */
 #define SORT_PIECE  4096 /* sizes: 64 KiB */
 
 struct snapshot_builder {
@@ -326,6 +327,12 @@ int snapshot_builder_group_block(struct snapshot_builder *b, uint32_t group, uin
                 return -ENOMEM;
         index_table_put(&b->size_index, hash, b->n_sizes - 1);
         return 0;
+}
+
+bool snapshot_builder_grow_ahead(struct snapshot_builder *b) {
+        return index_table_grow_ahead(&b->node_index, GROW_PIECE, hash_of_node, b) ||
+               index_table_grow_ahead(&b->group_index, GROW_PIECE, hash_of_group, b) ||
+               index_table_grow_ahead(&b->size_index, GROW_PIECE, hash_of_size, b);
 }
 
 int snapshot_builder_group_sizes(struct snapshot_builder *b, uint32_t group, const struct snapshot_size *sizes,

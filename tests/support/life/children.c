@@ -280,9 +280,17 @@ static int clone_forks(void) {
         return 0;
 }
 
+/* Until the last process that holds the pipe's other end has written a byte, and ended. */
+static int await_daemon(const int *fds) {
+        char byte;
+        close(fds[1]);
+        EXPECT(read(fds[0], &byte, 1) == 1);
+        EXPECT(read(fds[0], &byte, 1) == 0);
+        return 0;
+}
+
 static int daemonizes(void) {
         int fds[2];
-        char byte;
         some_work();
         EXPECT(pipe(fds) == 0);
         pid_t pid = fork();
@@ -301,10 +309,7 @@ static int daemonizes(void) {
                 _exit(16);
         }
         EXPECT(wait_for(pid) == 15);
-        close(fds[1]);
-        EXPECT(read(fds[0], &byte, 1) == 1);
-        EXPECT(read(fds[0], &byte, 1) == 0);
-        return 0;
+        return await_daemon(fds);
 }
 
 /* By libc's function, inside of which the parent ends. The child says nothing for as long as the daemon may take to
@@ -325,10 +330,7 @@ static int daemonizes_by_libc(void) {
                 _exit(getsid(0) == getpid() ? 19 : 98);
         }
         EXPECT(wait_for(pid) == 0);
-        close(fds[1]);
-        EXPECT(read(fds[0], &byte, 1) == 1);
-        EXPECT(read(fds[0], &byte, 1) == 0);
-        return 0;
+        return await_daemon(fds);
 }
 
 /* As nginx does: what is a daemon by now allocates nothing before it forks its workers. */
