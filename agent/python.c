@@ -374,7 +374,7 @@ static uint32_t find_node(struct epoch *epoch, enum python_allocator_kind kind) 
                 stack = renamed_stack(thread, epoch, limit);
         if (!stack)
                 return 0;
-        uint32_t node = python_stack_node(stack, &python.layout, top);
+        uint32_t node = python_stack_node(stack, &python.layout, state, top);
         settle(epoch, stack, version);
         return node;
 }

@@ -40,6 +40,9 @@ struct python_layout {
 
 #define PYTHON_OWNER_GENERATOR 1
 
+/* the same in all versions that have frame objects: the C function that calls a thread's trace function */
+#define PYTHON_THREAD_TRACE 64
+
 /* the same in all versions */
 #define PYTHON_OBJECT_TYPE  8
 #define PYTHON_TEXT_LENGTH  16
@@ -75,6 +78,11 @@ static inline uintptr_t python_layout_top(const struct python_layout *layout, ui
                 return inner ? python_word(inner, layout->thread_frame) : 0;
         }
         return python_word(thread, layout->thread_frame);
+}
+
+/** python_layout_is_traced() - whether a thread has a trace function; up to 3.10 */
+static inline bool python_layout_is_traced(uintptr_t thread) {
+        return python_word(thread, PYTHON_THREAD_TRACE) != 0;
 }
 
 /** python_layout_is_frame() - whether a frame counts: from 3.11 on some are not ready yet, or of the interpreter

@@ -62,8 +62,8 @@ static inline __attribute__((always_inline)) uint32_t python_settled_node(struct
         uintptr_t top = likely(thread != 0) ? python_layout_top(&python.layout, thread) : 0;
         if (unlikely(top == 0))
                 return 0;
-        uint32_t node = python_stack_look_up(stack, &python.layout, top);
-        return likely(node != 0) ? node : python_stack_walk(stack, &python.layout, top);
+        uint32_t node = python_stack_look_up(stack, &python.layout, thread, top);
+        return likely(node != 0) ? node : python_stack_walk(stack, &python.layout, thread, top);
 }
 
 /** python_node_quick() - python_node(), the short way where it can be

@@ -286,7 +286,6 @@ static inline void change(struct python_stack *stack, const struct python_layout
 /* Makes the stack that begins at @top the remembered one, wherever it leaves that. Return: false: it is too deep. */
 static bool follow(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
         uint32_t n_fresh, changed = 0, n = 0;
-        stack->sees_trace = false;
         uint32_t base = gather(stack, layout, top, false, &n_fresh);
         if (base != NOT_FOUND && compare(stack, layout, base, &changed)) {
                 n = base + 1;
@@ -312,25 +311,33 @@ static uint32_t name_top(struct python_stack *stack, const struct python_layout 
         return top->node;
 }
 
-static uint32_t walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+/* Up to 3.9 a frame with a trace function stands at the line that this has seen. It gets one, or loses it, without
+ * moving, and no word that is compared says so. So nothing is remembered where a frame has one, or may get one: a
+ * generator that is resumed or closed in a thread with a trace function stands where it stood, until that has been
+ * called. */
+static uint32_t walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t thread, uintptr_t top) {
         uint32_t node;
+        stack->sees_trace = layout->frame_kind == PYTHON_FRAME_OBJECT && !layout->trace_by_line &&
+                            unlikely(python_layout_is_traced(thread));
+        if (unlikely(stack->sees_trace))
+                stack->n_frames = 0;
         if (!follow(stack, layout, top))
                 return 0;
         node = stack->frames[stack->n_frames - 1].node;
         if (!node)
                 node = name_top(stack, layout);
-        /* without its trace function a frame stands at another line, and no word that is compared says so */
         if (unlikely(stack->sees_trace))
                 stack->n_frames = 0;
         return node;
 }
 
-uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t thread,
+                           uintptr_t top) {
         bool valid = python_stack_is_valid(stack);
         set_changing(stack, 1);
         if (unlikely(!valid))
                 forget_all(stack);
-        uint32_t node = walk(stack, layout, top);
+        uint32_t node = walk(stack, layout, thread, top);
         set_changing(stack, 0);
         return node;
 }

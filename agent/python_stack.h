@@ -72,7 +72,7 @@ struct python_stack {
         uint32_t n_frames;                 /* of the remembered stack */
         uint32_t n_known;                  /* frames[] beyond it is garbage */
         uint32_t capacity;                 /* of frames and fresh */
-        bool sees_trace;                   /* a trace function saw a frame of the last walk; up to 3.9 */
+        bool sees_trace;                   /* the last walk met a trace function; up to 3.9 */
         struct python_stack_frame *frames; /* outermost first */
         uintptr_t *fresh;                  /* scratch: frames on top of what is remembered, innermost first */
         uint32_t find[1 << PYTHON_STACK_FIND_LOG2]; /* by address: where in frames[] it may be */
@@ -97,7 +97,8 @@ struct python_stack *python_stack_new(void);
 void python_stack_rename(struct python_stack *stack, const struct python_names *names);
 
 /** python_stack_walk() - python_stack_node() where python_stack_look_up() finds nothing */
-uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t top);
+uint32_t python_stack_walk(struct python_stack *stack, const struct python_layout *layout, uintptr_t thread,
+                           uintptr_t top);
 
 static inline uint32_t python_stack_kind(const struct python_layout *layout, uintptr_t frame) {
         if (layout->frame_kind == PYTHON_FRAME_OBJECT)
@@ -156,7 +157,7 @@ static inline __attribute__((always_inline)) bool python_stack_stands_still(cons
  * not it is remembered, was there before. Nothing is changed. Return: the traceback; 0: it is for python_stack_walk().
  */
 static inline __attribute__((always_inline)) uint32_t
-python_stack_look_up(struct python_stack *stack, const struct python_layout *layout, uintptr_t top) {
+python_stack_look_up(struct python_stack *stack, const struct python_layout *layout, uintptr_t thread, uintptr_t top) {
         uintptr_t outer_frame = python_word(top, layout->frame_previous), code = python_word(top, layout->frame_code);
         uint64_t word = python_word(top, layout->frame_word);
         bool by_code = layout->frame_kind == PYTHON_FRAME_OBJECT;
@@ -172,7 +173,8 @@ python_stack_look_up(struct python_stack *stack, const struct python_layout *lay
                 }
                 if (unlikely(f->chain == 0))
                         return 0;
-                if (!(by_code ? python_stack_stands_still(stack, layout, f, outer_frame, true)
+                if (!(by_code ? likely(!python_layout_is_traced(thread)) &&
+                                        python_stack_stands_still(stack, layout, f, outer_frame, true)
                               : python_stack_stands_still(stack, layout, f, outer_frame, false)))
                         return 0;
                 outer = f->chain;
@@ -183,11 +185,11 @@ python_stack_look_up(struct python_stack *stack, const struct python_layout *lay
 }
 
 /** python_stack_node() - the traceback of a stack
- * @stack: renamed once, at least; @top: innermost frame of the calling thread, not 0
+ * @stack: renamed once, at least; @thread: state of the calling thread; @top: its innermost frame, not 0
  * Takes no lock; no system call but where the stack is the deepest so far. Return: node; 0: no frame that counts,
  * or no room. */
 static inline uint32_t python_stack_node(struct python_stack *stack, const struct python_layout *layout,
-                                         uintptr_t top) {
-        uint32_t node = python_stack_is_valid(stack) ? python_stack_look_up(stack, layout, top) : 0;
-        return likely(node != 0) ? node : python_stack_walk(stack, layout, top);
+                                         uintptr_t thread, uintptr_t top) {
+        uint32_t node = python_stack_is_valid(stack) ? python_stack_look_up(stack, layout, thread, top) : 0;
+        return likely(node != 0) ? node : python_stack_walk(stack, layout, thread, top);
 }

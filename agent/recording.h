@@ -30,8 +30,12 @@ static inline struct recording recording_begin_outermost(uintptr_t cfa) {
         return (struct recording){.previous = 0, .room = RING_MAY_WAIT};
 }
 
+/** recording_begin_nested() - recording_begin() where the guard is set: by a hook that this interrupted, by one that is
+ * gone, or by a process that shares the thread's storage */
 struct recording recording_begin_nested(uintptr_t cfa);
 
+/** recording_begin() - set the thread's guard; @cfa: of the hook
+ * Return: what recording_end() takes. */
 static inline struct recording recording_begin(uintptr_t cfa) {
         return likely(recording_is_outermost()) ? recording_begin_outermost(cfa) : recording_begin_nested(cfa);
 }

@@ -58,6 +58,24 @@ def forgets():
     keep(702)
 
 
+def generator():
+    kept.append(bytes(800))
+    yield
+
+
+def closing(frame, event, argument):
+    kept.append(bytes(801))
+    return closing
+
+
+def closed_while_watched():
+    one = generator()
+    next(one)
+    sys.settrace(closing)
+    one.close()
+    sys.settrace(None)
+
+
 def monitored():
     monitoring = sys.monitoring
     events = monitoring.events
@@ -91,5 +109,6 @@ sys.settrace(skip)
 skipped()
 sys.settrace(trace)
 unwatched()
+closed_while_watched()
 print(len(kept))
 stop()

@@ -33,6 +33,7 @@ struct world {
         struct definitions definitions;
         struct python_codes *codes;
         struct python_stack *stack;
+        char *thread; /* whose state says whether there is a trace function */
         char *code[CODES];
         char *frames[DEPTH][2];                      /* two places for each depth */
         unsigned base, n, place[DEPTH], runs[DEPTH]; /* frames base to n - 1 are the stack */
@@ -56,6 +57,7 @@ static struct world *world_new(unsigned minor) {
         definitions_init(&world->definitions, new_memory(definitions_bytes(NODES, ITEM_BYTES)), NODES, ITEM_BYTES);
         world->codes = python_codes_new(&world->definitions, &world->layout);
         world->stack = python_stack_new();
+        world->thread = new_object();
         for (unsigned i = 0; i < CODES; i++)
                 fill_code(&world->layout, world->code[i] = new_object());
         for (unsigned i = 0; i < DEPTH; i++)
@@ -78,7 +80,7 @@ static void move(struct world *world, unsigned i) {
         world->counts[i] = true;
         if (layout->frame_kind == PYTHON_FRAME_OBJECT) {
                 bool traced = dice(5) == 0;
-                /* whoever sets a trace function sets the line, so no line means both */
+                /* whoever sets a trace function from outside sets the line, so no line means both */
                 int32_t sees = traced ? 1000 + 3 * (int32_t)world->n_untraced + (int32_t)dice(3) : 7;
 
                 put_int(frame, layout->frame_word, offset < 0 ? -1 : offset / (int)layout->instruction_unit);
@@ -207,7 +209,8 @@ static void change(struct world *world) {
 }
 
 static uint32_t world_node(struct world *world) {
-        return python_stack_node(world->stack, &world->layout, (uintptr_t)frame_at(world, world->n - 1));
+        return python_stack_node(world->stack, &world->layout, (uintptr_t)world->thread,
+                                 (uintptr_t)frame_at(world, world->n - 1));
 }
 
 static void play(unsigned minor, unsigned n_steps, bool few) {
@@ -235,6 +238,43 @@ START_TEST(a_stack_is_named_as_it_is)
         for (unsigned minor = 8; minor <= 12; minor++) {
                 play(minor, 20000, false);
                 play(minor, 20000, true);
+        }
+}
+END_TEST
+
+/* The frame outside of the innermost one has been called by sys.settrace(), and has a trace function now. */
+static void see_by_trace(struct world *world) {
+        unsigned i = world->n - 2;
+        uintptr_t frame = (uintptr_t)frame_at(world, i);
+        put_word(frame_at(world, i), world->layout.frame_trace, 1);
+        world->value[i] = NODE_VALUE_LINE | (uint32_t)python_int(frame, world->layout.frame_word + 4);
+}
+
+/* A generator that is closed while a trace function is on: it stands still while that is called, before it has one and
+ * after. */
+START_TEST(frame_that_gets_a_trace_function_where_it_stands_is_named_anew)
+{
+        seed = 11;
+        for (unsigned minor = 8; minor <= 9; minor++) {
+                struct world *world = world_new(minor);
+                world_rename(world, 5);
+                world->n_codes = CODES;
+                world->n_offsets = OFFSETS;
+                for (unsigned i = 0; i < 3; i++) {
+                        do {
+                                world->n = i;
+                                push(world);
+                        } while (python_word((uintptr_t)frame_at(world, i), world->layout.frame_trace));
+                }
+                check_node(world, world_node(world), 0);
+                put_word(world->thread, PYTHON_THREAD_TRACE, 1);
+                check_node(world, world_node(world), 1);
+                see_by_trace(world);
+                check_node(world, world_node(world), 2);
+                untrace(world, 1);
+                check_node(world, world_node(world), 3);
+                put_word(world->thread, PYTHON_THREAD_TRACE, 0);
+                check_node(world, world_node(world), 4);
         }
 }
 END_TEST
@@ -393,12 +433,13 @@ END_TEST
 /* The only frame stands at instruction @at; Return: its name. */
 static uint32_t walk_at(const struct world *world, int32_t at) {
         put_int(frame_at(world, 0), world->layout.frame_word, at);
-        return python_stack_node(world->stack, &world->layout, (uintptr_t)frame_at(world, 0));
+        return python_stack_node(world->stack, &world->layout, (uintptr_t)world->thread, (uintptr_t)frame_at(world, 0));
 }
 
 static uint32_t look_up_at(const struct world *world, int32_t at) {
         put_int(frame_at(world, 0), world->layout.frame_word, at);
-        return python_stack_look_up(world->stack, &world->layout, (uintptr_t)frame_at(world, 0));
+        return python_stack_look_up(world->stack, &world->layout, (uintptr_t)world->thread,
+                                    (uintptr_t)frame_at(world, 0));
 }
 
 static const struct python_stack_name *pair_at(const struct world *world, int32_t at) {
@@ -507,6 +548,7 @@ int main(void) {
         Suite *suite = suite_create("python_stack");
         TCase *tcase = check_case("python_stack");
         tcase_add_test(tcase, a_stack_is_named_as_it_is);
+        tcase_add_test(tcase, frame_that_gets_a_trace_function_where_it_stands_is_named_anew);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         tcase_add_test(tcase, walk_that_a_signal_handler_leaves_anywhere_is_not_believed);
         tcase_add_test(tcase, walk_that_a_signal_handler_leaves_as_it_makes_room_leaves_none_that_is_gone);
