@@ -47,6 +47,7 @@ static struct {
         int pid;
         uint8_t secret[HANDSHAKE_SECRET_BYTES];
         uint32_t secret_length;
+        bool unanswered;   /* the last greeting got no answer in time */
         uint64_t retry_ns; /* the current pause between tries */
         _Atomic uint64_t retry_at_ns;
         _Atomic uint32_t bringing_files;
@@ -381,6 +382,18 @@ static uint64_t next_pause(bool refused) {
         return pause < least ? least : pause < most ? pause : most;
 }
 
+/* Each greeting without an answer holds the program up for HANDSHAKE_NS and leaves an epoch's mappings. So a daemon
+ * that gave none is first asked for a moment whether it answers again. */
+static bool is_silent(void) {
+        return agent.unanswered && ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS) == -ETIMEDOUT;
+}
+
+static int begin(Tracemallocd__Agent__Hello__Kind kind, bool nested) {
+        int r = is_silent() ? -ETIMEDOUT : begin_epoch(kind, nested);
+        agent.unanswered = r == -ETIMEDOUT && atomic_load(&current_epoch);
+        return r;
+}
+
 static void arm(bool nested) {
         bool forked = agent.pid != 0 && agent_gate() == GATE_NEW;
         Tracemallocd__Agent__Hello__Kind kind = TRACEMALLOCD__AGENT__HELLO__KIND__START;
@@ -402,7 +415,7 @@ static void arm(bool nested) {
                 go_idle(agent.retry_ns ? agent.retry_ns : RETRY_FIRST_NS); /* as the parent was */
                 return;
         }
-        int r = begin_epoch(kind, nested);
+        int r = begin(kind, nested);
         thread_state.fork_token = 0;
         if (r == 0)
                 agent.retry_ns = 0;

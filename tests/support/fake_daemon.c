@@ -55,7 +55,7 @@ struct fake_daemon {
         size_t n_images;
         uint32_t n_unanswered;
         ino_t ring_greeted; /* by the last Hello that brought one */
-        uint32_t n_greetings;
+        uint32_t n_greetings, n_rings;
         struct connection connections[CONNECTIONS_MAX];
         struct doorbell *doorbell;
         int doorbell_fd;
@@ -235,6 +235,7 @@ static struct image *new_image(struct fake_daemon *daemon, struct connection *co
                 assert(connection->n_fds >= 2);
                 image_take_ring(image, connection->fds);
                 image->told.n_greetings = daemon->n_greetings;
+                image->told.n_rings = daemon->n_rings;
         } else {
                 image_make_areas(image);
                 image->connection = connection->fd;
@@ -251,8 +252,10 @@ static void note_ring(struct fake_daemon *daemon, const struct connection *conne
         if (connection->n_fds < 2)
                 return;
         assert(fstat(connection->fds[0], &st) == 0);
-        if (st.st_ino != daemon->ring_greeted)
+        if (st.st_ino != daemon->ring_greeted) {
                 daemon->n_greetings = 0;
+                daemon->n_rings++;
+        }
         daemon->ring_greeted = st.st_ino;
         daemon->n_greetings++;
 }

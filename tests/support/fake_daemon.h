@@ -39,6 +39,7 @@ struct fake_image {
         uint8_t parent_secret[16];
         uint32_t fork_token;
         uint32_t n_greetings;                /* Hellos in a row that brought its ring; socket way: 0 */
+        uint32_t n_rings;                    /* rings that Hellos brought until it came */
         uint64_t count[RECORD_TYPE_MAX + 1]; /* records by enum record_type */
         uint64_t live_count, live_bytes;
         uint64_t peak_bytes;

@@ -59,17 +59,18 @@ static void expect_second_try(struct traced *traced, bool by_ring) {
         ck_assert_uint_eq(traced->n_images, 1);
         ck_assert_uint_eq(traced->images[0]->kind, 2);
         ck_assert_uint_eq(traced->images[0]->n_greetings, by_ring ? 1 : 0);
+        ck_assert_uint_eq(traced->images[0]->n_rings, by_ring ? 2 : 0);
         ck_assert_uint_eq(traced->images[0]->bad_records, 0);
         ck_assert_int_eq(traced->images[0]->exit_status, 0);
         traced_close(traced);
 }
 
 /* _i: whether the greetings are not answered at all. The program has not ended when it greets anew, so it went on; and
- * it does that with another ring, since nobody knows whether the first one is read. Both ways at once: it takes
- * seconds. */
+ * it does that with another ring, since nobody knows whether the first one is read: with one, however long it was
+ * silent. Both ways at once: it takes seconds. */
 START_TEST(a_greeting_without_an_answer_is_given_up_and_tried_anew_later)
 {
-        static const struct fake_daemon_options options[] = {{.hang_ups = 3}, {.silences = 1}};
+        static const struct fake_daemon_options options[] = {{.hang_ups = 3}, {.silences = 3}};
         struct traced traced[2];
         const char *argv[] = {getenv("SUBJECT"), "until_eof", NULL};
         for (size_t way = 0; way < 2; way++) {
