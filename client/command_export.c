@@ -166,6 +166,10 @@ static int export_to_file(struct connection *connection, const struct options *o
 }
 
 static int export_run(const struct options *o) {
+        if (o->has_python && o->format != EXPORT_TRACEMALLOC) {
+                message_error("--python is of --format tracemalloc: other formats are the same for each Python");
+                return EXIT_CODE_USAGE;
+        }
         if (!o->output && o->format == EXPORT_TRACEMALLOC && isatty(STDOUT_FILENO)) {
                 message_error("a tracemalloc file is nothing for a terminal; write it to a file with -o FILE");
                 return EXIT_CODE_USAGE;

@@ -14,9 +14,10 @@
 
 /* heaptrack's, memray's, git's and systemctl's words */
 static const char *const synonyms[][2] = {
-        {"diff", "compare"}, {"flamegraph", "export"}, {"info", "show"},   {"record", "run"},   {"remove", "delete"},
-        {"report", "stats"}, {"reset", "clear"},       {"rm", "delete"},   {"status", "ps"},    {"summary", "stats"},
-        {"top", "stats"},    {"trace", "run"},         {"tree", "traces"}, {"service", "unit"},
+        {"diff", "compare"},  {"flamegraph", "export"}, {"info", "show"},         {"record", "run"},
+        {"remove", "delete"}, {"report", "stats"},      {"reset", "clear"},       {"rm", "delete"},
+        {"status", "ps"},     {"summary", "stats"},     {"top", "stats"},         {"trace", "run"},
+        {"tree", "traces"},   {"service", "unit"},      {"version", "--version"},
 };
 
 static size_t least(size_t a, size_t b, size_t c) {

@@ -5,7 +5,6 @@
 #include "client/memory.h"
 
 #include "client/exit_code.h"
-#include "client/message.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +13,7 @@
 
 static void *memory_check(void *pointer) {
         if (!pointer) {
-                message_error("out of memory");
+                fputs("tmctl: out of memory\n", stderr); /* message_error() needs some */
                 exit(EXIT_CODE_FAILED);
         }
         return pointer;

@@ -212,6 +212,7 @@ static int take_value(struct options *o, enum option_id id, const char *value) {
         case OPTION_FORMAT:
                 return option_format(value, &o->format);
         case OPTION_PYTHON:
+                o->has_python = true;
                 return option_python(value, &o->python_3_8);
         case OPTION_KIND:
                 o->kind = value;

@@ -80,6 +80,7 @@ struct options {
         const char *domains, *label, *kind;
         int64_t since_unix_ns; /* 0: all */
         enum export_format format;
+        bool has_python;    /* --python was given */
         bool python_3_8;    /* the older shape of tracemalloc's files */
         const char *output; /* NULL: stdout */
         bool no_exit_snapshot, no_children, best_effort, peak, container, persist, restart;

@@ -311,6 +311,8 @@ class Test:
             (2, "unknown command 'stat'; did you mean 'tmctl stats'", "stat"),
             (2, "unknown command 'snaphsot'; did you mean 'tmctl snapshot'", "help", "snaphsot"),
             (2, "unknown command 'diff'; did you mean 'tmctl compare'", "diff", "1", "2"),
+            (2, "unknown command 'version'; did you mean 'tmctl --version'", "version"),
+            (2, "--python is of --format tracemalloc", "export", self.file, "--format", "json", "--python", "3.8"),
             (2, "traced from its start, not attached to: 'tmctl run'", "attach", "1"),
             (2, "stats: takes SNAPSHOT.*tmctl stats --help", "stats"),
             (2, "unknown key_type: 'foo'", "stats", self.file, "--group-by", "foo"),
