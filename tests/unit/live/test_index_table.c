@@ -28,7 +28,8 @@ static bool is_there(uint32_t number) {
 /* Return: how many hashes that asked for. */
 static uint32_t add(uint32_t number) {
         n_asked = 0;
-        ck_assert_int_eq(index_table_reserve(&t, number, hash_of_number, NULL), 0);
+        if (index_table_reserve(&t, number, hash_of_number, NULL))
+                ck_abort_msg("no memory"); /* an assertion for each number would take most of the time */
         index_table_put(&t, index_hash_words(number, 0), number);
         return n_asked;
 }
@@ -41,8 +42,10 @@ static bool grow_ahead(void) {
 }
 
 static void assert_all_there(uint32_t n) {
+        uint32_t n_there = 0;
         for (uint32_t i = 0; i < n; i++)
-                ck_assert(is_there(i));
+                n_there += is_there(i);
+        ck_assert_uint_eq(n_there, n);
         ck_assert(!is_there(n));
 }
 
@@ -52,7 +55,8 @@ START_TEST(a_table_that_grows_ahead_never_grows_all_at_once)
                 while (i % PIECE == 0 && grow_ahead())
                         continue;
                 uint32_t n = add(i);
-                ck_assert_msg(n == 0 || i < 65536, "%u hashes for number %u", n, i);
+                if (n > 0 && i >= 65536)
+                        ck_abort_msg("%u hashes for number %u", n, i);
         }
         assert_all_there(N);
         index_table_deinit(&t);

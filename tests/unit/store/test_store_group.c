@@ -289,7 +289,7 @@ END_TEST
 /* So many tracebacks that they are deleted in several transactions. */
 static struct snapshot *make_large(uint64_t seed, enum snapshot_kind kind) {
         return snapshot_random(&(struct snapshot_random_options){
-                .seed = seed, .uid = 1000, .pid = 100, .kind = kind, .n_tracebacks = 20000});
+                .seed = seed, .uid = 1000, .pid = 100, .kind = kind, .n_tracebacks = 9000});
 }
 
 static void put_large(uint64_t seed, int64_t *idp) {
@@ -426,8 +426,8 @@ START_TEST(what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_
 }
 END_TEST
 
-/* A commit of its own, and one of the delete; now and then the log is made short. */
-START_TEST(each_put_beyond_the_limit_waits_for_the_disk_hardly_more_than_twice)
+/* A commit of its own, one or two of the delete; now and then the log is made short. */
+START_TEST(each_put_beyond_the_limit_waits_for_the_disk_three_times_at_most)
 {
         struct fixture_answer answer;
         begin();
@@ -440,7 +440,7 @@ START_TEST(each_put_beyond_the_limit_waits_for_the_disk_hardly_more_than_twice)
                 ck_assert_int_eq(fixture_code_of(&f, &answer), 0);
         }
         ck_assert_int_eq(fixture_label(&f, answer.id, "label"), 0); /* once the limits were applied */
-        ck_assert_uint_le(n_waits() - n, 2 * N + N / 4);
+        ck_assert_uint_le(n_waits() - n, 3 * N);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 2);
         end();
 }
@@ -456,4 +456,4 @@ CHECK_MAIN("store_group", puts_that_wait_together_wait_for_the_disk_once,
            a_put_does_not_wait_for_all_of_a_large_delete_and_nobody_sees_the_rest_of_it,
            a_put_does_not_wait_for_all_of_what_is_beyond_the_limits,
            what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_again,
-           each_put_beyond_the_limit_waits_for_the_disk_hardly_more_than_twice)
+           each_put_beyond_the_limit_waits_for_the_disk_three_times_at_most)
