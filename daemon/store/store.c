@@ -550,7 +550,8 @@ int store_delete(struct store *store, const int64_t *ids, size_t n_ids, store_ca
         struct request *request = new_request(REQUEST_DELETE, n_ids, callback, data);
         if (!request)
                 return -ENOMEM;
-        memcpy(request->ids, ids, n_ids * sizeof *ids);
+        if (n_ids > 0) /* else ids may be NULL */
+                memcpy(request->ids, ids, n_ids * sizeof *ids);
         submit(store, request);
         return 0;
 }
