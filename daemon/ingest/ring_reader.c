@@ -24,6 +24,7 @@
 #define SKIP_NS_PER_BYTE  16   /* between two looks: every 4 s through 256 MiB, every 70 ms through 4 MiB */
 #define FETCH_AHEAD       1024 /* bytes: 512 and 2048 are as good; the lines come from the writer's processor */
 #define HOLE_RECORD_BYTES 24   /* an allocation: what a hole most likely was */
+#define WAKE_PARTS        32   /* of the ring; one waiting writer is woken for each */
 
 static void init_control(struct ring_reader *r, void *memory, uint32_t mode, uint32_t traceback_limit, uint32_t domains,
                          uint32_t stall_limit_us) {
@@ -345,30 +346,31 @@ bool ring_reader_resync(struct ring_reader *r, uint64_t limit, uint64_t *lostp) 
         return true;
 }
 
-static void wake_writers(struct ring_reader *r) {
+/* @n: so many of those that wait, who waited longest first */
+static void wake_writers(struct ring_reader *r, int n) {
         atomic_fetch_add(&r->control->tail_wake, 1);
-        syscall(SYS_futex, &r->control->tail_wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+        syscall(SYS_futex, &r->control->tail_wake, FUTEX_WAKE, n, NULL, NULL, 0);
 }
 
 /* Our store of tail and our load of waiters are seq_cst, as the writer's increment of waiters and its last look at tail
  * are: one of the two sees the other. */
-static void wake_if_waiting(struct ring_reader *r) {
+static void wake_if_waiting(struct ring_reader *r, int n) {
         r->woken_at = r->position;
         if (atomic_load(&((struct ring_header *)r->header)->waiters) != 0)
-                wake_writers(r);
+                wake_writers(r, n);
 }
 
 void ring_reader_release(struct ring_reader *r) {
         if (atomic_load_explicit(&r->control->tail, memory_order_relaxed) == r->position)
                 return;
         atomic_store(&r->control->tail, r->position);
-        if (r->position - r->woken_at >= ring_reader_size(r) / 8)
-                wake_if_waiting(r);
+        if (r->position - r->woken_at >= ring_reader_size(r) / WAKE_PARTS)
+                wake_if_waiting(r, 1);
 }
 
 void ring_reader_wake(struct ring_reader *r) {
         if (r->position != r->woken_at)
-                wake_if_waiting(r);
+                wake_if_waiting(r, INT_MAX);
 }
 
 bool ring_reader_arm(struct ring_reader *r) {
@@ -379,5 +381,5 @@ bool ring_reader_arm(struct ring_reader *r) {
 
 void ring_reader_set_mode(struct ring_reader *r, uint32_t mode) {
         atomic_store(&r->control->mode, mode);
-        wake_writers(r);
+        wake_writers(r, INT_MAX);
 }

@@ -101,8 +101,9 @@ bool ring_reader_skip(struct ring_reader *r, uint64_t limit, bool to_limit, uint
  * @lostp: records given up. Return: whether it could. */
 bool ring_reader_resync(struct ring_reader *r, uint64_t limit, uint64_t *lostp);
 
-/** ring_reader_release() - the position becomes the tail. Who waits for room is woken when there is an eighth of the
- * ring: with less they would write a little, wait again, and cost a system call a batch. */
+/** ring_reader_release() - the position becomes the tail. One of those who wait for room is woken for each 32nd of the
+ * ring: for less it would write a little, wait again, and cost a system call a batch; and all at once they would take
+ * the processors that the reader needs to make room, and stand still together while it does. */
 void ring_reader_release(struct ring_reader *r);
 
 /** ring_reader_wake() - wake who waits for room, however little there is: before the reader turns away */
