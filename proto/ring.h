@@ -37,9 +37,8 @@
  * the writer adds 1 to the doorbell word and calls FUTEX_WAKE on it.
  * A writer that finds no room and may wait increments header.waiters, then waits with FUTEX_WAIT on
  * control.tail_wake (shared futex, read-only mapping) for at most
- * control.stall_limit_us in all, then decrements it. What it gives up is added to
- * lost_events, and the next writer that finds room without the reserve puts a LOST
- * record.
+ * control.stall_limit_us in all, then decrements it. Where many wait, one at a time may be woken. What it gives up is
+ * added to lost_events, and the next writer that finds room without the reserve puts a LOST record.
  *
  * THE DEFINITIONS. Header page, then node_capacity nodes of 16 bytes, then
  * the items area of items_capacity bytes. Both are append-only: what is
@@ -96,13 +95,14 @@ enum trace_mode {
 struct ring_control {
         uint32_t magic;
         uint32_t version;
-        _Atomic uint32_t mode;                   /* enum trace_mode */
-        _Atomic uint32_t traceback_limit;        /* 1..65535 frames */
-        _Atomic uint32_t domains;                /* DOMAIN_BIT_* */
-        _Atomic uint32_t stall_limit_us;         /* longest wait of one writer for room */
-        _Atomic uint64_t sampling_interval;      /* bytes, TRACE_SAMPLED */
-        _Alignas(64) _Atomic uint64_t tail;      /* read position: everything before it may be overwritten */
-        _Alignas(64) _Atomic uint32_t tail_wake; /* futex word: changes whenever tail did and somebody waits */
+        _Atomic uint32_t mode;              /* enum trace_mode */
+        _Atomic uint32_t traceback_limit;   /* 1..65535 frames */
+        _Atomic uint32_t domains;           /* DOMAIN_BIT_* */
+        _Atomic uint32_t stall_limit_us;    /* longest wait of one writer for room */
+        _Atomic uint64_t sampling_interval; /* bytes, TRACE_SAMPLED */
+        _Alignas(64) _Atomic uint64_t tail; /* read position: everything before it may be overwritten */
+        _Alignas(64) _Atomic uint32_t
+                tail_wake; /* futex word: changes when somebody waits and is to look at tail again */
         _Alignas(64) _Atomic uint64_t fill_mark; /* position; UINT64_MAX: do not ring */
 };
 #define CONTROL_BYTES 4096
