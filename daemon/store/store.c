@@ -228,13 +228,15 @@ static void answer_deletes(struct store *store) {
         uv_async_send(&store->async);
 }
 
-/* Writer thread. A failure is no request's: what is too much is deleted another time. */
+/* Writer thread. A failure is no request's: what is too much is deleted another time, not at once, for it would fail
+ * again. */
 static void retain(struct store *store, const struct retention *limits, const struct pins *pins) {
         struct store_error error = {""};
-        bool more = false;
-        if (store_writer_retain(store->writer, limits, pins, store->last_kept, &more, &error))
-                log_warning("snapshots beyond the limits stay for now: %s", error.message);
-        store->due = more;
+        int r = store_writer_retain(store->writer, limits, pins, store->last_kept, &store->due, &error);
+        if (r == 0)
+                return;
+        log_warning("snapshots beyond the limits stay for now: %s", error.message);
+        store->due = false;
 }
 
 /* With the mutex, which is let go meanwhile. Some milliseconds of what nobody waits for, or not as for the answer to a

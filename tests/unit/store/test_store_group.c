@@ -22,13 +22,13 @@
 static struct {
         pthread_mutex_t mutex;
         pthread_cond_t changed;
-        bool held, waiting;
+        bool held, waiting, broken;
         unsigned n, fail_at;
 } disk = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 int fdatasync(int fd) {
         pthread_mutex_lock(&disk.mutex);
-        bool fails = ++disk.n == disk.fail_at;
+        bool fails = ++disk.n == disk.fail_at || disk.broken;
         disk.waiting = true;
         pthread_cond_broadcast(&disk.changed);
         while (disk.held)
@@ -426,6 +426,39 @@ START_TEST(what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_
 }
 END_TEST
 
+static void break_disk(bool broken) {
+        pthread_mutex_lock(&disk.mutex);
+        disk.broken = broken;
+        pthread_mutex_unlock(&disk.mutex);
+}
+
+START_TEST(a_delete_that_fails_half_way_is_not_tried_again_and_again)
+{
+        int64_t id;
+        watch_writer();
+        fixture_init(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        put_large(1, &id);
+        hold_writer();
+        delete_large(&id);
+        uv_sem_wait(&writer.come);
+        uv_sem_post(&writer.go);
+        fixture_close(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 1);
+        break_disk(true);
+        unsigned n = n_waits();
+        store_retain(f.store, &(struct retention){0});
+        for (int i = 0; i < 100 || n_waits() == n; i++)
+                ck_assert_int_eq(fixture_label(&f, id, "label"), STORE_E_NOT_FOUND);
+        ck_assert_uint_le(n_waits() - n, 10); /* the attempt, and the log that is made short */
+        break_disk(false);
+        ck_assert_int_eq(fixture_delete(&f, NULL, 0), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 0);
+        end();
+}
+END_TEST
+
 /* A commit of its own, one or two of the delete; now and then the log is made short. */
 START_TEST(each_put_beyond_the_limit_waits_for_the_disk_three_times_at_most)
 {
@@ -456,4 +489,5 @@ CHECK_MAIN("store_group", puts_that_wait_together_wait_for_the_disk_once,
            a_put_does_not_wait_for_all_of_a_large_delete_and_nobody_sees_the_rest_of_it,
            a_put_does_not_wait_for_all_of_what_is_beyond_the_limits,
            what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_again,
+           a_delete_that_fails_half_way_is_not_tried_again_and_again,
            each_put_beyond_the_limit_waits_for_the_disk_three_times_at_most)
