@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define EXECUTABLE "/proc/self/exe"
+#define MAPPINGS   "/proc/self/map_files/"
 
 void (*modules_noticed)(const struct object *object);
 
@@ -64,12 +65,56 @@ static bool slot_holds(const struct module *module, uint64_t pc, uint32_t *gener
         return inside && atomic_load_explicit(&module->generation, memory_order_relaxed) == generation;
 }
 
+static char *put_hex(char *at, uint64_t value) {
+        unsigned shift = 60;
+        while (shift > 0 && value >> shift == 0)
+                shift -= 4;
+        for (;; shift -= 4) {
+                *at++ = "0123456789abcdef"[value >> shift & 15];
+                if (shift == 0)
+                        return at;
+        }
+}
+
+/* After a dlopen("./plugin.so") the loader's name is true in the folder of that moment only: not behind a chdir(), and
+ * not for the daemon. The kernel knows whose file the first segment is. Return: length, 0 where it does not tell. */
+static size_t mapped_path(const struct object *object, char *path, size_t size) {
+        static const char deleted[] = " (deleted)";
+        const size_t tail = sizeof deleted - 1;
+        char link[sizeof MAPPINGS + 2 * 16 + 1], *at = link + sizeof MAPPINGS - 1;
+        unsigned i = 0;
+        while (i < object->n_phdrs && object->phdrs[i].p_type != PT_LOAD)
+                i++;
+        if (i == object->n_phdrs)
+                return 0;
+        uint64_t end = object->bias + object->phdrs[i].p_vaddr + object->phdrs[i].p_filesz;
+        memcpy(link, MAPPINGS, sizeof MAPPINGS);
+        at = put_hex(at, object->start);
+        *at++ = '-';
+        *put_hex(at, (end + 4095) & ~UINT64_C(4095)) = '\0';
+        long linked = sys_readlink(link, path, size);
+        if (linked <= (long)tail || (size_t)linked == size || memcmp(path + linked - tail, deleted, tail) == 0)
+                return 0;
+        return (size_t)linked;
+}
+
+static size_t loaded_path(const struct object *object, char *path, size_t size) {
+        size_t length = strlen(object->name);
+        size_t mapped = object->name[0] == '/' ? 0 : mapped_path(object, path, size);
+        if (mapped > 0)
+                return mapped;
+        if (length > size)
+                length = size;
+        memcpy(path, object->name, length);
+        return length;
+}
+
 /* The path as the daemon shall see it, and the one to open. Return: length of the first. */
 static size_t object_path(const struct object *object, char *path, size_t size, char *file, size_t file_size) {
-        size_t length = strlen(object->name);
+        size_t length;
         long linked;
         file[0] = '\0';
-        if (length == 0) {
+        if (object->name[0] == '\0') {
                 memcpy(file, EXECUTABLE, sizeof EXECUTABLE);
                 linked = sys_readlink(EXECUTABLE, path, size);
                 return linked > 0 ? (size_t)linked : 0;
@@ -78,11 +123,11 @@ static size_t object_path(const struct object *object, char *path, size_t size, 
                 memcpy(path, "[vdso]", 6);
                 return 6;
         }
-        if (length < file_size)
-                memcpy(file, object->name, length + 1);
-        if (length > size)
-                length = size;
-        memcpy(path, object->name, length);
+        length = loaded_path(object, path, size);
+        if (length < file_size) {
+                memcpy(file, path, length);
+                file[length] = '\0';
+        }
         return length;
 }
 

@@ -251,6 +251,16 @@ static void say_untraced(const struct unit *u, const struct options *o) {
                 printf("The running %s is still traced.\nNext: systemctl restart %s\n", u->name, u->name);
 }
 
+/* Who has said untrace alone before comes back with --restart: the processes of then are traced on. */
+static void say_no_drop_in(const struct unit *u) {
+        if (u->active)
+                message_error("%s has no drop-in of 'tmctl unit trace'; one that it was started with ends with "
+                              "'systemctl restart %s'",
+                              u->name, u->name);
+        else
+                message_error("%s has no drop-in of 'tmctl unit trace'", u->name);
+}
+
 /* A unit that is gone may have left its drop-in: then the name is all there is. */
 static int untrace(const struct options *o, const char *name) {
         struct unit unit = {0};
@@ -260,7 +270,7 @@ static int untrace(const struct options *o, const char *name) {
         if (code == EXIT_CODE_DONE) {
                 int r = drop_in_remove(unit.name);
                 if (r == DROP_IN_E_ABSENT) {
-                        message_error("%s has no drop-in of 'tmctl unit trace'", unit.name);
+                        say_no_drop_in(&unit);
                         code = EXIT_CODE_NOT_FOUND;
                 } else if (r < 0) {
                         code = cannot("remove the drop-in", r);

@@ -88,6 +88,9 @@ static bool read_whole(int fd, char *text, size_t length) {
 
 static void source_file_index(struct source_file *file) {
         size_t capacity = 0;
+        /* behind another indentation the stops of a terminal line nothing up */
+        for (char *tab = file->text; (tab = memchr(tab, '\t', file->length - (size_t)(tab - file->text)));)
+                *tab = ' ';
         for (size_t at = 0; at < file->length;) {
                 if (file->n_lines == capacity) {
                         capacity = capacity ? capacity * 2 : 256;

@@ -24,7 +24,7 @@ struct source_lines *source_lines_free(struct source_lines *lines);
 
 #define SOURCE_LINES_E_NONE 1
 
-/** source_lines_get() - line @lineno of a file, without the white space around it
+/** source_lines_get() - line @lineno of a file, without the white space around it; a tab in it is a blank
  * @filename: [length] bytes; names in angle brackets ("<string>") are no files
  * @lineno: from 1
  * @textp, @text_lengthp: set on 0; valid until source_lines_free()

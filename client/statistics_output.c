@@ -7,6 +7,7 @@
 #include "client/exit_code.h"
 #include "client/json_output.h"
 #include "client/message.h"
+#include "client/moved_lines.h"
 #include "client/output_file.h"
 #include "client/render.h"
 #include "client/wrapper_hint.h"
@@ -21,6 +22,7 @@ struct statistics_output {
         Tracemallocd__Control__StatisticsHeader *header;
         uint64_t n_rows;
         struct wrapper_hint hint;
+        struct moved_lines moved;
         struct text_buffer line; /* JSON */
 };
 
@@ -53,6 +55,8 @@ static void print_row(struct statistics_output *s, const Tracemallocd__Control__
         } else {
                 render_statistic(&s->render, row, s->old != NULL);
                 wrapper_hint_add(&s->hint, row, s->options, s->old != NULL);
+                if (s->old && s->options->group_by == GROUP_BY_LINENO)
+                        moved_lines_add(&s->moved, row);
         }
         s->n_rows++;
 }
@@ -89,6 +93,7 @@ static void finish(const struct statistics_output *s) {
         }
         render_statistics_end(&s->render, s->header, s->old != NULL, s->n_rows);
         wrapper_hint_print(&s->hint, &s->render);
+        moved_lines_print(&s->moved, &s->render, s->header);
 }
 
 int statistics_output_call(struct connection *connection, const Tracemallocd__Control__Request *request,
@@ -101,6 +106,7 @@ int statistics_output_call(struct connection *connection, const Tracemallocd__Co
         if (s.header)
                 tracemallocd__control__statistics_header__free_unpacked(s.header, NULL);
         wrapper_hint_deinit(&s.hint);
+        moved_lines_deinit(&s.moved);
         text_buffer_deinit(&s.line);
         render_deinit(&s.render);
         return code;

@@ -81,6 +81,7 @@ static void on_sweep(uv_timer_t *timer) {
         process_sweep(d);
         exec_watch_sweep(d->exec_watch);
         drops_tell(&d->drops, uv_now(d->loop));
+        log_tell_left_out();
         say_status(d);
 }
 
@@ -160,6 +161,7 @@ static void on_out_of_time(uv_timer_t *timer) {
                                   (int)p->proc.pid, p->name);
         }
         log_warning("ending with work undone: it would take too long");
+        log_close();
         _exit(EXIT_SUCCESS);
 }
 
@@ -173,6 +175,7 @@ static void on_out_of_patience(uv_timer_t *timer) {
  * clean-up: the snapshots are stored, and nobody is there whom the request would be answered to. */
 static void leave_requests(void) {
         log_warning("ending without the answer to a request that takes long");
+        log_close();
         _exit(EXIT_SUCCESS);
 }
 

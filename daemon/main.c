@@ -292,5 +292,6 @@ int main(int argc, char **argv) {
         status = run(&daemon);
         places_deinit(&daemon.places);
         config_deinit(&daemon.config);
+        log_close();
         return status;
 }

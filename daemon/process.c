@@ -241,8 +241,8 @@ void process_on_notice(void *data, struct feed *feed, const struct feed_notice *
         switch (notice->kind) {
         case FEED_NOTICE_MALFORMED:
                 if (drops_count(&p->daemon->drops, uv_now(p->daemon->loop), "process", p->uid, notice->reason))
-                        log_warning("process %d (%s), uid %u: reading ended: %s", (int)p->proc.pid, p->name,
-                                    (unsigned)p->uid, notice->reason);
+                        log_line(LOG_LEVEL_WARNING, "process %d (%s), uid %u: reading ended: %s", (int)p->proc.pid,
+                                 p->name, (unsigned)p->uid, notice->reason);
                 if (p->peer)
                         agent_peer_drop(p->peer, NULL);
                 break;

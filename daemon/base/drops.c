@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Dropped peers. Main loop; called by what reads from peers. */
+/* Dropped peers. Main loop; called by what reads from peers. Its lines are limited here, by user, not by log.c. */
 
 #include "daemon/base/drops.h"
 
@@ -12,8 +12,8 @@
 static uint64_t tell(struct drops_kind *k, uint64_t now_ms) {
         uint64_t n = k->n_untold;
         if (n > 0)
-                log_warning("%llu more of uid %u (%s) dropped: %s", (unsigned long long)n, (unsigned)k->uid, k->what,
-                            k->reason);
+                log_line(LOG_LEVEL_WARNING, "%llu more of uid %u (%s) dropped: %s", (unsigned long long)n,
+                         (unsigned)k->uid, k->what, k->reason);
         k->n_untold = 0;
         k->told_at_ms = now_ms;
         return n;
@@ -60,7 +60,8 @@ bool drops_add(struct drops *drops, uint64_t now_ms, const char *what, const str
                const char *reason) {
         if (!drops_count(drops, now_ms, what, who->uid, reason))
                 return false;
-        log_warning("%s of pid %d, uid %u dropped: %s", what, (int)who->pid, (unsigned)who->uid, reason);
+        log_line(LOG_LEVEL_WARNING, "%s of pid %d, uid %u dropped: %s", what, (int)who->pid, (unsigned)who->uid,
+                 reason);
         return true;
 }
 

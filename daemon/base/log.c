@@ -4,7 +4,12 @@
 
 #include "daemon/base/log.h"
 
+#include "daemon/base/clock.h"
+#include "daemon/base/log_limit.h"
+
 #include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,6 +23,8 @@
 
 static enum log_level level_max = LOG_LEVEL_INFO;
 static bool to_journal;
+static struct log_limit limit;
+static pthread_mutex_t limit_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream that is the journal's. */
 static bool stderr_is_journal(void) {
@@ -64,26 +71,77 @@ static size_t format_prefix(char *line, size_t size, enum log_level level) {
                                 now.tv_nsec / 1000000, word);
 }
 
-void log_line(enum log_level level, const char *format, ...) {
-        if (level > level_max)
-                return;
-        int saved_errno = errno;
-        char line[LINE_MAX_BYTES];
-        size_t prefix = format_prefix(line, sizeof line, level);
-        va_list ap;
-        va_start(ap, format);
-        int n = vsnprintf(line + prefix, sizeof line - prefix - 1, format, ap);
-        va_end(ap);
+/* Return: its length, with a newline and no NUL at the end. */
+static size_t format_line(char line[LINE_MAX_BYTES], enum log_level level, const char *format, va_list ap) {
+        size_t prefix = format_prefix(line, LINE_MAX_BYTES, level);
+        int n = vsnprintf(line + prefix, LINE_MAX_BYTES - prefix - 1, format, ap);
         size_t length = prefix + (n < 0 ? 0 : (size_t)n);
-        if (length > sizeof line - 2)
-                length = sizeof line - 2;
+        if (length > LINE_MAX_BYTES - 2)
+                length = LINE_MAX_BYTES - 2;
         /* names and paths in a message come from peers: they may not forge lines */
         for (size_t i = prefix; i < length; i++) {
                 if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
                         line[i] = '?';
         }
         line[length++] = '\n';
-        ssize_t ignored = write(STDERR_FILENO, line, length);
+        return length;
+}
+
+void log_line(enum log_level level, const char *format, ...) {
+        char line[LINE_MAX_BYTES];
+        va_list ap;
+        if (level > level_max)
+                return;
+        int saved_errno = errno;
+        va_start(ap, format);
+        ssize_t ignored = write(STDERR_FILENO, line, format_line(line, level, format, ap));
         (void)ignored;
+        va_end(ap);
         errno = saved_errno;
+}
+
+/* With the mutex */
+static void tell_left_out(uint64_t now_ms) {
+        const struct log_place *place;
+        uint64_t n;
+        while ((place = log_limit_take(&limit, now_ms, &n))) {
+                if (n > 1)
+                        log_line(place->level, "%s (and %" PRIu64 " more like this)", place->message, n - 1);
+                else
+                        log_line(place->level, "%s", place->message);
+        }
+}
+
+static uint64_t now_ms(void) {
+        return (uint64_t)clock_ns(CLOCK_MONOTONIC) / 1000000;
+}
+
+void log_limited(enum log_level level, const char *format, ...) {
+        char message[LINE_MAX_BYTES];
+        va_list ap;
+        if (level > level_max)
+                return;
+        int saved_errno = errno;
+        va_start(ap, format);
+        vsnprintf(message, sizeof message, format, ap);
+        va_end(ap);
+        pthread_mutex_lock(&limit_mutex);
+        uint64_t now = now_ms();
+        tell_left_out(now);
+        if (level_max >= LOG_LEVEL_DEBUG || log_limit_passes(&limit, now, format, level, message))
+                log_line(level, "%s", message);
+        pthread_mutex_unlock(&limit_mutex);
+        errno = saved_errno;
+}
+
+void log_tell_left_out(void) {
+        pthread_mutex_lock(&limit_mutex);
+        tell_left_out(now_ms());
+        pthread_mutex_unlock(&limit_mutex);
+}
+
+void log_close(void) {
+        pthread_mutex_lock(&limit_mutex);
+        tell_left_out(UINT64_MAX);
+        pthread_mutex_unlock(&limit_mutex);
 }

@@ -9,6 +9,7 @@
 #include "daemon/ingest/feed_gauges.h"
 #include "daemon/ingest/feed_private.h"
 #include "daemon/ingest/feed_reader.h"
+#include "daemon/live/image_fork.h"
 
 #include <fcntl.h>
 

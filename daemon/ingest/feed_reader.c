@@ -8,6 +8,8 @@
 #include "daemon/ingest/feed_gauges.h"
 #include "daemon/ingest/feed_ops.h"
 #include "daemon/ingest/feed_private.h"
+#include "daemon/live/image_apply.h"
+#include "daemon/live/image_fork.h"
 #include "proto/record.h"
 
 #include <assert.h>
@@ -269,7 +271,7 @@ static void adopt_kept(struct feed *feed, struct feed *parent, struct image_fork
         feed->keep->unlogged = true;
         if (image_fork_begin(&feed->image, fork))
                 image_lose(&feed->image, 1); /* some module names */
-        while (image_fork_step(&feed->image, fork, ADOPT_BLOCKS) == IMAGE_MORE)
+        while (image_fork_step(&feed->image, fork, ADOPT_BLOCKS) == IMAGE_FORK_MORE)
                 ;
         feed->phase = FEED_RUNS;
         feed_commit(feed);
@@ -304,7 +306,7 @@ static void find_fork(struct feed *feed) {
 }
 
 static void adopt(struct feed *feed) {
-        if (image_fork_step(&feed->image, feed->fork, ADOPT_BLOCKS) == IMAGE_MORE)
+        if (image_fork_step(&feed->image, feed->fork, ADOPT_BLOCKS) == IMAGE_FORK_MORE)
                 return;
         feed->fork = image_fork_free(feed->fork);
         feed->phase = FEED_RUNS;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Custom domains. Runs on the ingest worker that owns the image; called by image.c and image_snapshot.c. */
+/* Custom domains. Runs on the ingest worker that owns the image; called by image.c, image_fork.c and image_snapshot.c.
+ */
 
 #include "daemon/live/domain_map.h"
 

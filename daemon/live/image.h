@@ -3,13 +3,13 @@
 
 /*
  * The live state of one image: its blocks, its sums, and what is needed to make
- * a snapshot of them. Fed with events, in order. One thread: the worker that owns it.
+ * a snapshot of them. Events change it (image_apply.h), forks copy it
+ * (image_fork.h), snapshots read it (image_snapshot.h). One thread: the worker that owns it.
  */
 
 #include "daemon/live/charge.h"
 #include "daemon/live/cut.h"
 #include "daemon/live/domain_map.h"
-#include "daemon/live/event.h"
 #include "daemon/live/interval_map.h"
 #include "daemon/live/module_map.h"
 #include "daemon/live/move_map.h"
@@ -20,25 +20,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IMAGE_FORKS_MAX       64
 #define IMAGE_PHASE_BYTES_MAX 128 /* proto/agent.proto */
 
 /* What a program says that it is doing. */
 struct image_phase {
         uint8_t length; /* 0: it does not say */
         char label[IMAGE_PHASE_BYTES_MAX];
-};
-
-/* A child's table that waits for the child: a cut of the parent's at the FORK record. */
-struct image_fork {
-        struct image_fork *next; /* newest first */
-        struct cut cut;
-        struct module_map *modules; /* referenced */
-        struct domain_map domains;  /* copied */
-        struct image_phase phase;
-        uint32_t n_modules;
-        uint32_t token, pid; /* pid: of the FORK_DONE record, 0 before */
-        bool exact;
 };
 
 struct image {
@@ -53,7 +40,7 @@ struct image {
         struct image_phase phase;    /* now */
         struct image_phase old_peak; /* the phase of the peak, where that was no higher in this one: */
         uint64_t phase_peak_size;    /* the peak when this phase began */
-        struct image_fork *forks;
+        struct image_fork *forks;    /* newest first */
         unsigned n_forks;
         uint64_t forks_dropped;      /* by IMAGE_FORKS_MAX */
         uint32_t fork_dropped_token; /* the last one */
@@ -72,10 +59,7 @@ struct image {
 };
 
 enum {
-        IMAGE_SPECIAL =
-                1, /* apply: stopped behind a MODULE_LOAD, DOMAIN, PHASE, FORK, FORK_DONE, EXIT, EXEC or EXEC_BACK */
         IMAGE_E_FULL = 2,
-        IMAGE_MORE = 3, /* fork: not done yet */
 };
 
 /** image_init() - empty, exact and tracing
@@ -92,14 +76,6 @@ void image_deinit(struct image *image);
 /** image_release() - the process is gone: free everything but the unclaimed forks and the counters. Only
  * image_fork_take() and image_deinit() may follow. */
 void image_release(struct image *image);
-
-/** image_apply() - a batch of events
- * @events: [n], n <= EVENT_BATCH_MAX; hash is scratch
- * @donep: events applied
- * Events that find no memory are counted as lost. Return: 0 (all done); IMAGE_SPECIAL: the image has done its
- * part for events[*donep - 1]; the caller may have one: image_module_load() and the like; then call again with the
- * rest. */
-int image_apply(struct image *image, struct event *events, size_t n, size_t *donep);
 
 /** image_module_load(), image_domain() - what the Item of a MODULE_LOAD or DOMAIN record says
  * Return: 0; IMAGE_E_FULL; -ENOMEM. */
@@ -140,23 +116,6 @@ void image_reset_peak(struct image *image);
 
 /** image_cut() - a cut of the blocks, those whose realloc is under way included. Return: as cut_open(). */
 int image_cut(struct image *image, struct cut *cut);
-
-/** image_fork_take() - claim a fork's table. Return: owned by the caller; NULL: no such token. */
-struct image_fork *image_fork_take(struct image *image, uint32_t token);
-
-/** image_fork_find() - look. Return: borrowed, it stays in the image and in its records; NULL: no such token. */
-struct image_fork *image_fork_find(struct image *image, uint32_t token);
-
-/** image_fork_free() - drop it; NULL is fine. Return: NULL. */
-struct image_fork *image_fork_free(struct image_fork *fork);
-
-/** image_fork_begin() - the child's side: modules and domains. @child: freshly initialised. Return: 0; IMAGE_E_FULL;
- * -ENOMEM. */
-int image_fork_begin(struct image *child, struct image_fork *fork);
-
-/** image_fork_step() - take over the next blocks, before any event of the child is applied
- * @n: about so many. Return: 0: done, drop the fork; IMAGE_MORE. A broken cut or a full child makes it inexact. */
-int image_fork_step(struct image *child, struct image_fork *fork, size_t n);
 
 /** image_check() - abort on a broken invariant (tests) */
 void image_check(const struct image *image);

@@ -5,6 +5,7 @@
 
 #include "daemon/live/image_kept.h"
 
+#include "daemon/live/image_fork.h"
 #include "proto/record.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Disjoint ranges in a treap. Runs on the ingest worker that owns the image; called by image.c. */
+/* Disjoint ranges in a treap. Runs on the ingest worker that owns the image; called by image_apply.c. */
 
 #include "daemon/live/interval_map.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Module generations. Runs on the ingest worker that owns the image; called by image.c and image_snapshot.c. */
+/* Module generations. Runs on the ingest worker that owns the image; called by image.c, image_fork.c and
+ * image_snapshot.c. */
 
 #include "daemon/live/module_map.h"
 

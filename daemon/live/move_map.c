@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Moves in flight. Runs on the ingest worker that owns the image; called by image.c. */
+/* Moves in flight. Runs on the ingest worker that owns the image; called by image_apply.c. */
 
 #include "daemon/live/move_map.h"
 

@@ -122,10 +122,13 @@ int filter_traces(struct model *m, const struct filter *filters, size_t n_filter
 static uint32_t target_of(const struct traceback_table *t, const uint8_t *marks, uint32_t i, uint32_t callers_target) {
         uint32_t parent = t->nodes[i].parent, frame = t->nodes[i].frame, caller = t->nodes[parent].frame;
         bool goes = marks[frame] == FILTER_GOES || marks[frame] == FILTER_SUPPOSED;
-        if (parent == TRACEBACK_ROOT || marks[caller] == FILTER_NO_ANSWER)
+        if (parent == TRACEBACK_ROOT)
+                return i;
+        bool same_module = t->frames[caller].module == t->frames[frame].module;
+        if (marks[caller] == FILTER_NO_ANSWER && !same_module)
                 return i;
         if (marks[frame] == FILTER_FOLLOWS)
-                goes = callers_target != parent && t->frames[caller].module == t->frames[frame].module;
+                goes = callers_target != parent && same_module;
         return goes ? callers_target : i;
 }
 

@@ -38,7 +38,7 @@ enum filter_mark {
         FILTER_GOES,
         FILTER_SUPPOSED,  /* goes too; that it is of those that are to go is an assumption */
         FILTER_FOLLOWS,   /* goes where its caller goes and is of the same module: a part of it without a name */
-        FILTER_NO_ANSWER, /* stays; but what it called says more, so the oldest of that stays too */
+        FILTER_NO_ANSWER, /* stays; but another module that it called says more: the oldest frame of that stays too */
 };
 
 /** filter_mark() - mark what filter_skip() drops FILTER_GOES

@@ -142,7 +142,14 @@ static const char *const beginnings[] = {
 
 /* Within names of files: headers and modules of these libraries. */
 static const char *const files[] = {
-        "/include/c++/", "/libstdc++.so", "/libc++.so", "/rustc/", "/rust/deps/",
+        "/include/c++/",
+        "/libstdc++.so",
+        "/libc++.so",
+        /* Rust's releases, with the component rust-src, Debian's */
+        "/rustc/",
+        "/rustlib/src/rust/",
+        "/usr/src/rustc-",
+        "/rust/deps/",
 };
 
 /* Nearly always settled by the first byte, which counts: there are many beginnings. */

@@ -36,7 +36,7 @@ enum store_outcome {
         STORE_E_BUSY,          /* another program holds the database */
         STORE_E_READ_ONLY,     /* not permitted, read-only file system */
         STORE_E_CORRUPT,       /* the database is damaged */
-        STORE_E_IO,            /* the system failed to read or write */
+        STORE_E_IO,            /* the system failed to read or write, or somebody took the file away */
         STORE_E_INVALID,       /* a snapshot that contradicts itself, or that the store cannot hold */
         STORE_E_LEAVING,       /* not begun or not finished when the store was told to give up */
 };

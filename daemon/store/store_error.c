@@ -80,9 +80,10 @@ static int describe(struct store_error *error, int outcome, const char *path, co
                 return store_error_set(error, outcome, "cannot write %s (%s): see who owns it and how it is mounted",
                                        path, detail);
         case STORE_E_CORRUPT:
-                return store_error_set(error, outcome,
-                                       "%s is damaged (%s): restore it, or move it away to begin a new one", path,
-                                       detail);
+                return store_error_set(
+                        error, outcome,
+                        "%s is damaged (%s): with tracemallocd stopped, restore it, or move it away to begin a new one",
+                        path, detail);
         default:
                 return store_error_set(error, outcome, "%s: %s", path, detail);
         }
@@ -99,6 +100,8 @@ int store_error_sqlite(struct store_error *error, sqlite3 *db, int rc) {
         int primary = rc & 0xff;
         /* the text of the connection is about its last call; errno says more where the system failed */
         const char *detail = db && sqlite3_errcode(db) == primary ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+        if (primary == SQLITE_CANTOPEN && errnum == ENOENT)
+                return store_error_moved(error, path);
         if ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && errnum)
                 detail = strerror(errnum);
         return describe(error, outcome_of_sqlite(rc, errnum), path, detail);
@@ -107,4 +110,10 @@ int store_error_sqlite(struct store_error *error, sqlite3 *db, int rc) {
 int store_error_system(struct store_error *error, const char *path, int errnum) {
         int outcome = outcome_of_errno(errnum);
         return describe(error, outcome ? outcome : -errnum, path, strerror(errnum));
+}
+
+int store_error_moved(struct store_error *error, const char *path) {
+        return store_error_set(error, STORE_E_IO,
+                               "%s was deleted or moved away: restart tracemallocd, which goes on with what is there",
+                               path);
 }

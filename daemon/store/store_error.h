@@ -26,3 +26,7 @@ int store_error_sqlite(struct store_error *error, sqlite3 *db, int rc);
  * @errnum: errno
  * Return: enum store_outcome or -errnum. */
 int store_error_system(struct store_error *error, const char *path, int errnum);
+
+/** store_error_moved() - a file of the database that was open has another name, or none
+ * Return: STORE_E_IO. */
+int store_error_moved(struct store_error *error, const char *path);

@@ -108,10 +108,17 @@ static int configure(sqlite3 *db, bool writer, struct store_error *error) {
                 error);
 }
 
+/* A connection that was not opened knows no path. */
+static int why_not_opened(sqlite3 *db, const char *path, int rc, struct store_error *error) {
+        if ((rc & 0xff) == SQLITE_CANTOPEN && db && sqlite3_system_errno(db) == ENOENT)
+                return store_error_moved(error, path);
+        return store_error_sqlite(error, db, rc);
+}
+
 int store_file_connect(const char *path, bool writer, sqlite3 **dbp, struct store_error *error) {
         sqlite3 *db = NULL;
         int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
-        int r = rc ? store_error_sqlite(error, db, rc) : configure(db, writer, error);
+        int r = rc ? why_not_opened(db, path, rc, error) : configure(db, writer, error);
         if (r) {
                 sqlite3_close(db);
                 return r;

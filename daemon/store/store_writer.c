@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A log below this is not worth the disk's time: SQLite overwrites it. Nor are so few free pages, which the next
  * snapshot takes, where each that comes pushes one out. */
@@ -196,15 +197,34 @@ static int reason_of(struct store_writer *writer, int r) {
         return r && on_progress(writer) ? store_error_set(writer->error, STORE_E_LEAVING, "the daemon is ending") : r;
 }
 
+/* Within a transaction, so that there is a log. What is written to a file that has lost its name is acknowledged, read
+ * by nobody, and gone with the daemon. */
+static int look_for_files(struct store_writer *writer) {
+        const char *path = sqlite3_db_filename(writer->db, "main"), *log = sqlite3_filename_wal(path);
+        int moved = 0;
+        sqlite3_file_control(writer->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+        if (moved)
+                return store_error_moved(writer->error, path);
+        if (access(log, F_OK) < 0 && errno == ENOENT)
+                return store_error_moved(writer->error, log);
+        return 0;
+}
+
 /* Of a group each operation is a savepoint, so that one that fails takes none of the others with it. */
 static int begin(struct store_writer *writer, struct store_error *error) {
         writer->error = error;
         errno = 0; /* for store_error_sqlite() */
         if (on_progress(writer))
                 return reason_of(writer, STORE_E_LEAVING);
-        return reason_of(
-                writer,
-                store_file_execute(writer->db, writer->grouped ? "SAVEPOINT operation" : "BEGIN IMMEDIATE", error));
+        if (writer->grouped)
+                return reason_of(writer, store_file_execute(writer->db, "SAVEPOINT operation", error));
+        int r = store_file_execute(writer->db, "BEGIN IMMEDIATE", error);
+        if (r)
+                return reason_of(writer, r);
+        r = look_for_files(writer);
+        if (r)
+                sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+        return r;
 }
 
 /* What cannot be undone alone is undone with its group. */

@@ -8,6 +8,7 @@
  */
 
 #include "daemon/ingest/batch_decoder.h"
+#include "daemon/live/image_apply.h"
 #include "daemon/live/image_snapshot.h"
 #include "proto/record.h"
 

@@ -11,7 +11,7 @@
 
 #include "daemon/ingest/definitions.h"
 #include "daemon/ingest/ring_reader.h"
-#include "daemon/live/image.h"
+#include "daemon/live/image_apply.h"
 #include "proto/record.h"
 #include "proto/ring.h"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What people see of code: tracebacks as Traceback.format() prints them, and source lines only of files that are what ran."""
+"""What people see of code: tracebacks as Traceback.format() prints them, source lines only of files that are what ran, and what
+compares two versions of a program."""
 import itertools
 import os
 import subprocess
@@ -103,6 +104,27 @@ def check_changed_source(claims, daemon):
     claims.check("and so where it is gone", "planted.c:3: size=" in shown and "malloc(4321)" not in shown, shown)
 
 
+def check_moved_lines(claims, daemon):
+    source, binary = os.path.join(daemon.scratch, "version.c"), os.path.join(daemon.scratch, "version")
+    two = PROGRAM.replace("return 0;", "free(kept);\n        kept = malloc(4320);\n        return 0;")
+
+    def run(text):
+        write(source, text)
+        subprocess.run(["gcc", "-g", "-O0", "-o", binary, source], check=True)
+        _, exits, peaks = daemon.run([binary])
+        return exits[0]["id"], peaks[0]["id"]
+
+    old, new, (late, early) = run(PROGRAM)[0], run("/* one more line */\n" + PROGRAM)[0], run(two)
+    hint = "version.c moved between the two: --group-by function compares them."
+    shown = {pair: daemon.tmctl("compare", *pair).stdout for pair in ((old, new), (old, old), (early, late))}
+    claims.check("of another version with lines at other numbers compare names the key that does not know them", hint in shown[old, new],
+                 shown[old, new])
+    by_function = daemon.tmctl("compare", old, new, "--group-by", "function").stdout
+    claims.check("by which it is one row", "version.c (main): size=4321 B (+0 B)" in by_function and hint not in by_function, by_function)
+    claims.check("of one run, where one line freed and another allocated, it does not", "version.c:6: size=4320 B (+4320 B)" in
+                 shown[early, late] and not any(hint in shown[pair] for pair in ((old, old), (early, late))), shown)
+
+
 def check_left_out(claims, daemon):
     source, binary = os.path.join(daemon.scratch, "out.c"), os.path.join(daemon.scratch, "out")
     write(source, PROGRAM)
@@ -119,4 +141,5 @@ with Claims() as all_claims, Daemon() as here:
     check_format(all_claims, here)
     check_changed_file(all_claims, here)
     check_changed_source(all_claims, here)
+    check_moved_lines(all_claims, here)
     check_left_out(all_claims, here)

@@ -98,6 +98,8 @@ persistent() {
         claim "which stays" test -f /run/systemd/system/redis-server.service.d/mine.conf
         rm -r /run/systemd/system/redis-server.service.d
         claim_status "untrace of what is not traced" 3 tmctl unit untrace redis-server
+        claim_match "names what ends the tracing of what runs" 'systemctl restart redis-server' \
+                "$(tmctl unit untrace redis-server --restart 2>&1)"
 }
 
 unit_with() { # UNIT LINE...: a service that has these

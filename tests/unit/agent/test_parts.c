@@ -479,6 +479,37 @@ START_TEST(an_unloaded_module_is_told_of_and_forgotten)
 }
 END_TEST
 
+/* dlopen("./plugin2.so") and a chdir() before its first block. */
+START_TEST(a_module_that_was_loaded_by_a_relative_path_has_a_whole_one)
+{
+        struct epoch *epoch;
+        uint64_t value, items[1];
+        int fds[1];
+        const void *bytes;
+        const char *path = getenv("PLUGIN2");
+        char *folder = strdup(path), *name = strrchr(folder, '/');
+        char relative[256];
+        *name++ = '\0';
+        ck_assert_int_eq(chdir(folder), 0);
+        ck_assert_int_lt(snprintf(relative, sizeof relative, "./%s", name), (int)sizeof relative);
+        void *plugin = dlopen(relative, RTLD_NOW);
+        ck_assert_ptr_nonnull(plugin);
+        ck_assert_int_eq(chdir("/"), 0);
+        object_setup();
+        ck_assert_int_eq(epoch_new(20, false, &epoch), 0);
+        uint64_t pc = (uint64_t)(uintptr_t)dlsym(plugin, "plugin_allocate");
+        ck_assert_uint_ne(modules_find(&epoch->modules, 0, pc, &value), 0);
+        uint32_t length = definitions_item(&epoch->definitions, epoch->ring.data[1], &bytes);
+        Tracemallocd__Agent__Item *item = tracemallocd__agent__item__unpack(NULL, length, bytes);
+        ck_assert_ptr_nonnull(item);
+        ck_assert_uint_eq(item->module->path.len, strlen(path));
+        ck_assert_mem_eq(item->module->path.data, path, strlen(path));
+        ck_assert_uint_eq(modules_open_files(&epoch->modules, items, fds, 1), 1);
+        tracemallocd__agent__item__free_unpacked(item, NULL);
+        free(folder);
+}
+END_TEST
+
 START_TEST(files_are_opened_once)
 {
         struct epoch *epoch;
@@ -584,6 +615,7 @@ int main(void) {
         tcase_add_loop_test(tcase, an_executable_with_gaps_between_its_segments_is_one_object, 0, 2);
         tcase_add_test(tcase, a_module_is_told_of_before_its_generation_is_known);
         tcase_add_test(tcase, an_unloaded_module_is_told_of_and_forgotten);
+        tcase_add_test(tcase, a_module_that_was_loaded_by_a_relative_path_has_a_whole_one);
         tcase_add_test(tcase, files_are_opened_once);
         tcase_add_test(tcase, a_child_has_its_parents_nodes_and_modules);
         suite_add_tcase(suite, tcase);

@@ -140,12 +140,12 @@ START_TEST(source_lines_are_those_of_linecache)
         snprintf(name, sizeof name, "%s/a.py", dir);
         snprintf(fifo, sizeof fifo, "%s/fifo", dir);
         FILE *f = fopen(name, "w");
-        fputs("first\n  second  \n\n\tlast", f);
+        fputs("first\n  second\tword  \n\n\tlast", f);
         fclose(f);
         ck_assert_int_eq(mkfifo(fifo, 0600), 0);
         struct source_lines *lines = source_lines_new();
         expect_line(lines, name, 1, "first");
-        expect_line(lines, name, 2, "second");
+        expect_line(lines, name, 2, "second word");
         expect_line(lines, name, 3, NULL);
         expect_line(lines, name, 4, "last");
         expect_line(lines, name, 5, NULL);

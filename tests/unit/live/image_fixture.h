@@ -3,7 +3,7 @@
 
 /* One image, records that are applied to it, and snapshots of it. Tests run it as a checked fixture. */
 
-#include "daemon/live/image.h"
+#include "daemon/live/image_apply.h"
 #include "daemon/live/image_snapshot.h"
 #include "proto/record.h"
 #include "tests/unit/live/fake_nodes.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "daemon/live/image.h"
+#include "daemon/live/image_fork.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_depth.h"
 #include "tests/unit/live/image_fixture.h"
@@ -298,7 +299,7 @@ START_TEST(child_begins_with_the_blocks_of_the_fork_and_lives_on_without_its_par
         image_deinit(&image);
         ck_assert_int_eq(image_init(&image, NULL, 0), 0);
         ck_assert_int_eq(image_fork_begin(&image, fork), 0);
-        while (image_fork_step(&image, fork, 1) == IMAGE_MORE)
+        while (image_fork_step(&image, fork, 1) == IMAGE_FORK_MORE)
                 ;
         image_fork_free(fork);
         image_check(&image);

@@ -7,6 +7,8 @@
  * goes on. The oracle is an image without a keep that is fed the same.
  */
 
+#include "daemon/live/image_apply.h"
+#include "daemon/live/image_fork.h"
 #include "daemon/live/image_kept.h"
 #include "proto/record.h"
 #include "tests/support/check_main.h"

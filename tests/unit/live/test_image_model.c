@@ -3,6 +3,7 @@
 /* Every number of an image, of its snapshots and of its forks against a model that adds up all blocks each time, step
  * by random step. */
 
+#include "daemon/live/image_fork.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_depth.h"
 #include "tests/unit/live/image_fixture.h"
@@ -302,7 +303,7 @@ static void step_fork(struct fork_expectation *f) {
         ck_assert_ptr_nonnull(fork);
         ck_assert_int_eq(image_init(&child, NULL, 0), 0);
         ck_assert_int_eq(image_fork_begin(&child, fork), 0);
-        while (image_fork_step(&child, fork, 1) == IMAGE_MORE) {
+        while (image_fork_step(&child, fork, 1) == IMAGE_FORK_MORE) {
                 step_alloc_or_free(50);
                 check_against_model();
         }

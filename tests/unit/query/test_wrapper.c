@@ -58,8 +58,12 @@ END_TEST
 START_TEST(files_of_libraries_are_known)
 {
         static const char *const known[] = {
-                "/usr/include/c++/12/bits/stl_vector.h", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30",
-                "/rustc/90c541806/library/alloc/src/raw_vec.rs", "/rust/deps/hashbrown-0.15.2/src/raw/mod.rs"};
+                "/usr/include/c++/12/bits/stl_vector.h",
+                "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30",
+                "/rustc/90c541806/library/alloc/src/raw_vec.rs",
+                "/rust/deps/hashbrown-0.15.2/src/raw/mod.rs",
+                "/root/.rustup/toolchains/stable/lib/rustlib/src/rust/library/alloc/src/raw_vec.rs",
+                "/usr/src/rustc-1.63.0/library/alloc/src/vec/spec_from_elem.rs"};
 
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
                 ck_assert_msg(wrapper_file(known[i], strlen(known[i])), "%s", known[i]);
@@ -178,6 +182,19 @@ START_TEST(the_loader_is_no_caller)
 }
 END_TEST
 
+/* With its debug information the loader has inlined frames calloc and malloc of its own. */
+START_TEST(the_loader_is_the_caller_of_its_own_wrappers)
+{
+        check("symbol /lib64/ld-linux-x86-64.so.2 0x1 s,dl-object.c,92,_dl_new_object\n"
+              "symbol /lib64/ld-linux-x86-64.so.2 0x2 s,rtld-malloc.h,44,calloc\n"
+              "lines /lib64/ld-linux-x86-64.so.2 yes\nsnapshot 1\ntrace 4294967294 2 8 1 "
+              "n,/lib64/ld-linux-x86-64.so.2,0x1 n,/lib64/ld-linux-x86-64.so.2,0x2\n"
+              "view lineno 0 0 0\nskip-wrappers\nstats 1\n",
+              "header 8 1 1 exact\nwrappers-skipped\n"
+              "row 8 1 dl-object.c,92,_dl_new_object,/lib64/ld-linux-x86-64.so.2\nend\n");
+}
+END_TEST
+
 /* g_slice_alloc of a stripped GLib calls a function without a name, which calls another. */
 START_TEST(nameless_parts_of_a_wrapper_go_with_it)
 {
@@ -222,6 +239,7 @@ int main(void) {
         tcase_add_test(cases, filters_find_wrappers_by_name);
         tcase_add_test(cases, what_the_user_skips_goes_on_both_sides_of_a_wrapper);
         tcase_add_test(cases, the_loader_is_no_caller);
+        tcase_add_test(cases, the_loader_is_the_caller_of_its_own_wrappers);
         tcase_add_test(cases, nameless_parts_of_a_wrapper_go_with_it);
         tcase_add_test(cases, beside_a_file_they_are_shown);
         tcase_add_test(cases, frames_of_python_are_pythons);

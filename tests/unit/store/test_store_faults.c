@@ -173,6 +173,47 @@ START_TEST(a_reader_in_the_middle_of_a_transaction_stops_no_writer)
 }
 END_TEST
 
+/* Nobody is told that something is stored that nobody can read, and that the daemon's end would take away. */
+static void assert_put_notices_that_it_is_gone(const char *suffix) {
+        struct snapshot *s = make(1, 10);
+        char path[160], aside[180];
+        int64_t id;
+        begin();
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), 0);
+        snprintf(path, sizeof path, "%s%s", store_path(f.store), suffix);
+        snprintf(aside, sizeof aside, "%s.aside", path);
+        ck_assert_int_eq(rename(path, aside), 0);
+        int r = fixture_put(&f, s, 0, &id);
+        ck_assert_msg(r == STORE_E_IO, "%d: %s", r, f.message);
+        ck_assert_msg(strstr(f.message, path) && strstr(f.message, "restart tracemallocd"), "%s", f.message);
+        ck_assert_int_eq(rename(aside, path), 0);
+        ck_assert_int_eq(fixture_put(&f, s, 0, &id), 0);
+        fixture_load_equal(&f, id, s);
+        fixture_check(&f);
+        snapshot_unref(s);
+        fixture_deinit(&f);
+}
+
+START_TEST(a_put_into_a_file_that_was_moved_away_fails)
+{ assert_put_notices_that_it_is_gone(""); }
+END_TEST
+
+START_TEST(a_put_into_a_log_that_was_moved_away_fails)
+{ assert_put_notices_that_it_is_gone("-wal"); }
+END_TEST
+
+START_TEST(a_reader_says_that_the_file_is_gone)
+{
+        char message[STORE_MESSAGE_MAX];
+        begin();
+        ck_assert_int_eq(unlink(store_path(f.store)), 0);
+        struct store_reader *reader;
+        ck_assert_int_eq(store_reader_open(store_path(f.store), &reader, message), STORE_E_IO);
+        ck_assert_msg(strstr(message, store_path(f.store)) && strstr(message, "restart tracemallocd"), "%s", message);
+        fixture_deinit(&f);
+}
+END_TEST
+
 /* ---- killed ---- */
 
 static void report(void *data, const struct store_result *result) {
@@ -366,5 +407,6 @@ END_TEST
 CHECK_MAIN("store_faults", a_file_size_limit_is_no_space, a_full_disk_fails_the_snapshot_and_nothing_else,
            a_disk_that_is_full_from_the_start_is_told, a_read_only_file_system_is_told,
            a_locked_database_fails_after_a_bounded_time, a_reader_in_the_middle_of_a_transaction_stops_no_writer,
-           no_acknowledged_snapshot_is_lost_by_a_kill, rows_that_contradict_each_other_are_refused,
-           a_damaged_file_is_an_error_and_never_a_crash)
+           a_put_into_a_file_that_was_moved_away_fails, a_put_into_a_log_that_was_moved_away_fails,
+           a_reader_says_that_the_file_is_gone, no_acknowledged_snapshot_is_lost_by_a_kill,
+           rows_that_contradict_each_other_are_refused, a_damaged_file_is_an_error_and_never_a_crash)
