@@ -61,8 +61,11 @@ static const struct key keys[] = {
 
 struct read_state {
         struct config *config;
-        char *problem; /* with the first wrong line: what is wrong; inih tells which line it was */
-        bool failed;
+        FILE *file;
+        int line;      /* that was read last */
+        int error;     /* errno of reading; 0 */
+        char *problem; /* with the first wrong line of those that inih takes for right: what is wrong */
+        bool failed;   /* so there was one, and it was read last */
 };
 
 /* Of four users none can take what the others need, and one who is alone seldom has programs with so many blocks. */
@@ -189,6 +192,31 @@ static int fail(struct read_state *state, const char *what, const char *name, co
         return 0; /* inih: 0 is an error */
 }
 
+/* inih's fgets(). It would take what is behind its buffer's end for a line, one that begins with a blank for more of
+ * the value before, so that the handler would be called again with that key, and a directory for an empty file. */
+static char *read_line(char *text, int size, void *stream) {
+        struct read_state *state = stream;
+        if (state->failed)
+                return NULL;
+        errno = 0;
+        if (!fgets(text, size, state->file)) {
+                state->error = ferror(state->file) ? errno : 0;
+                return NULL;
+        }
+        state->line++;
+        if (!strchr(text, '\n')) {
+                int next = getc(state->file);
+                if (next != EOF) {
+                        state->failed = true;
+                        if (asprintf(&state->problem, "a line of more than %d bytes, or no text", size - 2) < 0)
+                                state->problem = NULL;
+                        return NULL;
+                }
+        }
+        const char *begin = text + strspn(text, " \t");
+        return memmove(text, begin, strlen(begin) + 1);
+}
+
 static int on_value(void *user, const char *section, const char *name, const char *value) {
         struct read_state *state = user;
         if (state->failed)
@@ -208,24 +236,33 @@ static int on_value(void *user, const char *section, const char *name, const cha
         return fail(state, "unknown key", name, "");
 }
 
+static int cannot_read(const char *path, int error, char **errorp) {
+        if (asprintf(errorp, "cannot read %s: %s", path, strerror(error)) < 0)
+                *errorp = NULL;
+        return -error;
+}
+
 int config_read(struct config *config, const char *path, bool required, char **errorp) {
         *errorp = NULL;
         FILE *file = fopen(path, "re");
-        if (!file) {
-                int r = -errno;
-                if (r == -ENOENT && !required)
-                        return 0;
-                if (asprintf(errorp, "cannot read %s: %s", path, strerror(-r)) < 0)
-                        *errorp = NULL;
-                return r;
-        }
-        struct read_state state = {.config = config};
-        int line = ini_parse_file(file, on_value, &state);
-        fclose(file);
-        if (line == 0 && !state.failed)
+        if (!file && errno == ENOENT && !required)
                 return 0;
-        const char *problem = state.problem ? state.problem : "not a 'key = value' line";
-        if (asprintf(errorp, "%s:%d: %s", path, line, problem) < 0)
+        if (!file)
+                return cannot_read(path, errno, errorp);
+        struct read_state state = {.config = config, .file = file};
+        int wrong = ini_parse_stream(read_line, &state, on_value, &state);
+        fclose(file);
+        if (state.error) {
+                free(state.problem);
+                return cannot_read(path, state.error, errorp);
+        }
+        if (wrong == 0 && !state.failed)
+                return 0;
+        bool no_line = wrong != 0 && (!state.failed || wrong < state.line);
+        const char *problem = no_line         ? "neither '[section]' nor 'key = value'"
+                              : state.problem ? state.problem
+                                              : "out of memory";
+        if (asprintf(errorp, "%s:%d: %s", path, no_line ? wrong : state.line, problem) < 0)
                 *errorp = NULL;
         free(state.problem);
         return CONFIG_E_INVALID;

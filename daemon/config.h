@@ -43,5 +43,6 @@ void config_deinit(struct config *config);
 /** config_read() - read a file over what is there
  * @required: whether its absence is an error
  * @errorp: on CONFIG_E_INVALID and -errno one line that says where and what; malloc'd
- * Return: 0; CONFIG_E_INVALID: a line is wrong (nothing later in the file was read); -errno of opening it. */
+ * Return: 0; CONFIG_E_INVALID: a line is wrong (nothing later in the file was read); -errno of opening or reading it.
+ */
 int config_read(struct config *config, const char *path, bool required, char **errorp);

@@ -74,8 +74,57 @@ START_TEST(an_error_names_file_line_and_key)
         expect_error("[daemon]\nlog_level = loud\n", "invalid value for 'log_level'");
         expect_error("[limits]\ntable_memory_per_process = 99999999999999999999\n", "invalid value");
         expect_error("[limits]\ntable_memory_per_process = 99999999999T\n", "invalid value");
-        expect_error("nonsense\n", ":1: not a 'key = value' line");
+        expect_error("nonsense\n", ":1: neither '[section]' nor 'key = value'");
         expect_error("[nowhere]\nworkers = 3\n", "unknown key");
+}
+END_TEST
+
+START_TEST(an_error_names_the_first_wrong_line_and_what_is_wrong_there)
+{
+        expect_error("[daemon\nworkers = 3\n", ":1: neither");
+        expect_error("[daemon]\nworkers = 3\nnonsense\nworkers = many\n", ":3: neither");
+        expect_error("[daemon]\nworkers = many\nnonsense\n", ":2: invalid value for 'workers'");
+}
+END_TEST
+
+static void expect_urls(const char *text, const char *urls) {
+        struct config config;
+        char *error;
+        ck_assert_int_eq(read_text(&config, text, &error), 0);
+        ck_assert_str_eq(config.debuginfod_urls, urls);
+        config_deinit(&config);
+}
+
+START_TEST(a_line_is_read_whole_or_refused)
+{
+        char text[512], urls[200];
+        memset(urls, 'u', sizeof urls);
+        urls[198 - strlen("debuginfod_urls = ")] = '\0';
+        snprintf(text, sizeof text, "[symbols]\ndebuginfod_urls = %s\n", urls);
+        expect_urls(text, urls);
+        text[strlen(text) - 1] = '\0'; /* no newline at the end */
+        expect_urls(text, urls);
+        snprintf(text, sizeof text, "[symbols]\ndebuginfod_urls = %s=\n[daemon]\n", urls);
+        expect_error(text, ":2: a line of more than 198 bytes");
+}
+END_TEST
+
+START_TEST(a_line_that_begins_with_a_blank_is_a_line)
+{
+        expect_urls("[symbols]\n  debuginfod_urls = one\n[daemon]\nworkers = 1\n\tkeep_tables = 0\n", "one");
+        expect_error("[symbols]\ndebuginfod_urls = one\n  two\n", ":3: neither");
+}
+END_TEST
+
+START_TEST(a_directory_is_no_configuration)
+{
+        struct config config;
+        char *error;
+        ck_assert_int_eq(config_init(&config), 0);
+        ck_assert_int_eq(config_read(&config, "/", true, &error), -EISDIR);
+        ck_assert_str_eq(error, "cannot read /: Is a directory");
+        free(error);
+        config_deinit(&config);
 }
 END_TEST
 
@@ -102,5 +151,7 @@ START_TEST(a_missing_file_matters_only_where_it_was_named)
 }
 END_TEST
 
-CHECK_MAIN("daemon/config", every_key_is_read, an_error_names_file_line_and_key, an_error_says_what_would_be_right,
-           a_missing_file_matters_only_where_it_was_named)
+CHECK_MAIN("daemon/config", every_key_is_read, an_error_names_file_line_and_key,
+           an_error_names_the_first_wrong_line_and_what_is_wrong_there, a_line_is_read_whole_or_refused,
+           a_line_that_begins_with_a_blank_is_a_line, a_directory_is_no_configuration,
+           an_error_says_what_would_be_right, a_missing_file_matters_only_where_it_was_named)
