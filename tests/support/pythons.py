@@ -47,6 +47,22 @@ def python_paths():
     return list(found.values())
 
 
+def version_of(path, oldest):
+    """"3.11.2"; None where it is no CPython of that version or later that runs. (tracemalloc: PyPy has none.)"""
+    probe = f"import sys, tracemalloc; assert sys.version_info >= {oldest!r}; print('%d.%d.%d' % sys.version_info[:3])"
+    result = subprocess.run([path, "-c", probe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return result.stdout.decode().strip() if result.returncode == 0 else None
+
+
+def since(oldest):
+    """[(version, path)] of python_paths(), one of each version, oldest first."""
+    found = {}
+    for path in python_paths():
+        found.setdefault(version_of(path, oldest), path)
+    found.pop(None, None)
+    return sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")])
+
+
 def is_program(path):
     with open(path, "rb") as f:
         return f.read(4) == b"\x7fELF"
