@@ -32,6 +32,7 @@
 #define FILES_EVERY_NS UINT64_C(1000000000)
 #define ASK_EVERY_NS   UINT64_C(1000000000)
 #define ASK_STOPPED_NS UINT64_C(10000000000) /* the same where no answer came: each try costs HANDSHAKE_FILES_NS */
+#define ASK_OFF_NS     UINT64_C(30000000000) /* in mode off; where nobody listens, RETRY_FIRST_NS */
 
 struct process_page process_page __attribute__((aligned(4096)));
 struct epoch *_Atomic current_epoch;
@@ -52,7 +53,7 @@ static struct {
         _Atomic uint64_t retry_at_ns;
         _Atomic uint32_t bringing_files;
         _Atomic uint32_t asking; /* whether the daemon lives */
-        _Atomic uint64_t ask_after_ns;
+        _Atomic uint64_t ask_after_ns, ask_off_ns;
 } agent;
 
 int agent_pid(void) {
@@ -125,7 +126,7 @@ static void describe_layers(struct handshake *handshake) {
 }
 
 /* Asks whoever listens whether it knows us: the daemon may have died and another come. Return: as
- * handshake_greet(); -errno where nobody listens. */
+ * handshake_greet(), so -EACCES: it does not; -ECONNREFUSED where nobody listens in a place that we can reach. */
 static int ask_daemon(uint64_t deadline_ns) {
         struct handshake handshake = {.config = &agent.config,
                                       .kind = TRACEMALLOCD__AGENT__HELLO__KIND__MODULES,
@@ -134,7 +135,7 @@ static int ask_daemon(uint64_t deadline_ns) {
         struct epoch *epoch = atomic_load(&current_epoch);
         int fd = handshake_connect(&agent.config, deadline_ns), r = -ENOMEM;
         if (fd < 0)
-                return fd;
+                return fd == -ENOENT || fd == -EACCES ? -ECONNREFUSED : fd;
         void *scratch = sys_map_memory(HANDSHAKE_SCRATCH_BYTES);
         memcpy(handshake.secret, agent.secret, sizeof handshake.secret);
         describe_layers(&handshake);
@@ -152,6 +153,13 @@ static bool is_read(struct epoch *epoch) {
         return epoch->socket || epoch_control(epoch) != epoch->own_control;
 }
 
+/* The daemon died without a word. Should it live all the same, out of our sight (chroot), it learns that this is not
+ * all. */
+static void end_unread(struct epoch *epoch) {
+        atomic_fetch_add(&epoch->ring.header->lost_events, 1);
+        end_epoch(epoch);
+}
+
 /* A writer waited in vain. Return: whether the daemon is still there, only slow. */
 static bool ring_stalled(void *context) {
         struct epoch *epoch = context;
@@ -165,11 +173,9 @@ static bool ring_stalled(void *context) {
         atomic_store(&agent.ask_after_ns, now + (r == -ETIMEDOUT ? ASK_STOPPED_NS : ASK_EVERY_NS));
         atomic_store(&agent.asking, 0);
         /* an answer that does not come is no answer: it may be stopped */
-        if (r != -ECONNREFUSED && r != -ENOENT && r != -EACCES)
+        if (r != -ECONNREFUSED && r != -EACCES)
                 return true;
-        /* should it live all the same, out of our sight (chroot), it learns that this is not all */
-        atomic_fetch_add(&epoch->ring.header->lost_events, 1);
-        end_epoch(epoch);
+        end_unread(epoch);
         return false;
 }
 
@@ -484,17 +490,35 @@ static __attribute__((constructor)) void start(void) {
                 agent_closed(DOMAIN_BIT_MALLOC);
 }
 
-void agent_not_exact(struct epoch *epoch, uint32_t mode) {
-        if (mode == TRACE_ENDED)
-                end_epoch(epoch);
-        else if (epoch->socket)
-                set_gate(GATE_PAUSED);
-}
-
 /* No vfork child; in a program that forbids itself getpid() nobody can tell. */
 static bool is_own_process(void) {
         int pid = sys_getpid();
         return pid == agent.pid || pid == -EPERM;
+}
+
+/* Ring way, mode off: a daemon that dies without a word leaves no other sign, since nothing waits to be read. Only
+ * another one that answers is proof, and the only one that matters: ours may live where we can reach it no more. */
+static void look_for_successor(struct epoch *epoch) {
+        uint64_t now = sys_clock_ns(true);
+        if (!is_read(epoch) || now < atomic_load(&agent.ask_off_ns) || thread_is_recording() || !is_own_process() ||
+            atomic_exchange(&agent.asking, 1))
+                return;
+        int r = ask_daemon(sys_clock_ns(false) + HANDSHAKE_FILES_NS);
+        atomic_store(&agent.ask_off_ns, now + (r == -ECONNREFUSED ? RETRY_FIRST_NS : ASK_OFF_NS));
+        atomic_store(&agent.asking, 0);
+        if (r == -EACCES)
+                end_unread(epoch);
+}
+
+void agent_not_exact(struct epoch *epoch, uint32_t mode) {
+        if (mode == TRACE_ENDED) {
+                end_epoch(epoch);
+        } else if (epoch->socket) {
+                set_gate(GATE_PAUSED);
+        } else if (--thread_state.ticks <= 0) {
+                thread_state.ticks = AGENT_TICKS;
+                look_for_successor(epoch);
+        }
 }
 
 struct epoch *agent_epoch_any(void) {

@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define AGENT_TICKS 1024 /* calls of a thread between two looks for a daemon, or for its word in the socket way */
+#define AGENT_TICKS 1024 /* calls of a thread between two looks for a daemon, or for what became of it in mode off */
 
 enum gate {
         GATE_NEW = 0, /* what the kernel makes of this page in the child of a fork */
@@ -66,7 +66,7 @@ static inline void agent_changed(void) {
  * Return: the epoch to record in now, or NULL. */
 struct epoch *agent_closed(uint32_t domain_bit);
 
-/** agent_not_exact() - the rest of agent_epoch() where the mode is not EXACT: notices the daemon's end */
+/** agent_not_exact() - the rest of agent_epoch() where the mode is not EXACT: notices the daemon's end, said or not */
 void agent_not_exact(struct epoch *epoch, uint32_t mode);
 
 /** agent_drain() - socket way: send; @flush: even if it is not due. The guard is set. */
@@ -102,7 +102,7 @@ static inline bool agent_passes(bool allocates, struct epoch **epochp) {
         control = epoch_control(epoch);
         mode = atomic_load_explicit(&control->mode, memory_order_relaxed);
         if (unlikely(mode != TRACE_EXACT))
-                return mode == TRACE_OFF && !epoch->socket;
+                return mode == TRACE_OFF && !epoch->socket && (!allocates || likely(--thread_state.ticks > 0));
         if (unlikely(!(atomic_load_explicit(&control->domains, memory_order_relaxed) & DOMAIN_BIT_MALLOC)))
                 return true;
         *epochp = epoch;

@@ -111,7 +111,8 @@ static void greet_process(struct agents *a, const struct credentials *who, const
 static void greet_modules(struct agents *a, const struct credentials *who, const Tracemallocd__Agent__Hello *hello,
                           struct agent_peer *peer, struct agent_welcome *welcome, void **associatep) {
         struct process *p = process_find_secret(a->daemon, hello->secret.data, hello->secret.len);
-        if (!p || p->uid != who->uid)
+        /* one that has become another user is still itself */
+        if (!p || (p->uid != who->uid && p->proc.pid != who->pid))
                 return refuse(welcome, "no such process");
         *associatep = associate(a, p->secret, peer);
         if (!*associatep)

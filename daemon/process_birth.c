@@ -62,11 +62,28 @@ static int fill_identity(struct process *p, const Tracemallocd__Agent__Hello *he
         return process_set_layers(p, hello);
 }
 
+/* Whose fork @p is. A program may have become another user since it greeted (setuid()), and its children are that
+ * one's from the start. Return: NULL: nobody's, or of a parent whose table is not for this user. */
+static struct process *find_parent(const struct process *p, const Tracemallocd__Agent__Hello *hello) {
+        if (hello->kind != TRACEMALLOCD__AGENT__HELLO__KIND__FORK)
+                return NULL;
+        struct process *parent = process_find_secret(p->daemon, hello->secret.data, hello->secret.len);
+        return parent && (parent->uid == p->uid || proc_user(parent->proc.pid, parent->proc.start_ticks) == p->uid)
+                       ? parent
+                       : NULL;
+}
+
+static struct run *find_run(const struct process *p, const Tracemallocd__Agent__Hello *hello) {
+        struct run *run = run_find(p->daemon, p->uid, hello->run.data, hello->run.len);
+        const struct process *parent = run ? NULL : find_parent(p, hello);
+        return parent ? parent->run : run; /* which is another user's then */
+}
+
 static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello, int fds[2], const char **reasonp) {
         struct daemon *d = p->daemon;
         struct snapshot_info info = process_info(p);
         bool child = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__FORK;
-        struct process *parent = child ? process_find_secret(d, hello->secret.data, hello->secret.len) : NULL;
+        struct process *parent = find_parent(p, hello);
         /* the FORK record was sent before the fork, but the child's greeting may be read before it */
         if (parent && parent->peer)
                 agent_peer_drain(parent->peer);
@@ -81,7 +98,7 @@ static int open_feed(struct process *p, const Tracemallocd__Agent__Hello *hello,
                 .id = p->id,
                 .inexact = hello->kind == TRACEMALLOCD__AGENT__HELLO__KIND__RECONNECT || (child && !parent),
                 .lost_before = hello->lost_before,
-                .parent = parent && parent->uid == p->uid ? parent->feed : NULL,
+                .parent = parent ? parent->feed : NULL,
                 .fork_token = hello->fork_token,
                 .info = &info,
                 .notify = process_on_notice,
@@ -140,7 +157,7 @@ int process_new(struct daemon *d, const struct credentials *who, const Tracemall
         if (!p)
                 return -ENOMEM;
         *p = (struct process){.daemon = d, .uid = who->uid, .pidfd = -1, .proc.pid = who->pid};
-        p->run = run_find(d, who->uid, hello->run.data, hello->run.len);
+        p->run = find_run(p, hello);
         int r = process_share_memory(p);
         if (r == 0)
                 r = build(p, hello, fds, reasonp);

@@ -126,6 +126,15 @@ bool proc_lives(pid_t pid, uint64_t start_ticks) {
         return read_stat(&info) == 0 && info.start_ticks == start_ticks;
 }
 
+uid_t proc_user(pid_t pid, uint64_t start_ticks) {
+        char buffer[PROC_FILE_MAX];
+        unsigned uid;
+        if (read_file(pid, "status", buffer) < 0 || !proc_lives(pid, start_ticks))
+                return (uid_t)-1;
+        const char *line = strstr(buffer, "\nUid:");
+        return line && sscanf(line, "\nUid: %*u %u", &uid) == 1 ? uid : (uid_t)-1;
+}
+
 uint64_t proc_resident_size(pid_t pid) {
         char buffer[PROC_FILE_MAX];
         uint64_t pages;

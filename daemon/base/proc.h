@@ -24,6 +24,10 @@ void proc_info_deinit(struct proc_info *info);
 /** proc_lives() - whether a process is still there, be it a zombie, by its identity */
 bool proc_lives(pid_t pid, uint64_t start_ticks);
 
+/** proc_user() - as whom a process acts now, by its effective uid; @start_ticks: with @pid, its identity
+ * Return: (uid_t)-1 where it is gone. */
+uid_t proc_user(pid_t pid, uint64_t start_ticks);
+
 /** proc_read_comm() - what the kernel calls it: the name of its program, unless it changed that; "" where it is gone */
 void proc_read_comm(pid_t pid, char comm[PROC_COMM_BYTES]);
 

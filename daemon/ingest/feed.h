@@ -207,7 +207,7 @@ struct feed_gauges {
         _Atomic uint32_t n_forks;          /* unclaimed fork tables */
         _Atomic bool exact, exit_seen, exec_pending, tracing, malformed;
         _Atomic uint32_t n_domains; /* of those below; grows only. number and name are set before it grows */
-        struct {
+        struct feed_domain_gauges {
                 uint32_t number;
                 char name[FEED_GAUGE_NAME_BYTES];
                 _Atomic uint64_t live_size, live_count, peak_size;

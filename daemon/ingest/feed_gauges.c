@@ -12,16 +12,18 @@
 
 #define SET(gauge, value) atomic_store_explicit(&(gauge), value, memory_order_relaxed)
 
-static void name_domain(const struct image *image, unsigned index, uint32_t *numberp, char *name) {
+static void name_domain(const struct image *image, unsigned index, struct feed_domain_gauges *gauges) {
         static const char *const names[] = {
                 [DOMAIN_INDEX_MALLOC] = "malloc", [DOMAIN_INDEX_PYTHON] = "python", [DOMAIN_INDEX_MMAP] = "mmap"};
         const struct domain_def *def = domain_map_find(&image->domains, index);
-        *numberp = domain_map_number(&image->domains, index);
-        if (index < DOMAIN_INDEX_FIRST_FREE)
-                strcpy(name, names[index]);
-        else if (def)
-                memcpy(name, def->name,
-                       def->name_length < FEED_GAUGE_NAME_BYTES ? def->name_length : FEED_GAUGE_NAME_BYTES - 1);
+        const char *name = def ? def->name : "";
+        size_t length = def ? def->name_length : 0;
+        if (index < DOMAIN_INDEX_FIRST_FREE) {
+                name = names[index];
+                length = strlen(name);
+        }
+        gauges->number = domain_map_number(&image->domains, index);
+        memcpy(gauges->name, name, length < FEED_GAUGE_NAME_BYTES ? length : FEED_GAUGE_NAME_BYTES - 1);
 }
 
 /* The first FEED_GAUGE_DOMAINS domains that had a block get a line of their own, in the order they came. */
@@ -34,7 +36,7 @@ static void update_domains(struct feed *feed) {
                         continue;
                 feed->gauge_seen[i] = true;
                 feed->gauge_domains[n] = (uint8_t)i;
-                name_domain(&feed->image, i, &gauges->domains[n].number, gauges->domains[n].name);
+                name_domain(&feed->image, i, &gauges->domains[n]);
                 n++;
         }
         for (uint32_t i = 0; i < n; i++) {

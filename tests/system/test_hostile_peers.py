@@ -298,6 +298,41 @@ def pages(fd):
     return os.fstat(fd).st_blocks * 512 // PAGE
 
 
+def become_nobody():
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+def asks_with(path, secret):
+    peer = Peer(path)
+    peer.hello(kind=pb.Hello.MODULES, secret=secret)
+    return peer.reply().status
+
+
+def secrets(claims, path):
+    """Who knows an image's secret is believed if the kernel says that it is the same user, or the very process."""
+    if os.getuid() != 0:
+        return
+    owner = Peer(path)
+    owner.hello(name=b"owner")
+    secret = owner.reply().secret
+    pid = os.fork()
+    if pid == 0:
+        become_nobody()
+        os._exit(10 + asks_with(path, secret))
+    claims.check("another user's secret is of no use", os.waitpid(pid, 0)[1] >> 8 == 10 + pb.HelloReply.REFUSED)
+    pid = os.fork()
+    if pid == 0:
+        own = Peer(path)
+        own.hello(name=b"changes")
+        secret = own.reply().secret
+        become_nobody()
+        os._exit(10 + asks_with(path, secret))
+    claims.check("a process that became another user is still known", os.waitpid(pid, 0)[1] >> 8 == 10 + pb.HelloReply.OK)
+    owner.socket.close()
+
+
 def sparse(claims, path, daemon):
     """A ring of 256 MiB, of which the first page was written: each page that the daemon read would become its memory, not the peer's."""
     ring, definitions = ring_memfd(log2_size=28), definitions_memfd()
@@ -325,9 +360,7 @@ def flood_with_connections(path, told):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if os.getuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        become_nobody()
     open_ones = []
     n = 0
     while n < 10000 or not select.select([told], [], [], 0)[0]:
@@ -397,6 +430,7 @@ with Claims() as claims:
         wrong_bytes(claims, path)
         million_definitions(claims, path, daemon)
         other_pid(claims, path, daemon)
+        secrets(claims, path)
         ring_that_lies(claims, path, daemon)
         sparse(claims, path, daemon)
         wrong_clients(claims, control)

@@ -137,6 +137,16 @@ def setuid(life):
     life.case("exec_other", other, "-un")
 
 
+def other_users(life):
+    """The agent's socket of a system's daemon is everybody's, a private one's is not."""
+    if os.getuid() != 0:
+        return
+    os.chmod(os.path.join(life.daemon.scratch, "run", "agent.sock"), 0o666)
+    os.chmod(os.path.join(life.daemon.scratch, "run"), 0o755)
+    life.case("forks_as_another_user")
+    life.case("forks_as_another_user", way="socket")
+
+
 def children(life):
     life.case("fork")
     life.case("fork_handlers")
@@ -251,7 +261,7 @@ def socket_way(life):
     life.case("no_descriptors", way="socket")
 
 
-GROUPS = [ends, execs, setuid, children, called_back, clones_beside, insides,
+GROUPS = [ends, execs, setuid, other_users, children, called_back, clones_beside, insides,
           signal_handlers_with_mappings, confinements, filters, own_filters,
           socket_way]
 

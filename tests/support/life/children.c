@@ -5,6 +5,7 @@
 #include "tests/support/life/life.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <pty.h>
@@ -386,6 +387,20 @@ static int fork_then_thread(void) {
         return 0;
 }
 
+/* As servers do that begin as root: what they fork is the other user's from its first record on. */
+static int forks_as_another_user(void) {
+        some_work();
+        EXPECT(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+                ledger_fork();
+                some_work();
+                _exit(19);
+        }
+        EXPECT(wait_for(pid) == 19);
+        return 0;
+}
+
 /* A child that has recorded nothing yet, and gets no terminal to fork with. */
 static int forkpty_fails(void) {
         struct rlimit limit, none = {0};
@@ -425,5 +440,6 @@ const struct life_case life_children[] = {
         {"pre_fork_daemon", pre_fork_daemon},
         {"fork_then_thread", fork_then_thread},
         {"forkpty_fails", forkpty_fails},
+        {"forks_as_another_user", forks_as_another_user},
         {0},
 };

@@ -440,6 +440,12 @@ static int until_eof(void) {
         return 0;
 }
 
+/* Does nothing until it is told to. */
+static int told_until_eof(void) {
+        char byte;
+        return read(0, &byte, 1) == 1 ? until_eof() : 1;
+}
+
 static int many(void) {
         for (int i = 0; i < 100000; i++)
                 free(malloc(10));
@@ -479,6 +485,7 @@ int main(int argc, char **argv) {
                 {"refused_moves", refused_moves},
                 {"limits", limits},
                 {"until_eof", until_eof},
+                {"told_until_eof", told_until_eof},
                 {"many", many},
         };
 

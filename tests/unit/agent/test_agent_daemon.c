@@ -4,12 +4,14 @@
  * streaming. */
 
 #include "proto/record.h"
+#include "proto/ring.h"
 #include "tests/support/check_main.h"
 #include "tests/unit/agent/subject_case.h"
 #include "tests/unit/agent/traced.h"
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void ends_as_untraced(const char *subject_case, const char *way, const struct fake_daemon_options *options) {
         struct traced traced;
@@ -125,6 +127,35 @@ START_TEST(the_next_daemon_gets_a_new_epoch)
 }
 END_TEST
 
+/* That leaves no sign in the ring way: in this mode nothing waits to be read. Both ways at once, as above. */
+START_TEST(a_daemon_that_dies_in_mode_off_has_a_successor_that_gets_a_new_epoch)
+{
+        static const struct fake_daemon_options options;
+        struct traced traced[2];
+        const char *argv[] = {getenv("SUBJECT"), "told_until_eof", NULL};
+        for (size_t way = 0; way < 2; way++) {
+                const char *environment[] = {traced_ways[way], NULL};
+                traced_open(&traced[way], &options);
+                traced_start(&traced[way], argv, environment, true);
+                fake_daemon_wait(traced[way].daemon, 1);
+                fake_daemon_set_mode(traced[way].daemon, TRACE_OFF);
+                fake_daemon_stop(traced[way].daemon, false);
+                ck_assert_int_eq(fake_daemon_start(traced[way].dir, &options, &traced[way].daemon), 0);
+                ck_assert_int_eq(write(traced[way].input, "", 1), 1);
+        }
+        for (size_t way = 0; way < 2; way++)
+                fake_daemon_wait(traced[way].daemon, 1);
+        for (size_t way = 0; way < 2; way++) {
+                traced_finish(&traced[way]);
+                ck_assert_int_eq(traced[way].status, 0);
+                ck_assert_uint_eq(traced[way].n_images, 1);
+                ck_assert_uint_eq(traced[way].images[0]->kind, 2);
+                ck_assert_uint_eq(traced[way].images[0]->bad_records, 0);
+                traced_close(&traced[way]);
+        }
+}
+END_TEST
+
 START_TEST(a_full_ring_costs_bounded_time_and_counted_records)
 {
         struct traced traced;
@@ -172,6 +203,7 @@ int main(void) {
         tcase_add_loop_test(once, a_greeting_without_an_answer_is_given_up_and_tried_anew_later, 0, 2);
         IN_BOTH(a_daemon_that_comes_late_is_found);
         tcase_add_loop_test(both, the_next_daemon_gets_a_new_epoch, 0, 4);
+        tcase_add_test(once, a_daemon_that_dies_in_mode_off_has_a_successor_that_gets_a_new_epoch);
         IN_BOTH(small_rings_lose_nothing);
         tcase_add_test(once, a_full_ring_costs_bounded_time_and_counted_records);
         suite_add_tcase(suite, both);

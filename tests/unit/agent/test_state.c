@@ -46,6 +46,7 @@ END_TEST
 START_TEST(recording_gate_gives_its_epoch_while_the_daemon_wants_blocks)
 {
         begin();
+        thread_state.ticks = AGENT_TICKS;
         ck_assert(!agent_passes(true, &found));
         ck_assert_ptr_eq(found, epoch);
         ck_assert(!agent_passes(false, &found));
@@ -88,6 +89,23 @@ START_TEST(closed_gate_asks_once_in_so_many_allocations)
 }
 END_TEST
 
+/* The first look finds nothing to ask: the test has no daemon whose page would be in force. */
+START_TEST(mode_off_asks_once_in_so_many_allocations)
+{
+        begin();
+        set_mode(TRACE_OFF);
+        thread_state.ticks = AGENT_TICKS;
+        for (int i = 0; i < 3; i++) {
+                ck_assert_uint_eq(allocations_that_pass(), AGENT_TICKS - 1);
+                ck_assert_ptr_null(found);
+                ck_assert_ptr_null(agent_epoch(DOMAIN_BIT_MALLOC));
+        }
+        for (int i = 0; i < 2 * AGENT_TICKS; i++)
+                ck_assert(agent_passes(false, &found));
+        ck_assert_int_eq(agent_gate(), GATE_RECORDING);
+}
+END_TEST
+
 START_TEST(daemon_that_ends_closes_the_gate)
 {
         begin();
@@ -123,4 +141,5 @@ END_TEST
 
 CHECK_MAIN("state", new_gate_is_asked, recording_gate_gives_its_epoch_while_the_daemon_wants_blocks,
            what_is_neither_on_nor_off_is_asked, closed_gate_asks_once_in_so_many_allocations,
-           daemon_that_ends_closes_the_gate, nothing_passes_while_python_is_looked_for)
+           mode_off_asks_once_in_so_many_allocations, daemon_that_ends_closes_the_gate,
+           nothing_passes_while_python_is_looked_for)

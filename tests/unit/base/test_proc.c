@@ -48,6 +48,22 @@ START_TEST(a_process_is_told_from_its_successor_by_its_start)
 }
 END_TEST
 
+/* The effective one: a server may act as another for a while. */
+START_TEST(the_user_of_a_process_is_the_one_that_it_acts_as)
+{
+        struct proc_info info;
+        ck_assert_int_eq(proc_info_read(getpid(), &info), 0);
+        ck_assert_uint_eq(proc_user(getpid(), info.start_ticks), geteuid());
+        ck_assert_uint_eq(proc_user(getpid(), info.start_ticks + 1), (uid_t)-1);
+        if (geteuid() == 0) {
+                ck_assert_int_eq(seteuid(65534), 0);
+                ck_assert_uint_eq(proc_user(getpid(), info.start_ticks), 65534);
+                ck_assert_int_eq(seteuid(0), 0);
+        }
+        proc_info_deinit(&info);
+}
+END_TEST
+
 START_TEST(a_name_with_parentheses_does_not_confuse)
 {
         struct proc_info info;
@@ -93,4 +109,5 @@ START_TEST(a_unit_may_be_named_without_its_ending)
 END_TEST
 
 CHECK_MAIN("base/proc", the_innermost_unit_of_a_cgroup_counts, a_process_is_told_from_its_successor_by_its_start,
-           a_name_with_parentheses_does_not_confuse, a_unit_may_be_named_without_its_ending)
+           the_user_of_a_process_is_the_one_that_it_acts_as, a_name_with_parentheses_does_not_confuse,
+           a_unit_may_be_named_without_its_ending)

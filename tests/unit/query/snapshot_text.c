@@ -103,7 +103,7 @@ static size_t split(char *word, char **parts) {
 
 static uint32_t add_location(struct snapshot *s, char *word) {
         struct snapshot_location location;
-        char *parts[WORD_PARTS_MAX];
+        char *parts[WORD_PARTS_MAX] = {NULL};
         size_t n = split(word, parts);
         memset(&location, 0, sizeof location); /* padding too: it is compared below */
         location.module = location.filename = location.function = SNAPSHOT_NONE;

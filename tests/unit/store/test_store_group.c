@@ -2,7 +2,8 @@
 
 /* Requests that wait at the same time share a transaction: one wait for the disk for all of them; and what is long and
  * nobody's is done between them. SQLite's wait is fdatasync(), which this program defines, so that a test can count the
- * waits, make one last, and let one fail. So with usleep(), by which it waits for a lock. */
+ * waits, make one last, and let one fail. So with usleep() and nanosleep(), by which older and newer ones wait for a
+ * lock. */
 
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_random.h"
@@ -67,9 +68,13 @@ static void watch_writer(void) {
         ck_assert_int_eq(sqlite3_auto_extension((void (*)(void))watch_rows), SQLITE_OK);
 }
 
-int usleep(useconds_t us) {
+int nanosleep(const struct timespec *length, struct timespec *leftp) {
         if (atomic_fetch_add(&writer.n_sleeps, 1) == 0)
                 uv_sem_post(&writer.come);
+        return (int)syscall(SYS_nanosleep, length, leftp);
+}
+
+int usleep(useconds_t us) {
         return nanosleep(&(struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000L}, NULL);
 }
 
