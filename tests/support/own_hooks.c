@@ -72,6 +72,7 @@ static void *wrapped_malloc(void *kind, size_t size) {
 
 static void *wrapped_calloc(void *kind, size_t count, size_t size) {
         PyMemAllocatorEx *wrapped = &next[(size_t)kind];
+        calls[(size_t)kind]++;
         return wrapped->calloc(wrapped->ctx, count, size);
 }
 
