@@ -126,8 +126,16 @@ static PyObject *traced(PyObject *self, PyObject *none) {
 }
 #endif
 
+static void *kept;
+
+static PyObject *leak(PyObject *self, PyObject *none) {
+        kept = PyMem_Malloc(100008);
+        Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
         {"edges", edges, METH_NOARGS},
+        {"leak", leak, METH_NOARGS},
         {"threads", threads, METH_O},
         {"wrap", wrap, METH_NOARGS},
         {"unwrap", unwrap, METH_NOARGS},
