@@ -159,7 +159,7 @@ static void found(const struct object *object, bool late) {
                 return;
         }
         if (r) {
-                note_add(r == PYTHON_LAYOUT_E_VERSION         ? " is not one of 3.8 to 3.13"
+                note_add(r == PYTHON_LAYOUT_E_VERSION         ? " is not one of 3.8 to 3.14"
                          : r == PYTHON_LAYOUT_E_FREE_THREADED ? " is built without a GIL"
                                                               : " does not say how it is laid out");
                 turn_off();

@@ -26,6 +26,7 @@
 #include <uv.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,7 @@
 #include <unistd.h>
 
 #define SWEEP_MS             5000
+#define CROWD                256 /* processes whose end leaves memory worth looking for */
 #define IDLE_CHECK_MS        1000
 #define DRAIN_MS             10
 /* How long requests that are under way may take when the daemon ends: traced programs wait for the next one. */
@@ -51,6 +53,8 @@ struct lifetime {
         struct daemon *daemon;
         uv_signal_t signals[3];
         uv_timer_t sweep, idle, watchdog, drain, patience;
+        uint64_t n_closed_before; /* daemon.n_closed at the last sweep */
+        uint64_t n_closed_given;  /* and when memory was given back */
         uint64_t idle_since_ms;
         uint64_t drained_at_ms; /* when requests alone were left; 0: not yet */
         /* watchdog: the threads that have not answered since the last ping */
@@ -76,12 +80,25 @@ static void say_status(struct daemon *d) {
                    (unsigned long long)d->drops.n);
 }
 
+/* What a crowd of short processes leaves lies in pieces between what is still in use, where free() keeps it: 30 MiB
+ * after some thousand. Not while they come and go, for they would take it again. */
+static void trim_memory(struct lifetime *l) {
+        uint64_t n = l->daemon->n_closed;
+        if (n - l->n_closed_given >= CROWD && n - l->n_closed_before < CROWD / 8) {
+                malloc_trim(0);
+                l->n_closed_given = n;
+        }
+        l->n_closed_before = n;
+}
+
 static void on_sweep(uv_timer_t *timer) {
-        struct daemon *d = ((struct lifetime *)timer->data)->daemon;
+        struct lifetime *l = timer->data;
+        struct daemon *d = l->daemon;
         process_sweep(d);
         exec_watch_sweep(d->exec_watch);
         drops_tell(&d->drops, uv_now(d->loop));
         log_tell_left_out();
+        trim_memory(l);
         say_status(d);
 }
 

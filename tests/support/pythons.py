@@ -6,14 +6,17 @@ import re
 import subprocess
 import textwrap
 
-SUPPORTED = [(3, minor) for minor in range(8, 14)]
+SUPPORTED = [(3, minor) for minor in range(8, 15)]
 OVERHEAD = 33  # of a bytes object: bytes(n) asks for n + 33
 
 
 def interpreters():
-    """{(major, minor): path}, Debian's own before others of its version."""
-    found = {}
-    for path in ["/usr/bin/python3", *sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")))]:
+    """{(major, minor): path}, Debian's own before others of its version, and those under pyenv's root before others on PATH."""
+    found, seen = {}, set()
+    for path in ["/usr/bin/python3", *sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python"))), *python_paths()]:
+        if os.path.realpath(path) in seen:
+            continue
+        seen.add(os.path.realpath(path))
         try:
             out = subprocess.run([path, "-c", "import sys; print(sys.version_info[:2])"],
                                  capture_output=True, text=True, timeout=120)
@@ -45,6 +48,22 @@ def python_paths():
             if re.fullmatch(r"python3(\.\d+)?", os.path.basename(path)) and os.access(path, os.X_OK) and is_program(path):
                 found.setdefault(os.path.realpath(path), path)
     return list(found.values())
+
+
+def version_of(path, oldest):
+    """"3.11.2"; None where it is no CPython of that version or later that runs. (tracemalloc: PyPy has none.)"""
+    probe = f"import sys, tracemalloc; assert sys.version_info >= {oldest!r}; print('%d.%d.%d' % sys.version_info[:3])"
+    result = subprocess.run([path, "-c", probe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return result.stdout.decode().strip() if result.returncode == 0 else None
+
+
+def since(oldest):
+    """[(version, path)] of python_paths(), one of each version, oldest first."""
+    found = {}
+    for path in python_paths():
+        found.setdefault(version_of(path, oldest), path)
+    found.pop(None, None)
+    return sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")])
 
 
 def is_program(path):

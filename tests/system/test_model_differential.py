@@ -21,6 +21,11 @@ import subprocess
 import sys
 import urllib.parse
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import pythons  # noqa: E402
+
+OLDEST = (3, 9)  # whose tracemalloc has total_nframe
 KEYS = ("lineno", "filename", "traceback")
 NAMES = ["a.py", "b.py", "a.pyc", "lib/a.py", "/usr/lib/x.so", "", "<unknown>", "<frozen x>", "a b,c%.py", "[a].py", "a-b",
          "A.py", "\u00e9.py", "\uffff.py", "\U0001f600.py", "\udc80.py", "\udcff", "\ud800.py", "x\udce9.py", "\ue000", "~", "a\nb.py", ".hid\\den"]
@@ -306,23 +311,6 @@ def compare_here(model_cli, seed, n_cases):
     return compare_matches(model_cli, random.Random(seed), 20 * n_cases)
 
 
-def version_of(python):
-    """None where it is no CPython of 3.9 or later that runs."""
-    probe = "import sys, tracemalloc; assert sys.version_info >= (3, 9); print('%d.%d.%d' % sys.version_info[:3])"
-    result = subprocess.run([python, "-c", probe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return result.stdout.decode().strip() if result.returncode == 0 else None
-
-
-def find_pythons():
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-    from pythons import python_paths
-    found = {}
-    for path in python_paths():
-        found.setdefault(version_of(path), path)
-    found.pop(None, None)
-    return sorted(found.items())
-
-
 def main():
     parser = argparse.ArgumentParser()
     build = os.environ.get("TRACEMALLOCD_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
@@ -334,16 +322,16 @@ def main():
     args = parser.parse_args()
     if args.here:
         return 0 if compare_here(args.model_cli, args.seed, args.cases) else 1
-    pythons = [(version_of(python), python) for python in args.pythons] or find_pythons()
+    interpreters = [(pythons.version_of(path, OLDEST), path) for path in args.pythons] or pythons.since(OLDEST)
     failed = 0
-    for number, (version, python) in enumerate(pythons, 1):
+    for number, (version, python) in enumerate(interpreters, 1):
         command = [python, __file__, "--here", "--model-cli", args.model_cli, "--seed", str(args.seed), "--cases", str(args.cases)]
         ok = subprocess.run(command).returncode == 0
         failed += not ok
         print("%s %d - the model answers as Python %s does (seed %d, %d cases)" %
               ("ok" if ok else "not ok", number, version, args.seed, args.cases), flush=True)
-    print("1..%d" % len(pythons))
-    return 1 if failed or not pythons else 0
+    print("1..%d" % len(interpreters))
+    return 1 if failed or not interpreters else 0
 
 
 if __name__ == "__main__":

@@ -31,8 +31,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from python_snapshots import filter_arguments, frames_of, run, statistics_of  # noqa: E402
+from pythons import since, version_of  # noqa: E402
 from test_model_differential import random_filter, random_traceback, random_traces, NAMES  # noqa: E402
-from test_pickle_python import find_pythons, version_of  # noqa: E402
+from test_pickle_python import OLDEST  # noqa: E402
 from tm import Claims, Daemon  # noqa: E402
 
 QUESTIONS = [(what, key, cumulative)
@@ -319,7 +320,7 @@ def parse_options():
 
 def main():
     options = parse_options()
-    pythons = [(version_of(python), python) for python in options.pythons] or find_pythons()
+    pythons = [(version_of(python, OLDEST), python) for python in options.pythons] or since(OLDEST)
     judges = [version for version, _ in pythons if tuple(map(int, version.split("."))) >= (3, 9)]
     with Claims() as claims, Daemon() as daemon:
         client = copy.copy(daemon)

@@ -19,6 +19,11 @@ import subprocess
 import sys
 import urllib.parse
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import pythons  # noqa: E402
+
+OLDEST = (3, 6)
 KEYS = (("lineno", False), ("filename", False), ("traceback", False), ("lineno", True), ("filename", True))
 NAMES = ["", "a.py", "b.py", "/usr/lib/python3/x.pyc", "<unknown>", "<frozen importlib._bootstrap>", "traces", "_traces",
          "tracemalloc", "caf\u00e9.py", "\U0001f40d.py", "\u4e2d\u6587", "nul\0in.py", "line\nfeed", "a b,c%.py",
@@ -288,23 +293,6 @@ def check_here(pickle_cli, seed, n_cases):
 
 # ---- all interpreters ----
 
-def version_of(python):
-    """None where it is no CPython of 3.6 or later that runs."""
-    probe = "import sys, tracemalloc; assert sys.version_info >= (3, 6); print('%d.%d.%d' % sys.version_info[:3])"
-    result = subprocess.run([python, "-c", probe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return result.stdout.decode().strip() if result.returncode == 0 else None
-
-
-def find_pythons():
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-    from pythons import python_paths
-    found = {}
-    for path in python_paths():
-        found.setdefault(version_of(path), path)
-    found.pop(None, None)
-    return sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")])
-
-
 def main():
     parser = argparse.ArgumentParser()
     build = os.environ.get("TRACEMALLOCD_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
@@ -316,17 +304,17 @@ def main():
     args = parser.parse_args()
     if args.here:
         return 0 if check_here(args.pickle_cli, args.seed, args.cases) else 1
-    pythons = [(version_of(python), python) for python in args.pythons] or find_pythons()
+    interpreters = [(pythons.version_of(path, OLDEST), path) for path in args.pythons] or pythons.since(OLDEST)
     failed = 0
-    for number, (version, python) in enumerate(pythons, 1):
+    for number, (version, python) in enumerate(interpreters, 1):
         command = [python, __file__, "--here", "--pickle-cli", args.pickle_cli, "--seed", str(args.seed), "--cases",
                    str(args.cases)]
         ok = subprocess.run(command).returncode == 0
         failed += not ok
         print("%s %d - files go out to Python %s and come back equal (seed %d, %d cases)" %
               ("ok" if ok else "not ok", number, version, args.seed, args.cases), flush=True)
-    print("1..%d" % len(pythons))
-    return 1 if failed or not pythons else 0
+    print("1..%d" % len(interpreters))
+    return 1 if failed or not interpreters else 0
 
 
 if __name__ == "__main__":

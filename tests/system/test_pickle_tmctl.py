@@ -18,8 +18,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 from python_snapshots import run, statistics_of  # noqa: E402
+from pythons import since  # noqa: E402
 from test_model_sources import C_PROGRAM, Subject  # noqa: E402
-from test_pickle_python import dumped, find_pythons, nested, random_traces  # noqa: E402
+from test_pickle_python import OLDEST, dumped, nested, random_traces  # noqa: E402
 from tm import BUILD, Claims, Daemon  # noqa: E402
 
 KEYS = (("lineno", False), ("filename", False), ("traceback", False), ("lineno", True), ("filename", True))
@@ -247,7 +248,7 @@ def check_older_shape(claims, daemon):
     while len(traces) < 50 or not any(t[3] and t[3] > len(t[2]) for t in traces):
         traces = random_traces(rng, True)
     stored = run(daemon, "import", write(daemon, "in.pickle", dumped(tracemalloc.Snapshot(traces, 70)))).decode().strip()
-    pythons = {tuple(map(int, version.split("."))): python for version, python in find_pythons()}
+    pythons = {tuple(map(int, version.split("."))): python for version, python in since(OLDEST)}
     oldest, newest = min(pythons), max(pythons)
     for option, shape, python in (("3.8", 3, oldest if oldest < (3, 9) else None), ("3.9", 4, newest)):
         out = os.path.join(daemon.scratch, f"out-{option}.pickle")
