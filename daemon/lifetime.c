@@ -34,7 +34,8 @@
 #include <unistd.h>
 
 #define SWEEP_MS             5000
-#define CROWD                256 /* processes whose end leaves memory worth looking for */
+#define OVER_WHEN_CALM       32        /* processes and requests, between two sweeps */
+#define FREE_BYTES_KEPT      (2 << 20) /* by malloc, for what comes next */
 #define IDLE_CHECK_MS        1000
 #define DRAIN_MS             10
 /* How long requests that are under way may take when the daemon ends: traced programs wait for the next one. */
@@ -53,8 +54,7 @@ struct lifetime {
         struct daemon *daemon;
         uv_signal_t signals[3];
         uv_timer_t sweep, idle, watchdog, drain, patience;
-        uint64_t n_closed_before; /* daemon.n_closed at the last sweep */
-        uint64_t n_closed_given;  /* and when memory was given back */
+        uint64_t n_over_before, n_over_trimmed; /* daemon.n_over at the last sweep, and when memory was given back */
         uint64_t idle_since_ms;
         uint64_t drained_at_ms; /* when requests alone were left; 0: not yet */
         /* watchdog: the threads that have not answered since the last ping */
@@ -80,15 +80,17 @@ static void say_status(struct daemon *d) {
                    (unsigned long long)d->drops.n);
 }
 
-/* What a crowd of short processes leaves lies in pieces between what is still in use, where free() keeps it: 30 MiB
- * after some thousand. Not while they come and go, for they would take it again. */
+/* What a crowd of processes or a large query leaves lies in pieces between what is still in use, where free() keeps it:
+ * tens of MiB. Not while they come and go, for they would take it again. */
 static void trim_memory(struct lifetime *l) {
-        uint64_t n = l->daemon->n_closed;
-        if (n - l->n_closed_given >= CROWD && n - l->n_closed_before < CROWD / 8) {
+        uint64_t n = l->daemon->n_over;
+        bool calm = n - l->n_over_before < OVER_WHEN_CALM;
+        l->n_over_before = n;
+        if (!calm || n == l->n_over_trimmed)
+                return;
+        l->n_over_trimmed = n;
+        if (mallinfo2().fordblks >= FREE_BYTES_KEPT)
                 malloc_trim(0);
-                l->n_closed_given = n;
-        }
-        l->n_closed_before = n;
 }
 
 static void on_sweep(uv_timer_t *timer) {
