@@ -70,7 +70,7 @@ static const char *check_frame(const struct python_api *api, const struct python
                 return "frames";
         if (is_foreign(layout, frame))
                 return NULL;
-        uintptr_t code = python_word(frame, layout->frame_code);
+        uintptr_t code = python_layout_code(python_word(frame, layout->frame_code));
         const char *what = check_code(api, layout, code);
         if (!what && python_layout_is_frame(layout, frame))
                 what = check_place(api, layout, frame, code);

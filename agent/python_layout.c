@@ -87,56 +87,70 @@ static const struct python_layout layouts[] = {
         },
 };
 
-/* _Py_DebugOffsets of 3.13, as far as it is read: each word is an offset or a size. */
-struct debug_offsets_3_13 {
+/* _Py_DebugOffsets, as far as it is read: each word is an offset or a size. */
+struct debug_offsets {
         char cookie[8];
         uint64_t version, free_threaded;
-        uint64_t runtime_state[3]; /* size, finalizing, interpreters_head */
-        uint64_t interpreter_state[13];
-        struct {
-                uint64_t size, prev, next, interp, current_frame, thread_id, native_thread_id, datastack_chunk, status;
-        } thread;
-        struct {
-                uint64_t size, previous, executable, instr_ptr, localsplus, owner;
-        } frame;
-        struct {
-                uint64_t size, filename, name, qualname, linetable, firstlineno, argcount, localsplusnames,
-                        localspluskinds, co_code_adaptive;
-        } code;
+};
+
+struct thread_offsets {
+        uint64_t size, prev, next, interp, current_frame;
+};
+
+struct frame_offsets {
+        uint64_t size, previous, executable, instr_ptr, localsplus, owner;
+};
+
+struct code_offsets {
+        uint64_t size, filename, name, qualname, linetable, firstlineno, argcount, localsplusnames, localspluskinds,
+                co_code_adaptive;
+};
+
+/* Where in it a version has them, in words: what else it tells becomes more. */
+static const struct offsets_place {
+        unsigned minor, thread, frame, code;
+} offsets_places[] = {
+        {.minor = 13, .thread = 19, .frame = 28, .code = 34},
+        {.minor = 14, .thread = 22, .frame = 31, .code = 39},
 };
 
 /* The largest of the structs, a frame object of 3.8, has less than 512 bytes; an offset beyond that is none. */
 #define OFFSET_MAX 1024
 
-static int take_offsets(const struct debug_offsets_3_13 *offsets, uint32_t version, struct python_layout *layoutp) {
-        const uint64_t used[] = {offsets->thread.current_frame, offsets->frame.previous, offsets->frame.executable,
-                                 offsets->frame.instr_ptr,      offsets->frame.owner,    offsets->code.filename,
-                                 offsets->code.qualname,        offsets->code.linetable, offsets->code.firstlineno,
-                                 offsets->code.co_code_adaptive};
-        if (memcmp(offsets->cookie, "xdebugpy", 8) != 0 || offsets->version >> 16 != version >> 16)
+static int take_offsets(const struct offsets_place *place, const void *runtime, uint32_t version,
+                        struct python_layout *layoutp) {
+        const struct debug_offsets *offsets = runtime;
+        const uint64_t *words = runtime;
+        if (!offsets || memcmp(offsets->cookie, "xdebugpy", 8) != 0 || offsets->version >> 16 != version >> 16)
                 return PYTHON_LAYOUT_E_OFFSETS;
         if (offsets->free_threaded)
                 return PYTHON_LAYOUT_E_FREE_THREADED;
+        const struct thread_offsets *thread = (const void *)(words + place->thread);
+        const struct frame_offsets *frame = (const void *)(words + place->frame);
+        const struct code_offsets *code = (const void *)(words + place->code);
+        const uint64_t used[] = {thread->current_frame, frame->previous,       frame->executable, frame->instr_ptr,
+                                 frame->owner,          code->filename,        code->qualname,    code->linetable,
+                                 code->firstlineno,     code->co_code_adaptive};
         for (unsigned i = 0; i < sizeof used / sizeof *used; i++)
                 if (used[i] > OFFSET_MAX)
                         return PYTHON_LAYOUT_E_OFFSETS;
         *layoutp = (struct python_layout){
-                .minor = 13,
+                .minor = place->minor,
                 .frame_kind = PYTHON_FRAME_INTERPRETER,
                 .table_format = 311,
-                .thread_frame = (uint32_t)offsets->thread.current_frame,
-                .frame_code = (uint32_t)offsets->frame.executable,
-                .frame_previous = (uint32_t)offsets->frame.previous,
-                .frame_word = (uint32_t)offsets->frame.instr_ptr,
-                .frame_owner = (uint32_t)offsets->frame.owner,
-                .frame_globals = (uint32_t)offsets->frame.executable + 24,
+                .thread_frame = (uint32_t)thread->current_frame,
+                .frame_code = (uint32_t)frame->executable,
+                .frame_previous = (uint32_t)frame->previous,
+                .frame_word = (uint32_t)frame->instr_ptr,
+                .frame_owner = (uint32_t)frame->owner,
+                .frame_globals = (uint32_t)frame->executable + 24,
                 .owner_foreign = 3,
-                .code_filename = (uint32_t)offsets->code.filename,
-                .code_name = (uint32_t)offsets->code.qualname,
-                .code_first_line = (uint32_t)offsets->code.firstlineno,
-                .code_table = (uint32_t)offsets->code.linetable,
-                .code_instructions = (uint32_t)offsets->code.co_code_adaptive,
-                .code_first_traceable = (uint32_t)offsets->code.co_code_adaptive - 16,
+                .code_filename = (uint32_t)code->filename,
+                .code_name = (uint32_t)code->qualname,
+                .code_first_line = (uint32_t)code->firstlineno,
+                .code_table = (uint32_t)code->linetable,
+                .code_instructions = (uint32_t)code->co_code_adaptive,
+                .code_first_traceable = (uint32_t)code->co_code_adaptive - 16,
                 .text_ascii_bytes = 40,
                 .text_compact_bytes = 56,
         };
@@ -147,14 +161,15 @@ int python_layout_find(uint32_t version, const void *runtime, struct python_layo
         unsigned minor = version >> 16 & 255;
         if (version >> 24 != 3)
                 return PYTHON_LAYOUT_E_VERSION;
-        if (minor == 13)
-                return runtime ? take_offsets(runtime, version, layoutp) : PYTHON_LAYOUT_E_OFFSETS;
         for (unsigned i = 0; i < sizeof layouts / sizeof *layouts; i++) {
                 if (layouts[i].minor == minor) {
                         *layoutp = layouts[i];
                         return 0;
                 }
         }
+        for (unsigned i = 0; i < sizeof offsets_places / sizeof *offsets_places; i++)
+                if (offsets_places[i].minor == minor)
+                        return take_offsets(&offsets_places[i], runtime, version, layoutp);
         return PYTHON_LAYOUT_E_VERSION;
 }
 

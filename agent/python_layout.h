@@ -4,8 +4,8 @@
 /*
  * Where CPython keeps what a stack is read from: offsets of the fields of its
  * thread states, frames, code objects and strings, for release builds with a GIL on
- * x86-64. They are fixed within a minor version: 3.8 to 3.12 are in a table, 3.13
- * tells most of them itself (_Py_DebugOffsets). python_check.h holds a layout against the
+ * x86-64. They are fixed within a minor version: 3.8 to 3.12 are in a table, 3.13 and
+ * 3.14 tell most of them themselves (_Py_DebugOffsets). python_check.h holds a layout against the
  * interpreter before it is believed.
  */
 
@@ -28,7 +28,8 @@ struct python_layout {
         uint32_t thread_frame, thread_cframe;
         bool frame_indirect;
 
-        /* frame. word: the instruction; of a frame object, in its upper half the line that a trace function sees */
+        /* frame. code: for python_layout_code(). word: the instruction; of a frame object, in its upper half the line
+         * that a trace function sees */
         uint32_t frame_code, frame_previous, frame_word, frame_owner, frame_trace, frame_globals;
         bool trace_by_line;    /* a line other than 0 says that a trace function runs, not frame_trace */
         uint8_t owner_foreign; /* frames of this owner and above are no frames of code; 255: there are none such */
@@ -71,6 +72,12 @@ static inline uint8_t python_byte(uintptr_t object, uint32_t offset) {
         return *(const uint8_t *)(object + offset);
 }
 
+/** python_layout_code() - the code object that a word of a frame, at frame_code, names
+ * From 3.14 on its lowest bits say who counts the reference. No address has any of them. */
+static inline uintptr_t python_layout_code(uint64_t word) {
+        return word & ~(uintptr_t)3;
+}
+
 /** python_layout_top() - innermost frame of a thread state; 0: none */
 static inline uintptr_t python_layout_top(const struct python_layout *layout, uintptr_t thread) {
         if (layout->frame_indirect) {
@@ -94,7 +101,7 @@ static inline bool python_layout_is_frame(const struct python_layout *layout, ui
                 return false;
         if (python_byte(frame, layout->frame_owner) == PYTHON_OWNER_GENERATOR)
                 return true;
-        uintptr_t code = python_word(frame, layout->frame_code);
+        uintptr_t code = python_layout_code(python_word(frame, layout->frame_code));
         return (intptr_t)python_word(frame, layout->frame_word) >=
                (intptr_t)(code + layout->code_instructions) +
                        2 * (intptr_t)python_int(code, layout->code_first_traceable);

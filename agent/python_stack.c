@@ -62,8 +62,9 @@ static inline bool reserve(struct python_stack *stack, uint32_t n) {
 
 static uint64_t key_of(const struct python_names *names, const struct python_layout *layout,
                        const struct python_stack_frame *f) {
-        return PYTHON_KEY | (uint64_t)python_codes_number(names->codes, f->code) << PYTHON_KEY_SHIFT |
-               python_layout_position(layout, f->frame, f->code);
+        uintptr_t code = python_layout_code(f->code);
+        return PYTHON_KEY | (uint64_t)python_codes_number(names->codes, code) << PYTHON_KEY_SHIFT |
+               python_layout_position(layout, f->frame, code);
 }
 
 static uint32_t intern(const struct python_names *names, uint32_t parent, uint64_t key) {

@@ -41,7 +41,7 @@ struct python_names {
 };
 
 struct python_stack_frame {
-        uintptr_t frame, code;
+        uintptr_t frame, code; /* code: as the frame has it, for python_layout_code() */
         uint64_t word;
         /* owner of the frame, or whether a trace function sees it: what else says if and how it counts */
         uint32_t kind;

@@ -43,12 +43,21 @@ static const char *shell_hint(const char *command) {
         return "";
 }
 
+/* Other tools for Python take a script in the place of a command. Return: static, "" where it is none. */
+static const char *script_hint(const char *command) {
+        size_t length = strlen(command);
+        if (length < 3 || strcmp(command + length - 3, ".py") != 0 || access(command, R_OK) != 0)
+                return "";
+        return "; 'tmctl run -- python3 SCRIPT' runs a script of Python";
+}
+
 static int exec_error(const char *command, int error) {
         if (error == -ENOENT || error == -ENOTDIR) {
-                message_error("command not found: %s%s", command[0] ? command : "''", shell_hint(command));
+                message_error("command not found: %s%s%s", command[0] ? command : "''", shell_hint(command),
+                              script_hint(command));
                 return EXIT_CODE_RUN_NOT_FOUND;
         }
-        message_error("cannot execute %s: %s", command, strerror(-error));
+        message_error("cannot execute %s: %s%s", command, strerror(-error), script_hint(command));
         return EXIT_CODE_RUN_NOT_EXECUTABLE;
 }
 

@@ -73,6 +73,17 @@ static int flush_output(int code) {
         return code == EXIT_CODE_DONE ? EXIT_CODE_FAILED : code;
 }
 
+/* Whether a shell may have put files in the place of --name redis*, or of --include *.c. */
+static bool has_pattern(const struct options *o) {
+        if (o->names.n + o->skip.n + o->skip_functions.n > 0)
+                return true;
+        for (size_t i = 0; i < o->n_filters; i++) {
+                if (!o->filters[i].domain_only)
+                        return true;
+        }
+        return false;
+}
+
 /* "tmctl snapshot 1234", "tmctl stats 1 2": what was meant is plain. */
 static void say_too_many(const struct command *c, const struct options *o) {
         const char *first = o->arguments[0], *extra = o->arguments[c->max_arguments];
@@ -80,6 +91,10 @@ static void say_too_many(const struct command *c, const struct options *o) {
         if (c == &command_list && number)
                 message_error("list: '%s' is no option; 'tmctl show %s' shows a snapshot, '--pid %s' chooses a process",
                               first, first, first);
+        else if (has_pattern(o) && access(extra, F_OK) == 0)
+                message_error("%s: '%s' is a file, and one argument too many: a pattern stands in quotes, or the shell "
+                              "puts files in its place",
+                              c->name, extra);
         else if (c->max_arguments == 0 && c->sets & OPTION_SET_SELECT)
                 message_error("%s: '%s' is no option; a process is chosen by '%s %s'", c->name, first,
                               number ? "--pid" : "--name", first);

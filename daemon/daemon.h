@@ -30,6 +30,7 @@ struct daemon {
         struct worker *workers[WORKERS_MAX];
         size_t n_workers;
         struct process *processes;      /* daemon/process.h, newest first */
+        uint64_t n_over;                /* processes that are gone and requests that were answered */
         struct run *runs;               /* daemon/run.h */
         struct fd_store *fd_store;      /* what outlives this process */
         struct agents *agents;          /* agent.sock */

@@ -26,6 +26,7 @@
 #include <uv.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,8 @@
 #include <unistd.h>
 
 #define SWEEP_MS             5000
+#define OVER_WHEN_CALM       32        /* processes and requests, between two sweeps */
+#define FREE_BYTES_KEPT      (2 << 20) /* by malloc, for what comes next */
 #define IDLE_CHECK_MS        1000
 #define DRAIN_MS             10
 /* How long requests that are under way may take when the daemon ends: traced programs wait for the next one. */
@@ -51,6 +54,7 @@ struct lifetime {
         struct daemon *daemon;
         uv_signal_t signals[3];
         uv_timer_t sweep, idle, watchdog, drain, patience;
+        uint64_t n_over_before, n_over_trimmed; /* daemon.n_over at the last sweep, and when memory was given back */
         uint64_t idle_since_ms;
         uint64_t drained_at_ms; /* when requests alone were left; 0: not yet */
         /* watchdog: the threads that have not answered since the last ping */
@@ -76,12 +80,27 @@ static void say_status(struct daemon *d) {
                    (unsigned long long)d->drops.n);
 }
 
+/* What a crowd of processes or a large query leaves lies in pieces between what is still in use, where free() keeps it:
+ * tens of MiB. Not while they come and go, for they would take it again. */
+static void trim_memory(struct lifetime *l) {
+        uint64_t n = l->daemon->n_over;
+        bool calm = n - l->n_over_before < OVER_WHEN_CALM;
+        l->n_over_before = n;
+        if (!calm || n == l->n_over_trimmed)
+                return;
+        l->n_over_trimmed = n;
+        if (mallinfo2().fordblks >= FREE_BYTES_KEPT)
+                malloc_trim(0);
+}
+
 static void on_sweep(uv_timer_t *timer) {
-        struct daemon *d = ((struct lifetime *)timer->data)->daemon;
+        struct lifetime *l = timer->data;
+        struct daemon *d = l->daemon;
         process_sweep(d);
         exec_watch_sweep(d->exec_watch);
         drops_tell(&d->drops, uv_now(d->loop));
         log_tell_left_out();
+        trim_memory(l);
         say_status(d);
 }
 

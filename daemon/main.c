@@ -40,6 +40,7 @@
 #define EXIT_USAGE            2
 #define OWN_MAPPING_BYTES     (256 * 1024)
 #define KEPT_FREE_BYTES       (1024 * 1024)
+#define START_PAUSE_S         5
 
 static const char help[] = "usage: tracemallocd [OPTION]...\n"
                            "Keep live trace tables of processes and serve tmctl(1), in the foreground.\n"
@@ -269,7 +270,7 @@ static int run(struct daemon *d) {
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv) {
+static int serve(int argc, char **argv) {
         struct options options = {0};
         struct daemon daemon = {.loop = uv_default_loop()};
         leave_tracing(argv);
@@ -292,6 +293,16 @@ int main(int argc, char **argv) {
         status = run(&daemon);
         places_deinit(&daemon.places);
         config_deinit(&daemon.config);
+        return status;
+}
+
+int main(int argc, char **argv) {
+        int status = serve(argc, argv);
         log_close();
+        /* systemd starts the service again 0.2 s after it ended, for the sake of crashes. What was in the way of a
+         * start would be there then too: it would fill the journal, and try a migration on a full disk over and over.
+         */
+        if (status == EXIT_FAILURE && getenv("NOTIFY_SOCKET"))
+                sleep(START_PAUSE_S);
         return status;
 }

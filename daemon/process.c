@@ -96,6 +96,7 @@ static void on_feed_closed_for_good(void *data) {
 
 void process_close(struct process *p) {
         void (*closed)(void *data) = p->left ? on_feed_closed : on_feed_closed_for_good;
+        p->daemon->n_over++;
         unlink_process(p);
         if (p->feed)
                 feed_free(p->feed, closed, p);

@@ -64,6 +64,7 @@ static void on_done(struct pool_task *task, int status) {
         if (status < 0)
                 pool_job_fail(job, CONTROL_FAILED, "the daemon is leaving");
         put_reader_back(job);
+        job->daemon->n_over++;
         if (job->finish && !job->error_code) {
                 job->finish(job);
         } else {

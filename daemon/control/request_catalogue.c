@@ -156,14 +156,12 @@ static void resolve_references(struct pool_job *job, char **texts, size_t n) {
 static void run_label(struct pool_job *job) {
         struct catalogue_job *c = (struct catalogue_job *)job;
         resolve_references(job, &c->request->label->snapshot, 1);
-        if (!job->error_code && c->ids.n != 1)
-                pool_job_fail(job, CONTROL_USAGE, "label takes one snapshot");
 }
 
 static void finish_label(struct pool_job *job) {
         struct catalogue_job *c = (struct catalogue_job *)job;
         const ProtobufCBinaryData *label = &c->request->label->label;
-        if (store_label(job->daemon->store, c->ids.ids[0], label->data, label->len, on_written, job->peer) < 0)
+        if (store_label(job->daemon->store, c->ids.ids, c->ids.n, label->data, label->len, on_written, job->peer) < 0)
                 on_written(job->peer, &(struct store_result){.code = -ENOMEM, .message = ""});
 }
 

@@ -18,6 +18,7 @@ int cut_open(struct cut *cut, struct trace_table *table) {
         *cut = (struct cut){.table = trace_table_ref(table), .number = table->epoch++, .next = table->cuts};
         table->cuts = cut;
         table->newest_cut = cut->number;
+        trace_table_set_minds(table);
         return 0;
 }
 
@@ -51,6 +52,7 @@ int cut_adopt(struct cut *cut, struct trace_table *table, const struct kept_cut 
                             .n_side = kept->broken ? 0 : kept->n_side};
         table->cuts = cut;
         table->newest_cut = cut->number;
+        trace_table_set_minds(table);
         cut->side_capacity = cut->n_side;
         charge_force(table->charge, cut->n_side * sizeof *cut->side);
         int r = region_adopt(&cut->side_region, table->keep, kept->side_offset, kept->side_max * sizeof *cut->side,
@@ -161,6 +163,7 @@ void cut_close(struct cut *cut) {
                 link = &(*link)->next;
         *link = cut->next;
         table->newest_cut = table->cuts ? table->cuts->number : 0;
+        trace_table_set_minds(table);
         cut->table = NULL;
         trace_table_unref(table);
 }

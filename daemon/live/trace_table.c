@@ -61,6 +61,7 @@ static int array_open(struct trace_array *a, struct charge *charge, struct keep 
                 return r;
         }
         made.cells = (struct trace_cell *)(void *)made.region.memory;
+        made.last = &made.cells[made.n_cells - 1];
         *a = made;
         return 0;
 }
@@ -75,8 +76,10 @@ static void array_close(struct trace_array *a, struct charge *charge) {
 
 /* The last cell is never used: probing ends there at the latest, without a look at where it is. */
 static bool is_last(const struct trace_array *a, const struct trace_cell *cell) {
-        return cell == &a->cells[a->n_cells - 1];
+        return cell == a->last;
 }
+
+#define MINDS_ALL (TRACE_TABLE_MINDS_KEEP | TRACE_TABLE_MINDS_REST)
 
 /* The cell with that key, or the empty one where it belongs: the last one if the run goes as far as that. */
 static inline struct trace_cell *array_probe(const struct trace_table *t, const struct trace_array *a, uint64_t hash,
@@ -87,17 +90,21 @@ static inline struct trace_cell *array_probe(const struct trace_table *t, const 
         return cell;
 }
 
-/* Backward shift: what follows in the run moves up unless that would bring it before its home. */
-static void array_erase(const struct trace_table *t, const struct trace_array *a, struct trace_cell *cell) {
+/* Backward shift: what follows in the run moves up unless that would bring it before its home.
+ * @minds: of the table, a constant here and below: each value has its own code */
+HOT void array_erase(const struct trace_table *t, const struct trace_array *a, struct trace_cell *cell,
+                     unsigned minds) {
         struct trace_cell *hole = cell;
         for (struct trace_cell *next = hole + 1; next->key; next++) {
                 if (&a->cells[cell_hash(t, next) >> a->shift] <= hole) {
-                        region_save(&a->region, hole, sizeof *hole);
+                        if (minds & TRACE_TABLE_MINDS_KEEP)
+                                region_save(&a->region, hole, sizeof *hole);
                         *hole = *next;
                         hole = next;
                 }
         }
-        region_save(&a->region, hole, sizeof *hole); /* all of it: place_new() relies on that */
+        if (minds & TRACE_TABLE_MINDS_KEEP)
+                region_save(&a->region, hole, sizeof *hole); /* all of it: place_new() relies on that */
         hole->key = 0;
 }
 
@@ -127,6 +134,7 @@ int trace_table_new(struct charge *charge, struct keep *keep, struct trace_table
         t->refs = 1;
         t->charge = charge_ref(charge);
         t->keep = keep;
+        trace_table_set_minds(t);
         *tablep = t;
         return 0;
 }
@@ -157,6 +165,7 @@ static int array_adopt(struct trace_array *a, struct charge *charge, struct keep
                 return r;
         charge_force(charge, array_bytes(&made));
         made.cells = (struct trace_cell *)(void *)made.region.memory;
+        made.last = &made.cells[made.n_cells - 1];
         *a = made;
         return 0;
 }
@@ -198,6 +207,7 @@ int trace_table_adopt(struct charge *charge, struct keep *keep, const struct kep
         }
         if (t->old.cells)
                 take_out_copies(t);
+        trace_table_set_minds(t);
         *tablep = t;
         return 0;
 }
@@ -219,6 +229,14 @@ struct trace_table *trace_table_unref(struct trace_table *t) {
         return NULL;
 }
 
+static unsigned minds_of(const struct trace_table *t) {
+        return (t->keep ? TRACE_TABLE_MINDS_KEEP : 0) | (t->old.cells || t->cuts ? TRACE_TABLE_MINDS_REST : 0);
+}
+
+void trace_table_set_minds(struct trace_table *t) {
+        t->minds = minds_of(t);
+}
+
 /* Begin to move into an array of another size. What is there stays where it is: all hashes are "not migrated". */
 static int start_migration(struct trace_table *t, unsigned log2_homes) {
         struct trace_array array;
@@ -230,6 +248,7 @@ static int start_migration(struct trace_table *t, unsigned log2_homes) {
         t->migrated = 0;
         t->released = 0;
         set_thresholds(t);
+        trace_table_set_minds(t);
         return 0;
 }
 
@@ -279,6 +298,7 @@ bool trace_table_migrate(struct trace_table *t, size_t n_cells) {
                 }
         }
         array_close(&t->old, t->charge);
+        trace_table_set_minds(t);
         return false;
 }
 
@@ -306,11 +326,12 @@ static void maybe_shrink(struct trace_table *t) {
 
 /* Of an empty cell the undo log needs to know no more than that: either it was empty at the last commit, and what else
  * is in it means nothing, or array_erase() has made it empty since, and saved all of what it was. */
-static struct trace_cell *place_new(struct trace_table *t, const struct trace_array *a, struct trace_cell *cell,
-                                    uint64_t address) {
+HOT struct trace_cell *place_new(struct trace_table *t, const struct trace_array *a, struct trace_cell *cell,
+                                 uint64_t address, unsigned minds) {
         if (__builtin_expect(is_last(a, cell), 0))
                 return NULL;
-        region_save(&a->region, cell, sizeof cell->key); /* before growth makes another array the current one */
+        if (minds & TRACE_TABLE_MINDS_KEEP)
+                region_save(&a->region, cell, sizeof cell->key); /* before growth makes another array the current one */
         /* growth leaves what is there in place: cell stays the right one */
         if (__builtin_expect(t->count >= t->grow_at, 0) && !make_room(t))
                 return NULL;
@@ -343,21 +364,41 @@ static void keep_for_cuts(struct trace_table *t, const struct trace_cell *cell, 
         cut_keep(t, &block, hash);
 }
 
-struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
-                                     uint64_t size) {
-        if (__builtin_expect(t->old.cells != NULL, 0))
+HOT struct trace_cell *place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
+                             unsigned minds) {
+        if (minds & TRACE_TABLE_MINDS_REST && __builtin_expect(t->old.cells != NULL, 0))
                 trace_table_migrate(t, TRACE_TABLE_STEP);
         if (__builtin_expect(!trace_cell_has_room(address, size), 0) &&
             !wide_blocks_reserve(&t->wide, t->charge, t->keep))
                 return NULL;
-        const struct trace_array *a = trace_table_array(t, hash);
+        const struct trace_array *a = minds & TRACE_TABLE_MINDS_REST ? trace_table_array(t, hash) : &t->current;
         struct trace_cell *cell = array_probe(t, a, hash, domain, address);
         if (!cell->key)
-                return place_new(t, a, cell, address);
-        region_save(&a->region, cell, sizeof *cell);
-        if (cell->birth <= t->newest_cut)
+                return place_new(t, a, cell, address, minds);
+        if (minds & TRACE_TABLE_MINDS_KEEP)
+                region_save(&a->region, cell, sizeof *cell);
+        if (minds & TRACE_TABLE_MINDS_REST && cell->birth <= t->newest_cut)
                 keep_for_cuts(t, cell, hash);
         return cell;
+}
+
+static __attribute__((noinline)) struct trace_cell *place_kept(struct trace_table *t, uint64_t hash, unsigned domain,
+                                                               uint64_t address, uint64_t size) {
+        return place(t, hash, domain, address, size, TRACE_TABLE_MINDS_KEEP);
+}
+
+static __attribute__((noinline)) struct trace_cell *place_changing(struct trace_table *t, uint64_t hash,
+                                                                   unsigned domain, uint64_t address, uint64_t size) {
+        return place(t, hash, domain, address, size, MINDS_ALL);
+}
+
+struct trace_cell *trace_table_place(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
+                                     uint64_t size) {
+        if (t->minds == 0)
+                return place(t, hash, domain, address, size, 0);
+        if (t->minds == TRACE_TABLE_MINDS_KEEP)
+                return place_kept(t, hash, domain, address, size);
+        return place_changing(t, hash, domain, address, size);
 }
 
 int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address, uint64_t size,
@@ -372,18 +413,36 @@ int trace_table_insert(struct trace_table *t, uint64_t hash, unsigned domain, ui
         return is_new ? 0 : TRACE_TABLE_REPLACED;
 }
 
-void trace_table_erase(struct trace_table *t, uint64_t hash, const struct trace_cell *cell) {
-        const struct trace_array *a = trace_table_array(t, hash);
-        if (cell->birth <= t->newest_cut)
+HOT void erase(struct trace_table *t, uint64_t hash, const struct trace_cell *cell, unsigned minds) {
+        const struct trace_array *a = minds & TRACE_TABLE_MINDS_REST ? trace_table_array(t, hash) : &t->current;
+        if (minds & TRACE_TABLE_MINDS_REST && cell->birth <= t->newest_cut)
                 keep_for_cuts(t, cell, hash);
         if (__builtin_expect(trace_cell_is_wide(cell), 0))
                 wide_blocks_put(&t->wide, trace_cell_node(cell));
-        array_erase(t, a, &a->cells[cell - a->cells]);
+        array_erase(t, a, (struct trace_cell *)cell, minds);
         t->count--;
-        if (__builtin_expect(t->old.cells != NULL, 0))
+        if (minds & TRACE_TABLE_MINDS_REST && __builtin_expect(t->old.cells != NULL, 0))
                 trace_table_migrate(t, TRACE_TABLE_STEP);
         if (__builtin_expect(t->count < t->shrink_at, 0))
                 maybe_shrink(t);
+}
+
+static __attribute__((noinline)) void erase_kept(struct trace_table *t, uint64_t hash, const struct trace_cell *cell) {
+        erase(t, hash, cell, TRACE_TABLE_MINDS_KEEP);
+}
+
+static __attribute__((noinline)) void erase_changing(struct trace_table *t, uint64_t hash,
+                                                     const struct trace_cell *cell) {
+        erase(t, hash, cell, MINDS_ALL);
+}
+
+void trace_table_erase(struct trace_table *t, uint64_t hash, const struct trace_cell *cell) {
+        if (t->minds == 0)
+                erase(t, hash, cell, 0);
+        else if (t->minds == TRACE_TABLE_MINDS_KEEP)
+                erase_kept(t, hash, cell);
+        else
+                erase_changing(t, hash, cell);
 }
 
 int trace_table_remove(struct trace_table *t, uint64_t hash, unsigned domain, uint64_t address,
@@ -502,6 +561,7 @@ void trace_table_check(const struct trace_table *t) {
                 assert(!cut->next || cut->next->number < cut->number);
         }
         assert(t->newest_cut == (t->cuts ? t->cuts->number : 0));
+        assert(t->minds == minds_of(t));
 }
 
 static int array_each(const struct trace_table *t, const struct trace_array *a, size_t first,

@@ -64,7 +64,13 @@ struct trace_array {
         struct trace_cell *cells;
         unsigned shift; /* home of a hash: hash >> shift */
         size_t n_homes, n_cells;
+        const struct trace_cell *last;
 };
+
+/* What a change of a cell has to mind besides it. There are functions of their own for nothing, for the undo log alone
+ * and for all, which is worth 3 % of a record's time. */
+#define TRACE_TABLE_MINDS_KEEP 1 /* it lies in a keep, whose undo log wants to see a cell before */
+#define TRACE_TABLE_MINDS_REST 2 /* it migrates, or has cuts */
 
 struct trace_table {
         struct trace_array current;
@@ -79,6 +85,7 @@ struct trace_table {
         uint32_t epoch;      /* birth of what comes now; counts cuts */
         uint32_t newest_cut; /* number of the newest open cut; 0: none open */
         struct cut *cuts;    /* open ones, newest first */
+        unsigned minds;      /* TRACE_TABLE_MINDS_KEEP, _REST */
         unsigned refs;
         struct charge *charge;
         struct keep *keep; /* NULL: in private memory */
@@ -139,6 +146,9 @@ void trace_table_keep(const struct trace_table *t, struct kept_table *kept);
  * Return: 0; TRACE_TABLE_E_UNKNOWN: the record can't be true; -ENOMEM. */
 int trace_table_adopt(struct charge *charge, struct keep *keep, const struct kept_table *kept,
                       struct trace_table **tablep);
+
+/** trace_table_set_minds() - after each change of its cuts */
+void trace_table_set_minds(struct trace_table *t);
 
 /** trace_table_ref() - another holder (a cut keeps the table that it reads). Return: @t. */
 struct trace_table *trace_table_ref(struct trace_table *t);

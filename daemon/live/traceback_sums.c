@@ -29,10 +29,19 @@ static bool grow(struct traceback_sums *s, struct region *region, size_t old_byt
         return false;
 }
 
+static uint32_t n_uncut(const struct traceback_sums *s) {
+        return s->cuts ? 0 : s->index_capacity;
+}
+
+static void set_uncut(struct traceback_sums *s) {
+        s->n_uncut = n_uncut(s);
+}
+
 static bool index_grow(struct traceback_sums *s, uint32_t capacity) {
         if (!grow(s, &s->index_region, s->index_capacity * sizeof *s->index, capacity * sizeof *s->index))
                 return false;
         s->index_capacity = capacity;
+        set_uncut(s);
         return true;
 }
 
@@ -114,6 +123,7 @@ int traceback_sums_adopt(struct charge *charge, struct keep *keep, const struct 
         }
         s->index = (uint32_t *)(void *)s->index_region.memory;
         s->slots = (struct node_sums *)(void *)s->slots_region.memory;
+        set_uncut(s);
         *sumsp = s;
         return 0;
 }
@@ -256,6 +266,7 @@ bool traceback_sums_is_sound(const struct traceback_sums *s) {
 
 void traceback_sums_check(const struct traceback_sums *s) {
         assert(traceback_sums_is_sound(s));
+        assert(s->n_uncut == n_uncut(s));
 }
 
 int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums) {
@@ -270,6 +281,7 @@ int sums_cut_open(struct sums_cut *cut, struct traceback_sums *sums) {
                                  .twice = true,
                                  .saved_slots = bitmap};
         sums->cuts = cut;
+        set_uncut(sums);
         return 0;
 }
 
@@ -309,6 +321,7 @@ void sums_cut_close(struct sums_cut *cut) {
         while (*link != cut)
                 link = &(*link)->next;
         *link = cut->next;
+        set_uncut(cut->sums);
         free(cut->saved_slots);
         free(cut->saved);
         traceback_sums_unref(cut->sums);

@@ -49,6 +49,8 @@ struct traceback_sums {
         uint32_t *index;         /* [index_capacity] by node: its first slot; 0: none */
         struct node_sums *slots; /* slot 0 is never used */
         uint32_t index_capacity, n_slots, slots_capacity;
+        uint32_t n_uncut; /* index_capacity, or 0 where a cut has to see a slot before it changes: one comparison for
+                             both */
         uint64_t peak_epoch;
         struct sums_total total;
         struct sums_total domains[256]; /* each with the peak of its own */
@@ -100,7 +102,7 @@ __attribute__((always_inline)) static inline void traceback_sums_prefetch_slot(c
  * @node: below 2**TRACE_NODE_BITS. Return: the slot; NULL when there is no memory or charge for it. */
 struct node_sums *traceback_sums_slot_slow(struct traceback_sums *s, uint32_t node, unsigned domain);
 static inline struct node_sums *traceback_sums_slot(struct traceback_sums *s, uint32_t node, unsigned domain) {
-        if (__builtin_expect(node < s->index_capacity && !s->cuts, 1)) {
+        if (__builtin_expect(node < s->n_uncut, 1)) {
                 struct node_sums *slot = &s->slots[s->index[node]];
                 if (__builtin_expect(slot->node_domain == (node | domain << SUMS_NODE_BITS), 1) &&
                     __builtin_expect(slot != s->slots, 1)) {

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define PROTOCOL_MIN 4 /* HIGHEST_PROTOCOL of 3.6 and 3.7 */
-#define PROTOCOL_MAX 5 /* of 3.8 to 3.13 */
+#define PROTOCOL_MAX 5 /* of 3.8 to 3.14 */
 
 void pickle_machine_init(struct pickle_machine *m, uint64_t memory_max) {
         *m = (struct pickle_machine){0};

@@ -3,7 +3,7 @@
 
 /*
  * From the bytes of a file that tracemalloc.Snapshot.dump() of CPython 3.6 to
- * 3.13 wrote to a snapshot. A reader of that one shape and no pickle machine:
+ * 3.14 wrote to a snapshot. A reader of that one shape and no pickle machine:
  * nothing is looked up by name, called or built; all else is refused, with the
  * byte at which it was seen.
  *

@@ -138,6 +138,14 @@ static const char *const beginnings[] = {
         "_PyMem_Raw",
         "PyMem_",
         "_PyObject_Malloc",
+        "PyObject_Malloc",
+        "PyObject_Calloc",
+        "PyObject_Realloc",
+        "gc_alloc",
+        "_PyObject_GC_New",
+        "_PyObject_New",
+        "PyType_GenericAlloc",
+        "_PyType_AllocNoTrack",
 };
 
 /* Within names of files: headers and modules of these libraries. */

@@ -131,7 +131,8 @@ static void perform(struct store_writer *writer, struct request *request) {
                 request->code = put(writer, request);
                 break;
         case REQUEST_LABEL:
-                request->code = store_writer_label(writer, request->ids[0], request->label, &request->error);
+                request->code =
+                        store_writer_label(writer, request->ids, request->n_ids, request->label, &request->error);
                 break;
         case REQUEST_DELETE:
                 request->code = store_writer_delete(writer, request->ids, request->n_ids, &left, &request->error);
@@ -533,12 +534,13 @@ int store_put_set(struct store *store, struct snapshot *const *snapshots, size_t
         return 0;
 }
 
-int store_label(struct store *store, int64_t id, const void *label, size_t length, store_callback callback,
-                void *data) {
-        struct request *request = new_request(REQUEST_LABEL, 1, callback, data);
+int store_label(struct store *store, const int64_t *ids, size_t n_ids, const void *label, size_t length,
+                store_callback callback, void *data) {
+        struct request *request = new_request(REQUEST_LABEL, n_ids, callback, data);
         if (!request)
                 return -ENOMEM;
-        request->ids[0] = id;
+        if (n_ids > 0) /* else ids may be NULL */
+                memcpy(request->ids, ids, n_ids * sizeof *ids);
         request->label = strndup(length ? label : "", length);
         if (!request->label) {
                 request_free(request);

@@ -112,11 +112,13 @@ int store_put_once(struct store *store, struct snapshot *snapshot, store_callbac
 int store_put_set(struct store *store, struct snapshot *const *snapshots, size_t n_snapshots, store_callback callback,
                   void *data);
 
-/** store_label() - change a snapshot's label
+/** store_label() - change the label of snapshots, all or none
+ * @ids: [n_ids], copied
  * @label: [length], copied; a NUL in it ends it; NULL where @length is 0
- * @callback: STORE_E_NOT_FOUND: no such snapshot. May be NULL.
+ * @callback: STORE_E_NOT_FOUND: one of them does not exist, none was changed. May be NULL.
  * Return: 0; -ENOMEM. */
-int store_label(struct store *store, int64_t id, const void *label, size_t length, store_callback callback, void *data);
+int store_label(struct store *store, const int64_t *ids, size_t n_ids, const void *label, size_t length,
+                store_callback callback, void *data);
 
 /** store_delete() - remove snapshots, all or none, and give their space back
  * @ids: [n_ids], copied; none: wait for what was removed before, and for what is beyond the limits

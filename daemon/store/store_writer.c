@@ -297,18 +297,25 @@ int store_writer_find(struct store_writer *writer, const struct snapshot_info *i
         return reason_of(writer, writer_find(writer, FIND_SNAPSHOT, idp));
 }
 
-int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error) {
-        int r = begin(writer, error);
-        if (r)
-                return r;
+static int set_label(struct store_writer *writer, int64_t id, const char *label) {
         int64_t found;
         sqlite3_stmt *statement = writer->statements[SET_LABEL];
         sqlite3_bind_text(statement, 1, label, -1, SQLITE_STATIC);
         sqlite3_bind_int64(statement, 2, id);
-        r = writer_find(writer, SET_LABEL, &found);
+        int r = writer_find(writer, SET_LABEL, &found);
         sqlite3_clear_bindings(statement);
         if (r == 0 && found == 0)
-                r = store_error_set(error, STORE_E_NOT_FOUND, "no snapshot %lld", (long long)id);
+                r = store_error_set(writer->error, STORE_E_NOT_FOUND, "no snapshot %lld", (long long)id);
+        return r;
+}
+
+int store_writer_label(struct store_writer *writer, const int64_t *ids, size_t n_ids, const char *label,
+                       struct store_error *error) {
+        int r = begin(writer, error);
+        if (r)
+                return r;
+        for (size_t i = 0; r == 0 && i < n_ids; i++)
+                r = set_label(writer, ids[i], label);
         return end(writer, r);
 }
 

@@ -58,8 +58,9 @@ int store_writer_put(struct store_writer *writer, struct snapshot *const *snapsh
 int store_writer_find(struct store_writer *writer, const struct snapshot_info *info, int64_t *idp,
                       struct store_error *error);
 
-/** store_writer_label() - change a label. Return: STORE_E_NOT_FOUND. */
-int store_writer_label(struct store_writer *writer, int64_t id, const char *label, struct store_error *error);
+/** store_writer_label() - change the label of snapshots, all or none. @ids: [n_ids]. Return: STORE_E_NOT_FOUND. */
+int store_writer_label(struct store_writer *writer, const int64_t *ids, size_t n_ids, const char *label,
+                       struct store_error *error);
 
 /** store_writer_delete() - as store_delete(): all or none are gone for who looks, and as much of them is deleted as can
  * be in some ten milliseconds. The rest, and @n_ids 0 goes on with it, by store_writer_retain()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run under a CPython of 3.8 to 3.13: prints its line tables and what it takes them for itself.
+"""Run under a CPython of 3.8 to 3.14: prints its line tables and what it takes them for itself.
 
 usage: line_tables.py SEED COUNT
 

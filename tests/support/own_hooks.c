@@ -72,6 +72,7 @@ static void *wrapped_malloc(void *kind, size_t size) {
 
 static void *wrapped_calloc(void *kind, size_t count, size_t size) {
         PyMemAllocatorEx *wrapped = &next[(size_t)kind];
+        calls[(size_t)kind]++;
         return wrapped->calloc(wrapped->ctx, count, size);
 }
 
@@ -125,8 +126,16 @@ static PyObject *traced(PyObject *self, PyObject *none) {
 }
 #endif
 
+static void *kept;
+
+static PyObject *leak(PyObject *self, PyObject *none) {
+        kept = PyMem_Malloc(100008);
+        Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
         {"edges", edges, METH_NOARGS},
+        {"leak", leak, METH_NOARGS},
         {"threads", threads, METH_O},
         {"wrap", wrap, METH_NOARGS},
         {"unwrap", unwrap, METH_NOARGS},

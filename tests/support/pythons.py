@@ -6,14 +6,17 @@ import re
 import subprocess
 import textwrap
 
-SUPPORTED = [(3, minor) for minor in range(8, 14)]
+SUPPORTED = [(3, minor) for minor in range(8, 15)]
 OVERHEAD = 33  # of a bytes object: bytes(n) asks for n + 33
 
 
 def interpreters():
-    """{(major, minor): path}, Debian's own before others of its version."""
-    found = {}
-    for path in ["/usr/bin/python3", *sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")))]:
+    """{(major, minor): path}, Debian's own before others of its version, and those under pyenv's root before others on PATH."""
+    found, seen = {}, set()
+    for path in ["/usr/bin/python3", *sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python"))), *python_paths()]:
+        if os.path.realpath(path) in seen:
+            continue
+        seen.add(os.path.realpath(path))
         try:
             out = subprocess.run([path, "-c", "import sys; print(sys.version_info[:2])"],
                                  capture_output=True, text=True, timeout=120)

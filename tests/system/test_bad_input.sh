@@ -99,6 +99,14 @@ wrong_configuration() {
         refused "no such configuration" 1 'absent.conf' \
                 tracemallocd --config "$scratch/absent.conf" --runtime-dir "$scratch/run2" --state-dir "$scratch/state2"
         refused "second daemon in the same place" 1 'another|already' tracemallocd
+        NOTIFY_SOCKET=$scratch/notify "${programs[1]}" --config "$scratch/wrong.conf" 2>"$scratch/wrong.log" &
+        local daemon=$! status=0
+        wait_until 10 grep -q 'wrong.conf:2' "$scratch/wrong.log"
+        claim "below systemd, which would start it again at once, it waits before it ends" \
+                test "$(timeout 0.5 tail --pid=$daemon -f /dev/null || echo lives)" = lives
+        kill "$daemon"
+        wait "$daemon" || status=$?
+        claim_equal "but ends when it is told to" 143 $status
 }
 
 # A daemon beside whose program lies something else than its helper.

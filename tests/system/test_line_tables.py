@@ -33,7 +33,7 @@ def compare(version, python):
 def main():
     found = pythons.supported()
     if not found:
-        skip("no CPython 3.8 to 3.13")
+        skip("no CPython 3.8 to 3.14")
     with Claims() as claims:
         for version, python in sorted(found.items()):
             n, wrong = compare(version, python)

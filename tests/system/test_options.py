@@ -331,6 +331,9 @@ class Test:
             (2, "process is chosen by '--pid 1234'", "snapshot", "1234"),
             (2, "process is chosen by '--name redis'", "ps", "redis"),
             (2, "takes one SNAPSHOT; 'tmctl compare 1 2' shows", "stats", "1", "2"),
+            (2, "takes one SNAPSHOT", "stats", self.file, self.file, "--domain", "python"),
+            (2, "a pattern stands in quotes", "stats", self.file, "--include", "a.c", self.file),
+            (2, "a pattern stands in quotes", "snapshot", "--name", "known.txt", self.file),
             (3, "no traced process fits.*tmctl ps.*tmctl run", "snapshot", "--name", "absent"),
             (2, "--kind is request, exit, peak or import", "list", "--kind", "foo"),
             (3, "no such snapshot: 99999.*tmctl list", "stats", "99999"),
@@ -348,6 +351,7 @@ class Test:
             (127, "command not found: A=1; 'tmctl run -- env NAME=VALUE COMMAND' sets", "run", "A=1", "true"),
             (127, "command not found: ls -l; .*'tmctl run -- sh -c LINE'", "run", "ls -l"),
             (126, "cannot execute", "run", self.file),
+            (126, "'tmctl run -- python3 SCRIPT' runs a script of Python", "run", os.path.join(SOURCE, "tests", "support", "tm.py")),
         ):
             result = self.daemon.tmctl(*arguments)
             lines = result.stderr.splitlines()
@@ -381,12 +385,14 @@ class Test:
         before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
         number = int(d.tmctl("snapshot", "--pid", one.pid, "--label", "a note").stdout)
         self.check("--label", "of snapshot", d.json("show", number)["label"], "a note")
-        self.check("--label", "of run, where there is no other",
-                   d.json("show", d.tmctl("snapshot", "--pid", one.pid).stdout.strip())["label"], "first")
+        other = int(d.tmctl("snapshot", "--pid", one.pid).stdout)
+        self.check("--label", "of run, where there is no other", d.json("show", other)["label"], "first")
         self.check("--label", "of list, a glob", [s["id"] for s in d.json("list", "--label", "a n*")], [number])
         self.check("--since", "an hour ago", number in [s["id"] for s in d.json("list", "--since", "1h")], True)
         self.check("--since", "in an hour", d.json("list", "--since", before), [])
         self.check("--name", "of list", number in [s["id"] for s in d.json("list", "--name", "program")], True)
+        d.tmctl("label", f"{number},{other}", "of both")
+        self.claims.check("label: of a list, each member", [d.json("show", n)["label"] for n in (number, other)] == ["of both"] * 2)
         self.claims.check("list: says so where none fits", "No snapshot fits; 'tmctl list' shows all."
                           in self.text("list", "--label", "absent"))
         self.check("--pid", "of list", {s["pid"] for s in d.json("list", "--pid", one.pid)}, {one.pid})

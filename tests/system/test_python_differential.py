@@ -54,6 +54,8 @@ GC_HEADER = 16
 # awaitable that asks for it; list; method; context; dict and its smallest keys; tuples of 1 to 20.
 FREE_LIST_SIZES = {24, 40} | {GC_HEADER + size for size in (40, 48, 56, 64, 72, 80)} | \
                   {GC_HEADER + 24 + 8 * n for n in range(1, 21)} | {160, 104, 232}
+# From 3.14 on integers have one, too, and a tuple keeps its hash.
+KEPT_SIZES = FREE_LIST_SIZES | {32} | {GC_HEADER + 32 + 8 * n for n in range(1, 21)}
 # Up to 3.10 frames are objects, and each code object keeps its last one for the next call.
 FRAME_SIZES = range(376, 1024, 8)
 # Up to 3.11 a bytes object of one byte is made once and kept: it belongs to whoever needed it first, which may have been
@@ -157,7 +159,7 @@ def differing(version, path, inside, outside, key):
 
 def without_kept(found):
     """Less what free lists held before tracemalloc began, if that is all that it can be."""
-    kept = {entry: ours - theirs for entry, (theirs, ours) in found.items() if entry[1] in FREE_LIST_SIZES and ours > theirs}
+    kept = {entry: ours - theirs for entry, (theirs, ours) in found.items() if entry[1] in KEPT_SIZES and ours > theirs}
     if sum(kept.values()) > KEPT_MAX:
         return found
     return {entry: counts for entry, counts in found.items() if entry not in kept}
@@ -240,7 +242,7 @@ def plan(found, programs, full):
 def main():
     found = pythons.supported()
     if not found:
-        skip("no CPython 3.8 to 3.13")
+        skip("no CPython 3.8 to 3.14")
     named = [a for a in sys.argv[1:] if not a.startswith("-")]
     programs = named or sorted(f[:-3] for f in os.listdir(FOLDER) if f.endswith(".py"))
     with Claims() as claims, Daemon() as daemon, tempfile.TemporaryDirectory() as folder:

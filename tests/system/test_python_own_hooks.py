@@ -100,6 +100,16 @@ def check_hooks(claims, daemon, name, interpreter, module, folder):
     claims.check(f"{name}: a thread of C has the frames of what it calls", found[100004] == [(0, 200, [lines["called"]])], found)
 
 
+def check_function_of_c(claims, daemon, name, interpreter, module, folder):
+    """What the manual says of extension modules: with malloc beneath Python's allocators their blocks have the frames of C."""
+    program = pythons.Program(folder, "leak.py", "import own_hooks\nown_hooks.leak()\n")
+    _, exits, _ = daemon.run(["env", f"PYTHONPATH={module}", "PYTHONMALLOC=malloc", interpreter, program.path], "--domains", "malloc")
+    rows = [r for s in exits for r in daemon.json("stats", s["id"], "--limit", "0", "--skip-function", "PyMem_*", "--skip-function",
+                                                  "_PyMem_*")["statistics"]]
+    functions = [r["traceback"][0]["function"] for r in rows if r["size"] == 100008]
+    claims.check(f"{name}: with PYTHONMALLOC=malloc the function of C that keeps a block is named", functions == ["leak"], functions)
+
+
 def check_tracer(claims, daemon, name, interpreter, module, folder):
     program = pythons.Program(folder, "tracer.py", TRACER)
     alone, traced, traces = run_both(program, daemon, interpreter, module)
@@ -135,6 +145,7 @@ def main():
             module = build_extension(interpreter, folder)
             if module:
                 check_hooks(claims, daemon, name, interpreter, module, folder)
+                check_function_of_c(claims, daemon, name, interpreter, module, folder)
             if version >= (3, 13):
                 if module:
                     check_tracer(claims, daemon, name, interpreter, module, folder)

@@ -74,7 +74,7 @@ def is_whole(daemon, id):
 def main():
     found = pythons.supported()
     if not found:
-        skip("no CPython 3.8 to 3.13")
+        skip("no CPython 3.8 to 3.14")
     python = next(iter(found.values()))
     with Claims() as claims, Daemon() as daemon:
         run = subprocess.Popen([TMCTL, "run", "--", python, SERVER], env=daemon.environment, text=True,

@@ -46,6 +46,18 @@ kept += [Box[int](bytes(i + 300)).get(bytes(i + 400)) for i in range(30)]
 kept += [Boxes[int].__origin__ for i in range(20)]
 """
 
+TEMPLATED = """
+def annotated(a: bytes(1100), b: kept[0]) -> [bytes(i + 300) for i in range(20)]:
+    try:
+        raise KeyError(bytes(a + 300))
+    except KeyError, ValueError:
+        return t"{bytes(a + 400)!r:>{500 + a}} and {b}" t"{a}"
+
+kept += [annotated(i, i) for i in range(30)]
+kept += [template.interpolations for template in kept[-5:]]
+kept.append(annotated.__annotations__)
+"""
+
 
 def comprehended(n):
     return ([bytes(i + 500) for i in range(n)],
@@ -57,7 +69,7 @@ def comprehended(n):
             (made := bytes(1000)))
 
 
-for source, version in ((MATCHED, (3, 10)), (GROUPED, (3, 11)), (GENERIC, (3, 12))):
+for source, version in ((MATCHED, (3, 10)), (GROUPED, (3, 11)), (GENERIC, (3, 12)), (TEMPLATED, (3, 14))):
     if sys.version_info >= version:
         exec(compile(source, __file__, "exec"))
 kept += [comprehended(i) for i in range(12)]

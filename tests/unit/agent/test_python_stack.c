@@ -52,7 +52,7 @@ static void world_rename(struct world *world, uint32_t limit) {
 
 static struct world *world_new(unsigned minor) {
         struct world *world = new_memory(sizeof *world);
-        ck_assert_int_eq(python_layout_find(3 << 24 | minor << 16, NULL, &world->layout), 0);
+        find_layout(minor, &world->layout);
         ck_assert_int_eq(trie_init(&world->trie), 0);
         definitions_init(&world->definitions, new_memory(definitions_bytes(NODES, ITEM_BYTES)), NODES, ITEM_BYTES);
         world->codes = python_codes_new(&world->definitions, &world->layout);
@@ -93,7 +93,7 @@ static void move(struct world *world, unsigned i) {
         }
         /* who owns a frame goes with what it runs */
         frame[layout->frame_owner] = world->runs[i] % 5 == 0                         ? PYTHON_OWNER_GENERATOR
-                                     : world->runs[i] % 5 == 1 && layout->minor > 11 ? 3
+                                     : world->runs[i] % 5 == 1 && layout->minor > 11 ? (layout->minor < 14 ? 3 : 4)
                                                                                      : 0;
         put_word(frame, layout->frame_word, (uintptr_t)code + layout->code_instructions + (uintptr_t)(intptr_t)offset);
         world->counts[i] = frame[layout->frame_owner] == PYTHON_OWNER_GENERATOR ||
@@ -120,13 +120,17 @@ static void hang(const struct world *world, unsigned i) {
                  i == 0 || i == world->base ? 0 : (uintptr_t)frame_at(world, i - 1));
 }
 
+/* Frame @i of ours has the code that it runs, from 3.14 on with a mark or without. */
+static void put_code(const struct world *world, unsigned i) {
+        put_word(frame_at(world, i), world->layout.frame_code,
+                 (uintptr_t)world->code[world->runs[i]] | (world->layout.minor >= 14 ? dice(2) : 0));
+}
+
 static void push(struct world *world) {
         unsigned i = world->n++;
-        char *frame;
         world->place[i] = dice(4) == 0;
         world->runs[i] = dice(world->n_codes);
-        frame = frame_at(world, i);
-        put_word(frame, world->layout.frame_code, (uintptr_t)world->code[world->runs[i]]);
+        put_code(world, i);
         hang(world, i);
         move(world, i);
 }
@@ -235,7 +239,7 @@ START_TEST(a_stack_is_named_as_it_is)
         const char *text = getenv("TEST_SEED");
         seed = text ? strtoull(text, NULL, 0) : 20261124;
         printf("seed %llu\n", (unsigned long long)seed);
-        for (unsigned minor = 8; minor <= 12; minor++) {
+        for (unsigned minor = 8; minor <= 14; minor++) {
                 play(minor, 20000, false);
                 play(minor, 20000, true);
         }
@@ -283,7 +287,7 @@ static void push_code(struct world *world, unsigned code) {
         unsigned i = world->n;
         push(world);
         world->runs[i] = code;
-        put_word(frame_at(world, i), world->layout.frame_code, (uintptr_t)world->code[code]);
+        put_code(world, i);
         move(world, i);
 }
 
@@ -390,43 +394,44 @@ START_TEST(a_version_that_nobody_knows_has_no_layout)
         struct python_layout layout;
         ck_assert_int_eq(python_layout_find(0x02070000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
         ck_assert_int_eq(python_layout_find(0x03070000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
-        ck_assert_int_eq(python_layout_find(0x030e0000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
+        ck_assert_int_eq(python_layout_find(0x030f0000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
         ck_assert_int_eq(python_layout_find(0x04080000, NULL, &layout), PYTHON_LAYOUT_E_VERSION);
         ck_assert_int_eq(python_layout_find(0x03080000, NULL, &layout), 0);
         ck_assert_uint_eq(layout.minor, 8);
 }
 END_TEST
 
-/* _Py_DebugOffsets of 3.13 as words: cookie, version, free-threaded, then its groups (spec of CPython). */
-START_TEST(offsets_of_3_13_are_read_and_doubted)
+START_TEST(offsets_that_an_interpreter_tells_are_read_and_doubted)
 {
-        uint64_t words[64] = {[1] = 0x030d00f0};
+        static const struct { unsigned minor, owner, instructions; } versions[] = {{13, 70, 200}, {14, 74, 208}};
+        const uint32_t version = 3 << 24 | versions[_i].minor << 16 | 0xa00;
         struct python_layout layout;
-        uint64_t *thread = words + 19, *frame = thread + 9, *code = frame + 6;
-        memcpy(words, "xdebugpy", 8);
-        thread[4] = 72;
-        frame[1] = 8, frame[2] = 0, frame[3] = 56, frame[5] = 70;
-        code[1] = 112, code[3] = 128, code[4] = 136, code[5] = 68, code[9] = 200;
-        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), 0);
+        uint64_t words[64], *code = debug_offsets(words, versions[_i].minor);
+        ck_assert_int_eq(python_layout_find(version, words, &layout), 0);
+        ck_assert_uint_eq(layout.minor, versions[_i].minor);
         ck_assert_uint_eq(layout.thread_frame, 72);
         ck_assert_uint_eq(layout.frame_previous, 8);
         ck_assert_uint_eq(layout.frame_word, 56);
-        ck_assert_uint_eq(layout.frame_owner, 70);
+        ck_assert_uint_eq(layout.frame_owner, versions[_i].owner);
+        ck_assert_uint_eq(layout.frame_globals, 24);
+        ck_assert_uint_eq(layout.code_filename, 112);
         ck_assert_uint_eq(layout.code_name, 128);
-        ck_assert_uint_eq(layout.code_instructions, 200);
-        ck_assert_uint_eq(layout.code_first_traceable, 184);
-        ck_assert_int_eq(python_layout_find(0x030d00f0, NULL, &layout), PYTHON_LAYOUT_E_OFFSETS);
+        ck_assert_uint_eq(layout.code_table, 136);
+        ck_assert_uint_eq(layout.code_first_line, 68);
+        ck_assert_uint_eq(layout.code_instructions, versions[_i].instructions);
+        ck_assert_uint_eq(layout.code_first_traceable, versions[_i].instructions - 16);
+        ck_assert_int_eq(python_layout_find(version, NULL, &layout), PYTHON_LAYOUT_E_OFFSETS);
         words[2] = 1;
-        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_FREE_THREADED);
+        ck_assert_int_eq(python_layout_find(version, words, &layout), PYTHON_LAYOUT_E_FREE_THREADED);
         words[2] = 0;
-        words[1] = 0x030e00f0;
-        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
-        words[1] = 0x030d00f0;
+        words[1] ^= 3 << 16; /* the other's */
+        ck_assert_int_eq(python_layout_find(version, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
+        words[1] ^= 3 << 16;
         code[4] = UINT64_C(1) << 40;
-        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
+        ck_assert_int_eq(python_layout_find(version, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
         code[4] = 136;
         words[0] ^= 1;
-        ck_assert_int_eq(python_layout_find(0x030d00f0, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
+        ck_assert_int_eq(python_layout_find(version, words, &layout), PYTHON_LAYOUT_E_OFFSETS);
 }
 END_TEST
 
@@ -555,7 +560,7 @@ int main(void) {
 #endif
         tcase_add_test(tcase, without_room_for_a_caller_there_is_no_name);
         tcase_add_test(tcase, a_version_that_nobody_knows_has_no_layout);
-        tcase_add_test(tcase, offsets_of_3_13_are_read_and_doubted);
+        tcase_add_loop_test(tcase, offsets_that_an_interpreter_tells_are_read_and_doubted, 0, 2);
         tcase_add_test(tcase, names_with_the_same_place_are_both_looked_up);
         tcase_add_test(tcase, code_is_known_by_what_it_says);
         tcase_add_test(tcase, child_of_a_fork_has_its_parents_codes_however_many);

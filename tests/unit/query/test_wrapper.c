@@ -10,6 +10,8 @@
 static const char *const wrappers[] = {
         "xmalloc",
         "xstrdup.part.0",
+        "PyObject_Malloc",
+        "_PyObject_GC_NewVar",
         "checked_malloc(unsigned long)",
         "shop::(anonymous namespace)::pool_strdup(std::string const&)",
         "Pool::operator new(unsigned long)",

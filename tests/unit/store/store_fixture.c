@@ -109,8 +109,12 @@ int fixture_put_set(struct fixture *f, struct snapshot *const *snapshots, size_t
 }
 
 int fixture_label(struct fixture *f, int64_t id, const char *label) {
+        return fixture_label_all(f, &id, 1, label);
+}
+
+int fixture_label_all(struct fixture *f, const int64_t *ids, size_t n, const char *label) {
         struct waiting w = {.fixture = f};
-        ck_assert_int_eq(store_label(f->store, id, label, label ? strlen(label) : 0, on_result, &w), 0);
+        ck_assert_int_eq(store_label(f->store, ids, n, label, label ? strlen(label) : 0, on_result, &w), 0);
         return wait_for(f, &w);
 }
 

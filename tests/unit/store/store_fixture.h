@@ -53,6 +53,7 @@ int fixture_put(struct fixture *f, struct snapshot *snapshot, int64_t set, int64
 int fixture_put_once(struct fixture *f, struct snapshot *snapshot, int64_t *idp);
 int fixture_put_set(struct fixture *f, struct snapshot *const *snapshots, size_t n, int64_t *ids);
 int fixture_label(struct fixture *f, int64_t id, const char *label);
+int fixture_label_all(struct fixture *f, const int64_t *ids, size_t n, const char *label);
 int fixture_delete(struct fixture *f, const int64_t *ids, size_t n);
 int fixture_put_symbols(struct fixture *f, uint32_t owner, struct symbol_set *symbols);
 

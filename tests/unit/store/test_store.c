@@ -268,6 +268,25 @@ START_TEST(a_set_holds_all_its_members_and_goes_with_the_last)
 }
 END_TEST
 
+START_TEST(a_label_of_several_is_of_all_or_none)
+{
+        begin();
+        struct snapshot *members[] = {make(1, 1000, SNAPSHOT_REQUEST, 5), make(2, 1000, SNAPSHOT_REQUEST, 5)}, *loaded;
+        int64_t ids[2];
+        ck_assert_int_eq(fixture_put_set(&f, members, 2, ids), 0);
+        ck_assert_int_eq(fixture_label_all(&f, ids, 2, "both"), 0);
+        const int64_t one_gone[] = {ids[0], ids[1] + 1};
+        ck_assert_int_eq(fixture_label_all(&f, one_gone, 2, "neither"), STORE_E_NOT_FOUND);
+        for (size_t i = 0; i < 2; i++) {
+                ck_assert_int_eq(store_reader_load(f.reader, ids[i], STORE_LOAD_WHOLE, &loaded), 0);
+                ck_assert_str_eq(loaded->info.label, "both");
+                snapshot_unref(loaded);
+                snapshot_unref(members[i]);
+        }
+        fixture_deinit(&f);
+}
+END_TEST
+
 START_TEST(a_label_can_be_changed)
 {
         begin();
@@ -505,7 +524,7 @@ START_TEST(one_that_fails_takes_none_with_it_that_waited_beside_it)
                 answers[i].code = -1;
                 s[i] = make(i, 1000, SNAPSHOT_EXIT, 5 + i);
                 if (i % 10 == 7)
-                        store_label(f.store, 12345, "label", 5, fixture_note, &answers[i]);
+                        store_label(f.store, &(int64_t){12345}, 1, "label", 5, fixture_note, &answers[i]);
                 else if (i % 10 == 9)
                         store_put(f.store, liar, 777, fixture_note, &answers[i]); /* no such set */
                 else
@@ -591,8 +610,9 @@ CHECK_MAIN("store", random_snapshots_come_back_equal_to_the_letter, a_deep_trace
            of_too_many_the_pinned_are_the_last_to_go_however_late_the_answers_are_read,
            pins_that_would_fill_more_than_half_do_not_count, what_one_user_stores_pushes_out_nothing_of_another,
            a_set_holds_all_its_members_and_goes_with_the_last, a_label_can_be_changed,
-           a_delete_with_one_unknown_id_deletes_nothing, a_set_is_stored_whole_or_not_at_all,
-           a_snapshot_that_contradicts_itself_is_refused, row_numbers_of_tracebacks_go_up_to_48_bits,
-           what_many_blocks_take_goes_by_their_call_sites, one_that_fails_takes_none_with_it_that_waited_beside_it,
+           a_label_of_several_is_of_all_or_none, a_delete_with_one_unknown_id_deletes_nothing,
+           a_set_is_stored_whole_or_not_at_all, a_snapshot_that_contradicts_itself_is_refused,
+           row_numbers_of_tracebacks_go_up_to_48_bits, what_many_blocks_take_goes_by_their_call_sites,
+           one_that_fails_takes_none_with_it_that_waited_beside_it,
            one_of_a_set_that_is_not_there_is_refused_when_it_is_tried_again_alone, a_close_does_what_was_queued_first,
            a_closed_store_leaves_no_descriptor)

@@ -162,7 +162,7 @@ START_TEST(one_users_failures_cost_others_no_wait_of_their_own)
                 if (i % 4 == 0)
                         put(1001, 777, &answers[i]); /* no such set */
                 else if (i % 4 == 2)
-                        store_label(f.store, 12345, "label", 5, fixture_note, &answers[i]);
+                        store_label(f.store, &(int64_t){12345}, 1, "label", 5, fixture_note, &answers[i]);
                 else
                         put(1000, 0, &answers[i]);
         }
