@@ -25,6 +25,7 @@ extern char _PyRuntime __attribute__((weak));
 extern char PyCode_Type __attribute__((weak));
 extern char PyUnicode_Type __attribute__((weak));
 extern char PyBytes_Type __attribute__((weak));
+extern char pypy_execute_source __attribute__((weak)); /* PyPy's, for programs that embed it */
 
 static enum python_state state_of(void) {
         return atomic_load_explicit(&python.state, memory_order_acquire);
@@ -201,6 +202,11 @@ static void lead_tracking_to_us(const struct object *object) {
         object_symbol_redirect(object, "PyTraceMalloc_Track", (uintptr_t)hooks_track_python);
 }
 
+static void refuse_pypy(void) {
+        note_add("Python is traced as a native program: PyPy's objects lie in a heap of its own");
+        turn_off();
+}
+
 void python_setup(uint32_t domains) {
         struct object object;
         bool is_here = PyMem_SetAllocator && object_find((uintptr_t)PyMem_SetAllocator, &object);
@@ -209,7 +215,9 @@ void python_setup(uint32_t domains) {
                 found(&object, false);
         if (is_here)
                 lead_tracking_to_us(&object);
-        if (!python.wanted || is_here)
+        else if (&pypy_execute_source && python.wanted)
+                refuse_pypy();
+        if (!python.wanted || is_here || state_of() == PYTHON_OFF)
                 return;
         if (domains & DOMAIN_BIT_MALLOC)
                 modules_noticed = python_noticed;
