@@ -69,8 +69,9 @@ static int write_file(const char *path, const char *unit, const struct environme
         if (!out)
                 return -errno;
         write_lines(out, unit, e);
-        bool failed = ferror(out);
-        int r = fclose(out) != 0 || failed ? -errno : 0;
+        int r = ferror(out) ? -EIO : 0; /* what was wrong, only the call knew that failed */
+        if (fclose(out) != 0 && r == 0)
+                r = -errno;
         if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
         if (r < 0)

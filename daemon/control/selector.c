@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNIT_SHOWN_BYTES 80 /* twice in a message; longer ones are no names of units that anybody typed */
+#define UNIT_SHOWN_BYTES 79 /* twice in a message; longer ones are no names of units that anybody typed */
 
 static bool text_matches(const ProtobufCBinaryData *wanted, const char *text, bool unit) {
         char *pattern = strndup(wanted->len ? (const char *)wanted->data : "", wanted->len);
