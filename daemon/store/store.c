@@ -170,11 +170,22 @@ static struct request *take_group(struct store *store) {
         return first;
 }
 
+/* What is in the way of all is in the way of each: another program's lock, say, which each would wait for in turn. */
+static void fail_group(struct request *group, int code, const struct store_error *error) {
+        for (struct request *request = group; request; request = request->next) {
+                request->code = code;
+                request->error = *error;
+        }
+}
+
 /* Writer thread. Return: whether each has its answer, and what succeeded is committed. */
 static bool perform_together(struct store_writer *writer, struct request *group) {
         struct store_error error = {""};
-        if (store_writer_begin_group(writer, &error))
-                return false;
+        int r = store_writer_begin_group(writer, &error);
+        if (r) {
+                fail_group(group, r, &error);
+                return true;
+        }
         for (struct request *request = group; request && store_writer_group_stands(writer); request = request->next)
                 perform(writer, request);
         return store_writer_end_group(writer, &error) == 0;

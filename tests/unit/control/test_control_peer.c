@@ -216,6 +216,33 @@ START_TEST(a_request_waits_for_the_one_before_it)
 }
 END_TEST
 
+/* What it sends is buffered, so there has to be an end to it. */
+START_TEST(who_talks_on_while_a_request_waits_is_hung_up_on)
+{
+        struct world w;
+        uint8_t bytes[64];
+        static const uint8_t more[65536];
+        const size_t bound = FRAME_MAX_CONTROL + (1 << 20); /* with what the socket takes */
+        world_init(&w);
+        w.hold = true;
+        send_hello(&w, 1);
+        send_frame(&w, bytes, pack_ps(bytes));
+        turn(&w);
+        ck_assert_uint_eq(w.n_requests, 1);
+        size_t sent = 0;
+        while (sent < bound && !control_peer_is_gone(w.held)) {
+                ssize_t n = send(w.client, more, sizeof more, MSG_NOSIGNAL);
+                sent += n > 0 ? (size_t)n : 0;
+                uv_run(&w.loop, UV_RUN_NOWAIT);
+        }
+        ck_assert_uint_ge(sent, FRAME_MAX_CONTROL); /* a message of any length may wait */
+        ck_assert(control_peer_is_gone(w.held));
+        control_peer_done(w.held);
+        control_peer_unref(w.held);
+        world_deinit(&w);
+}
+END_TEST
+
 START_TEST(a_client_that_left_is_answered_into_the_void)
 {
         struct world w;
@@ -371,6 +398,7 @@ END_TEST
 
 CHECK_MAIN("control/control_peer", hello_then_requests_each_answered_once, thousands_of_requests_in_one_go_do_not_nest,
            who_does_not_read_answers_is_answered_no_more, a_request_waits_for_the_one_before_it,
-           a_client_that_left_is_answered_into_the_void, garbage_hangs_up,
-           another_major_version_is_told_why_and_hung_up, silence_is_hung_up_on, half_a_message_is_hung_up_on,
-           a_message_in_pieces_is_taken, what_is_attached_is_found_by_its_kind_and_released_with_the_peer)
+           who_talks_on_while_a_request_waits_is_hung_up_on, a_client_that_left_is_answered_into_the_void,
+           garbage_hangs_up, another_major_version_is_told_why_and_hung_up, silence_is_hung_up_on,
+           half_a_message_is_hung_up_on, a_message_in_pieces_is_taken,
+           what_is_attached_is_found_by_its_kind_and_released_with_the_peer)

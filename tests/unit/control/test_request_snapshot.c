@@ -15,6 +15,7 @@
 static struct process processes[2];
 static int cut_results[2]; /* of feed_snapshot() */
 static unsigned n_cuts, n_errors, n_unrefs;
+static int error_code;               /* of the last error */
 static feed_snapshot_cb snapshot_cb; /* of the cut that goes on */
 static void *snapshot_data;
 
@@ -75,6 +76,7 @@ void control_peer_done(struct control_peer *p) {
 
 void control_peer_error(struct control_peer *p, int code, const char *format, ...) {
         n_errors++;
+        error_code = code;
 }
 
 static void ask(void) {
@@ -104,9 +106,20 @@ START_TEST(where_one_cannot_the_request_fails_when_the_others_are_there)
         ck_assert_uint_eq(n_errors, 0);
         snapshot_cb(snapshot_data, NULL, 0);
         ck_assert_uint_eq(n_errors, 1);
+        ck_assert_int_eq(error_code, CONTROL_FAILED);
         ck_assert_uint_eq(n_unrefs, 1);
 }
 END_TEST
 
+START_TEST(a_process_that_ends_meanwhile_is_not_found)
+{
+        cut_results[1] = -ECANCELED; /* the worker has nothing left to cut */
+        ask();
+        snapshot_cb(snapshot_data, NULL, -ECANCELED);
+        ck_assert_uint_eq(n_errors, 1);
+        ck_assert_int_eq(error_code, CONTROL_NOT_FOUND);
+}
+END_TEST
+
 CHECK_MAIN("control/request_snapshot", where_no_table_can_be_cut_the_request_fails_once,
-           where_one_cannot_the_request_fails_when_the_others_are_there)
+           where_one_cannot_the_request_fails_when_the_others_are_there, a_process_that_ends_meanwhile_is_not_found)

@@ -178,6 +178,7 @@ START_TEST(a_sum_is_described_by_what_its_members_share)
                                     .exact = true,
                                     .name = (char *)"name",
                                     .exe = (char *)"exe",
+                                    .started_at_ns = 2,
                                     .label = (char *)"x"};
         struct snapshot_info two = {.id = 18,
                                     .set = 3,
@@ -190,6 +191,7 @@ START_TEST(a_sum_is_described_by_what_its_members_share)
                                     .traces = 1,
                                     .lost = 1,
                                     .exact = false,
+                                    .started_at_ns = 2,
                                     .name = (char *)"name",
                                     .exe = (char *)"other",
                                     .label = (char *)"y"};
@@ -208,6 +210,27 @@ START_TEST(a_sum_is_described_by_what_its_members_share)
         ck_assert_uint_eq(message.lost, 13);
         ck_assert(!message.exact);
         ck_assert(is(message.name, "name") && is(message.exe, "") && is(message.label, ""));
+        ck_assert_int_eq(message.started_at_unix_ns, 2);
+        two.set = 4;
+        two.started_at_ns = 3;
+        reply_snapshot_info(infos, 2, &message);
+        ck_assert_int_eq(message.set, 0);
+        ck_assert_int_eq(message.started_at_unix_ns, 0);
+}
+END_TEST
+
+/* What was changed later is no source of the program that began first. */
+START_TEST(sources_are_shown_as_of_the_earliest_beginning)
+{
+        struct snapshot late = {.info = {.started_at_ns = 50, .taken_at_ns = 90}},
+                        early = {.info = {.started_at_ns = 40, .taken_at_ns = 60}},
+                        unknown = {.info = {.taken_at_ns = 30}}, nothing = {0};
+        const struct model_source sources[] = {{&nothing, NULL}, {&late, NULL}, {&early, NULL}, {&unknown, NULL}};
+        ck_assert_int_eq(reply_sources_until_ns(sources, 1), 0);
+        ck_assert_int_eq(reply_sources_until_ns(sources, 2), 50);
+        ck_assert_int_eq(reply_sources_until_ns(sources, 3), 40);
+        ck_assert_int_eq(reply_sources_until_ns(sources, 4), 30);
+        ck_assert_int_eq(reply_sources_until_ns(sources + 2, 1), 40);
 }
 END_TEST
 
@@ -223,8 +246,17 @@ START_TEST(a_sum_that_does_not_fit_stays_at_the_largest)
 }
 END_TEST
 
-START_TEST(more_than_1024_filters_are_refused)
+static void refuse_view(const Tracemallocd__Control__View *message) {
+        struct view *view = NULL;
+        char *text = NULL;
+        ck_assert_int_eq(view_new(message, NULL, 0, &view, &text), QUERY_E_USAGE);
+        ck_assert_str_eq(text, "too many filters or skipped patterns: at most 1024 of each");
+        free(text);
+}
+
+START_TEST(more_than_1024_filters_or_patterns_are_refused)
 {
+        static ProtobufCBinaryData patterns[VIEW_PATTERNS_MAX + 1];
         static Tracemallocd__Control__Filter *filters[VIEW_PATTERNS_MAX + 1];
         Tracemallocd__Control__Filter filter = TRACEMALLOCD__CONTROL__FILTER__INIT;
         Tracemallocd__Control__View message = TRACEMALLOCD__CONTROL__VIEW__INIT;
@@ -237,9 +269,14 @@ START_TEST(more_than_1024_filters_are_refused)
         ck_assert_int_eq(view_new(&message, NULL, 0, &view, &text), 0);
         view = view_free(view);
         message.n_filters = VIEW_PATTERNS_MAX + 1;
-        ck_assert_int_eq(view_new(&message, NULL, 0, &view, &text), QUERY_E_USAGE);
-        ck_assert_str_eq(text, "too many filters or skipped patterns: at most 1024 of each");
-        free(text);
+        refuse_view(&message);
+        message.n_filters = 0;
+        message.skip = message.skip_functions = patterns;
+        message.n_skip = VIEW_PATTERNS_MAX + 1;
+        refuse_view(&message);
+        message.n_skip = 0;
+        message.n_skip_functions = VIEW_PATTERNS_MAX + 1;
+        refuse_view(&message);
 }
 END_TEST
 
@@ -252,8 +289,9 @@ int main(void) {
         tcase_add_test(cases, a_row_longer_than_a_message_is_refused);
         tcase_add_test(cases, a_snapshot_is_described_by_its_info);
         tcase_add_test(cases, a_sum_is_described_by_what_its_members_share);
+        tcase_add_test(cases, sources_are_shown_as_of_the_earliest_beginning);
         tcase_add_test(cases, a_sum_that_does_not_fit_stays_at_the_largest);
-        tcase_add_test(cases, more_than_1024_filters_are_refused);
+        tcase_add_test(cases, more_than_1024_filters_or_patterns_are_refused);
         suite_add_tcase(suite, cases);
         return check_run(suite);
 }

@@ -114,6 +114,18 @@ START_TEST(compare_keeps_unchanged_new_and_gone_rows)
 }
 END_TEST
 
+START_TEST(compare_counts_the_frames_of_both_sides_cumulatively)
+{
+        ck_answer("snapshot 1\ntrace 0 2 10 1 s,m,1 s,f,1\nsnapshot 2\ntrace 0 2 4 1 s,m,1 s,f,2\n"
+                  "view lineno 1 0 0\ncompare 1 2\n",
+                  "header 4 1 3 exact -6 +0\n"
+                  "row 0 -10 0 -1 f,1,-,-\n"
+                  "row 4 -6 1 +0 m,1,-,-\n"
+                  "row 4 +4 1 +1 f,2,-,-\n"
+                  "end\n");
+}
+END_TEST
+
 START_TEST(a_sum_is_all_traces_of_its_members)
 {
         ck_answer("snapshot 1\ntrace 0 1 5 1 s,a,1\nsnapshot 2\ntrace 0 1 5 2 s,a,1\ntrace 0 1 1 1 s,b,1\nstats 1 2\n",
@@ -405,6 +417,7 @@ int main(void) {
         tcase_add_test(cases, tracebacks_compare_from_the_oldest_frame_and_longer_ones_are_larger);
         tcase_add_test(cases, groups_cross_domains_and_total_nframe);
         tcase_add_test(cases, compare_keeps_unchanged_new_and_gone_rows);
+        tcase_add_test(cases, compare_counts_the_frames_of_both_sides_cumulatively);
         tcase_add_test(cases, a_sum_is_all_traces_of_its_members);
         tcase_add_test(cases, the_empty_snapshot_has_no_rows);
         tcase_add_test(cases, an_empty_traceback_is_python_s_unknown_frame);

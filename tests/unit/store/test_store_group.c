@@ -5,6 +5,7 @@
  * waits, make one last, and let one fail. So with usleep() and nanosleep(), by which older and newer ones wait for a
  * lock. */
 
+#include "daemon/store/store_file.h"
 #include "tests/support/check_main.h"
 #include "tests/support/snapshot_random.h"
 #include "tests/unit/store/store_fixture.h"
@@ -47,6 +48,7 @@ static struct {
         atomic_int rows_left;
         uv_sem_t come, go;
         atomic_uint n_sleeps;
+        atomic_bool hurries; /* it does not sleep */
 } writer;
 
 static void on_row(void *data, int operation, const char *database, const char *table, sqlite3_int64 id) {
@@ -71,7 +73,7 @@ static void watch_writer(void) {
 int nanosleep(const struct timespec *length, struct timespec *leftp) {
         if (atomic_fetch_add(&writer.n_sleeps, 1) == 0)
                 uv_sem_post(&writer.come);
-        return (int)syscall(SYS_nanosleep, length, leftp);
+        return atomic_load(&writer.hurries) ? 0 : (int)syscall(SYS_nanosleep, length, leftp);
 }
 
 int usleep(useconds_t us) {
@@ -291,6 +293,32 @@ START_TEST(store_that_gives_up_does_not_wait_for_another_program)
 }
 END_TEST
 
+START_TEST(for_another_programs_lock_those_that_wait_together_wait_once)
+{
+        struct fixture_answer first = {.code = -1}, answers[N];
+        sqlite3 *other;
+        fixture_init(&f);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(uv_sem_init(&writer.come, 0), 0);
+        ck_assert_int_eq(sqlite3_open(store_path(f.store), &other), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+        put(1000, 0, &first);
+        uv_sem_wait(&writer.come); /* it sleeps */
+        for (uint32_t i = 0; i < N; i++)
+                put(1000 + i % 3, 0, &answers[i]);
+        atomic_store(&writer.hurries, true);
+        ck_assert_int_eq(fixture_code_of(&f, &first), STORE_E_BUSY);
+        for (uint32_t i = 0; i < N; i++)
+                ck_assert_int_eq(fixture_code_of(&f, &answers[i]), STORE_E_BUSY);
+        /* 10 ms each: once for the first, once for the others */
+        ck_assert_uint_le(atomic_load(&writer.n_sleeps), 3 * STORE_BUSY_TIMEOUT_MS / 10);
+        atomic_store(&writer.hurries, false);
+        ck_assert_int_eq(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_close(other), SQLITE_OK);
+        end();
+}
+END_TEST
+
 /* So many tracebacks that they are deleted in several transactions. */
 static struct snapshot *make_large(uint64_t seed, enum snapshot_kind kind) {
         return snapshot_random(&(struct snapshot_random_options){
@@ -497,6 +525,7 @@ CHECK_MAIN("store_group", puts_that_wait_together_wait_for_the_disk_once,
            what_was_just_answered_is_not_deleted_for_what_waited_beside_it,
            store_that_gives_up_acknowledges_what_it_commits_and_refuses_the_rest,
            store_that_gives_up_does_not_finish_a_large_snapshot, store_that_gives_up_does_not_wait_for_another_program,
+           for_another_programs_lock_those_that_wait_together_wait_once,
            a_put_does_not_wait_for_all_of_a_large_delete_and_nobody_sees_the_rest_of_it,
            a_put_does_not_wait_for_all_of_what_is_beyond_the_limits,
            what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_again,

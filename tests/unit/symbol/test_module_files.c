@@ -195,19 +195,24 @@ START_TEST(a_user_over_the_limit_loses_what_was_used_least_recently)
 }
 END_TEST
 
-START_TEST(over_the_limit_of_all_the_user_with_the_most_loses_one)
-{
+static void check_most_loses(uint32_t most, uint32_t other) {
         struct module_files *files = new_files(4, 3);
         ck_assert_int_eq(add(files, 1, "/a", NULL, new_file()), 0);
         ck_assert_int_eq(add(files, 2, "/a", NULL, new_file()), 0);
-        ck_assert_int_eq(add(files, 2, "/b", NULL, new_file()), 0);
-        ck_assert_int_eq(add(files, 2, "/c", NULL, new_file()), 0);
+        ck_assert_int_eq(add(files, most, "/b", NULL, new_file()), 0);
+        ck_assert_int_eq(add(files, most, "/c", NULL, new_file()), 0);
         ck_assert_int_eq(add(files, 3, "/a", NULL, new_file()), 0);
-        ck_assert_uint_ne(get(files, 1, "/a", NULL), 0);
-        ck_assert_uint_eq(get(files, 2, "/a", NULL), 0);
-        ck_assert_uint_ne(get(files, 2, "/b", NULL), 0);
+        ck_assert_uint_ne(get(files, other, "/a", NULL), 0);
+        ck_assert_uint_eq(get(files, most, "/a", NULL), 0);
+        ck_assert_uint_ne(get(files, most, "/b", NULL), 0);
         ck_assert_uint_ne(get(files, 3, "/a", NULL), 0);
         module_files_free(files);
+}
+
+START_TEST(over_the_limit_of_all_the_user_with_the_most_loses_one)
+{
+        check_most_loses(1, 2);
+        check_most_loses(2, 1);
 }
 END_TEST
 

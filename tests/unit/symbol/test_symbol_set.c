@@ -70,6 +70,21 @@ START_TEST(modules_are_told_apart_by_path_and_build_id)
 }
 END_TEST
 
+/* So many that they meet in the index. */
+START_TEST(hundreds_of_builds_of_one_module_stay_apart)
+{
+        struct symbol_set *set;
+        char build_id[8];
+        ck_assert_int_eq(symbol_set_new(&set), 0);
+        for (uint32_t i = 0; i < 2 * 300; i++) {
+                snprintf(build_id, sizeof build_id, "%06u", i % 300);
+                ck_assert_uint_eq(module(set, "/a", build_id), i % 300);
+        }
+        ck_assert_uint_eq(symbol_set_n_modules(set), 300);
+        symbol_set_free(set);
+}
+END_TEST
+
 START_TEST(equal_strings_have_equal_pointers)
 {
         struct symbol_set *set;
@@ -173,6 +188,7 @@ int main(void) {
         tcase_add_test(tcase, a_location_comes_back_with_all_its_frames);
         tcase_add_test(tcase, nothing_known_is_not_the_same_as_never_looked_up);
         tcase_add_test(tcase, modules_are_told_apart_by_path_and_build_id);
+        tcase_add_test(tcase, hundreds_of_builds_of_one_module_stay_apart);
         tcase_add_test(tcase, equal_strings_have_equal_pointers);
         tcase_add_test(tcase, a_later_answer_replaces_the_earlier_one);
         tcase_add_test(tcase, the_innermost_frames_of_an_endless_inlining_stay);
