@@ -183,6 +183,8 @@ static uint32_t add(struct modules *modules, unsigned room, const struct object 
         module->end = object->end;
         module->bias = object->bias;
         module->identity = identity_of(object);
+        module->map = object->map;
+        module->eh_frame_hdr = object->eh_frame_hdr;
         atomic_store(&module->file_sent, 0);
         atomic_fetch_add(&modules->n_unsent, 1);
         atomic_store_explicit(&module->generation, generation, memory_order_release);
@@ -255,13 +257,22 @@ void modules_after_fork(void) {
         atomic_store(&modules_n_unloading, 0);
 }
 
+/* Build id and name lie in memory that another thread's dlclose() may be unmapping. Without them, another object is
+ * told by the loader's record and by where it has its unwind tables. */
+static bool is_still_there(const struct module *module) {
+        struct object object;
+        if (!object_peek(module->start, &object))
+                return false;
+        return object.map ? object.map == module->map && object.eh_frame_hdr == module->eh_frame_hdr
+                          : is_same(module, &object);
+}
+
 void modules_check_unloaded(struct modules *modules, unsigned room) {
         uint32_t n = atomic_load(&modules->n_slots);
         for (uint32_t i = 0; i < n; i++) {
                 struct module *module = &modules->slots[i];
                 uint32_t generation = atomic_load_explicit(&module->generation, memory_order_acquire);
-                struct object object;
-                if (generation && (!object_find(module->start, &object) || !is_same(module, &object)))
+                if (generation && !is_still_there(module))
                         unload(modules, room, module, generation);
         }
 }
@@ -287,6 +298,8 @@ void modules_copy(struct modules *modules, const struct modules *parent) {
                 to->end = from->end;
                 to->bias = from->bias;
                 to->identity = from->identity;
+                to->map = from->map;
+                to->eh_frame_hdr = from->eh_frame_hdr;
                 memcpy(to->path, from->path, sizeof to->path);
                 /* what the parent has sent, the daemon has by the parent's secret */
                 atomic_store(&to->file_sent, atomic_load(&from->file_sent));

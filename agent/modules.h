@@ -27,7 +27,8 @@ struct module {
         uint64_t item;         /* offset in the definitions */
         uint64_t start, end, bias;
         uint64_t identity; /* hash of build id and name */
-        char path[256];    /* to be opened for the daemon; cut off: not opened */
+        const void *map, *eh_frame_hdr;
+        char path[256]; /* to be opened for the daemon; cut off: not opened */
 };
 
 struct modules {

@@ -79,6 +79,7 @@ static void from_map(struct object *object, const struct dl_find_object *found) 
                 .end = (uintptr_t)found->dlfo_map_end,
                 .bias = map->l_addr,
                 .name = map->l_name ? map->l_name : "",
+                .map = map,
         };
         if (object->name[0] == '\0' && executable_phdrs) {
                 object->phdrs = executable_phdrs;
@@ -123,6 +124,16 @@ bool object_find(uintptr_t address, struct object *objectp) {
         if (find_object((void *)address, &found) != 0)
                 return false;
         from_map(objectp, &found);
+        return true;
+}
+
+bool object_peek(uintptr_t address, struct object *objectp) {
+        struct dl_find_object found;
+        if (!find_object)
+                return object_find(address, objectp);
+        if (find_object((void *)address, &found) != 0)
+                return false;
+        *objectp = (struct object){.map = found.dlfo_link_map, .eh_frame_hdr = found.dlfo_eh_frame};
         return true;
 }
 

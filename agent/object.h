@@ -21,6 +21,7 @@ struct object {
         const ElfW(Phdr) * phdrs; /* in the object's memory */
         unsigned n_phdrs;         /* 0: they were not found */
         const void *eh_frame_hdr; /* NULL: none */
+        const void *map;          /* the loader's own record of it, not to be looked into; NULL before glibc 2.35 */
         const uint8_t *build_id;  /* in the object's memory; NULL: none */
         uint32_t build_id_length;
 };
@@ -31,6 +32,10 @@ void object_setup(void);
 /** object_find() - the object that holds @address
  * @objectp: filled on true; Return: whether there is one. */
 bool object_find(uintptr_t address, struct object *objectp);
+
+/** object_peek() - the same without a look into its memory, which another thread may be about to unmap
+ * @objectp: map and eh_frame_hdr are filled on true; everything where map is NULL. */
+bool object_peek(uintptr_t address, struct object *objectp);
 
 /** object_eh_frame_hdr() - the unwind tables for @address, as the unwinder wants them at each frame
  * Return: NULL where there are none. */

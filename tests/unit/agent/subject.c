@@ -350,8 +350,8 @@ static int coroutine(void) {
         return 0;
 }
 
-static int plugins(void) {
-        for (int round = 0; round < 3; round++)
+static int use_plugins(int rounds) {
+        for (int round = 0; round < rounds; round++)
                 for (int i = 2; i < 4; i++) {
                         void *plugin = dlopen(arguments[i], RTLD_NOW);
                         void *(*allocate)(size_t) = plugin ? (void *(*)(size_t))dlsym(plugin, "plugin_allocate") : NULL;
@@ -360,6 +360,22 @@ static int plugins(void) {
                         kept = allocate(100);
                         EXPECT(dlclose(plugin) == 0);
                 }
+        return 0;
+}
+
+static int plugins(void) {
+        return use_plugins(3);
+}
+
+/* While one thread unmaps a library, others look whether theirs are still there. */
+static int plugins_beside_threads(void) {
+        pthread_t ids[3];
+        for (uintptr_t i = 0; i < 3; i++)
+                EXPECT(pthread_create(&ids[i], NULL, churn_until_stopped, (void *)i) == 0);
+        EXPECT(use_plugins(200) == 0);
+        stop = true;
+        for (int i = 0; i < 3; i++)
+                pthread_join(ids[i], NULL);
         return 0;
 }
 
@@ -479,6 +495,7 @@ int main(int argc, char **argv) {
                 {"longjmps", longjmps},
                 {"coroutine", coroutine},
                 {"plugins", plugins},
+                {"plugins_beside_threads", plugins_beside_threads},
                 {"close_all", close_all},
                 {"recursion", recursion},
                 {"mappings", mappings},

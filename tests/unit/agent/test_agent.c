@@ -122,6 +122,15 @@ START_TEST(a_module_at_the_address_of_another_has_its_own_generation)
 }
 END_TEST
 
+START_TEST(a_module_is_unmapped_while_others_look_for_it)
+{
+        struct traced traced;
+        subject_case_run(&traced, "SUBJECT", "plugins_beside_threads", traced_ways[_i]);
+        ck_assert_msg(traced.status == 0, "%d %s", traced.status, traced.output);
+        traced_close(&traced);
+}
+END_TEST
+
 START_TEST(closing_all_descriptors_is_survived)
 {
         struct traced traced;
@@ -235,6 +244,7 @@ int main(void) {
         IN_BOTH(longjmp_out_of_handlers_leaves_the_agent_working);
         IN_BOTH(coroutines_are_recorded);
         IN_BOTH(a_module_at_the_address_of_another_has_its_own_generation);
+        IN_BOTH(a_module_is_unmapped_while_others_look_for_it);
         IN_BOTH(closing_all_descriptors_is_survived);
         IN_BOTH(deep_stacks_are_cut_and_say_so);
         IN_BOTH(domain_mmap_is_recorded_on_request);
