@@ -188,6 +188,26 @@ START_TEST(sentences_break_between_words)
 }
 END_TEST
 
+static void expect_fields(size_t width, const char *expected) {
+        char first[] = "tmctl ps", second[] = "tmctl list", third[] = "tmctl stats 1";
+        char *const fields[] = {first, second, third};
+        char *lines = paragraph_fields(fields, 3, width, 5, 2);
+        ck_assert_str_eq(lines, expected);
+        free(lines);
+}
+
+/* Behind five columns that are taken, the first field ends at 14, the second at 26, the last at 40. */
+START_TEST(fields_break_behind_commas)
+{
+        expect_fields(0, "tmctl ps, tmctl list, tmctl stats 1");
+        expect_fields(40, "tmctl ps, tmctl list, tmctl stats 1");
+        expect_fields(39, "tmctl ps, tmctl list,\n  tmctl stats 1");
+        expect_fields(26, "tmctl ps, tmctl list,\n  tmctl stats 1");
+        expect_fields(25, "tmctl ps,\n  tmctl list,\n  tmctl stats 1");
+        expect_fields(1, "tmctl ps,\n  tmctl list,\n  tmctl stats 1");
+}
+END_TEST
+
 int main(void) {
         if (!setlocale(LC_CTYPE, "C.UTF-8")) /* as tmctl does */
                 return EXIT_FAILURE;
@@ -201,6 +221,7 @@ int main(void) {
         tcase_add_test(tc, shortening_keeps_both_ends);
         tcase_add_test(tc, of_a_path_the_file_name_stays);
         tcase_add_test(tc, sentences_break_between_words);
+        tcase_add_test(tc, fields_break_behind_commas);
         tcase_add_test(tc, columns_are_a_terminals);
         tcase_add_test(tc, cutting_leaves_the_end_away);
         suite_add_tcase(suite, tc);
