@@ -93,9 +93,10 @@ static size_t mapped_path(const struct object *object, char *path, size_t size) 
         *at++ = '-';
         *put_hex(at, (end + 4095) & ~UINT64_C(4095)) = '\0';
         long linked = sys_readlink(link, path, size);
-        if (linked <= (long)tail || (size_t)linked == size || memcmp(path + linked - tail, deleted, tail) == 0)
+        if (linked <= 0 || (size_t)linked == size)
                 return 0;
-        return (size_t)linked;
+        bool gone = (size_t)linked > tail && memcmp(path + linked - tail, deleted, tail) == 0;
+        return gone ? 0 : (size_t)linked;
 }
 
 static size_t loaded_path(const struct object *object, char *path, size_t size) {

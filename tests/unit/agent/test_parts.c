@@ -22,6 +22,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* An address in this executable. */
@@ -479,14 +481,35 @@ START_TEST(an_unloaded_module_is_told_of_and_forgotten)
 }
 END_TEST
 
-/* dlopen("./plugin2.so") and a chdir() before its first block. */
-START_TEST(a_module_that_was_loaded_by_a_relative_path_has_a_whole_one)
+/* At the address of one that is gone, as the loader's record or the place of the unwind tables says. */
+START_TEST(another_module_at_the_same_address_is_another)
 {
+        struct epoch *epoch;
+        uint64_t value, pc = (uint64_t)(uintptr_t)main_address();
+        object_setup();
+        ck_assert_int_eq(epoch_new(20, false, &epoch), 0);
+        uint32_t generation = modules_find(&epoch->modules, 0, pc, &value);
+        struct module *module = epoch->modules.slots;
+        modules_check_unloaded(&epoch->modules, 0);
+        ck_assert_uint_eq(modules_find(&epoch->modules, 0, pc, &value), generation);
+        if (!module->map)
+                return; /* glibc before 2.35: by identity */
+        module->map = &value;
+        modules_check_unloaded(&epoch->modules, 0);
+        ck_assert_uint_eq(modules_find(&epoch->modules, 0, pc, &value), generation + 1);
+        module = &epoch->modules.slots[epoch->modules.n_slots - 1];
+        module->eh_frame_hdr = &value;
+        modules_check_unloaded(&epoch->modules, 0);
+        ck_assert_uint_eq(modules_find(&epoch->modules, 0, pc, &value), generation + 2);
+}
+END_TEST
+
+/* dlopen("./plugin2.so") and a chdir() before its first block. */
+static void expect_whole_path(const char *path) {
         struct epoch *epoch;
         uint64_t value, items[1];
         int fds[1];
         const void *bytes;
-        const char *path = getenv("PLUGIN2");
         char *folder = strdup(path), *name = strrchr(folder, '/');
         char relative[256];
         *name++ = '\0';
@@ -507,6 +530,34 @@ START_TEST(a_module_that_was_loaded_by_a_relative_path_has_a_whole_one)
         ck_assert_uint_eq(modules_open_files(&epoch->modules, items, fds, 1), 1);
         tracemallocd__agent__item__free_unpacked(item, NULL);
         free(folder);
+}
+
+START_TEST(a_module_that_was_loaded_by_a_relative_path_has_a_whole_one)
+{ expect_whole_path(getenv("PLUGIN2")); }
+END_TEST
+
+/* "/tmp/0a1", shorter than what the kernel puts behind the name of a deleted file. Return: descriptor. */
+static int create_short(char path[16]) {
+        int fd = -1;
+        for (unsigned i = 0; fd < 0 && i < 4096; i++) {
+                snprintf(path, 16, "/tmp/%03x", ((unsigned)getpid() + i) & 4095);
+                fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+        }
+        return fd;
+}
+
+START_TEST(so_has_one_whose_whole_path_is_short)
+{
+        char path[16];
+        struct stat st;
+        int from = open(getenv("PLUGIN2"), O_RDONLY | O_CLOEXEC), to = create_short(path);
+        ck_assert_int_ge(to, 0);
+        ck_assert_int_eq(fstat(from, &st), 0);
+        ck_assert_int_eq(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
+        close(to);
+        close(from);
+        expect_whole_path(path);
+        unlink(path);
 }
 END_TEST
 
@@ -615,7 +666,9 @@ int main(void) {
         tcase_add_loop_test(tcase, an_executable_with_gaps_between_its_segments_is_one_object, 0, 2);
         tcase_add_test(tcase, a_module_is_told_of_before_its_generation_is_known);
         tcase_add_test(tcase, an_unloaded_module_is_told_of_and_forgotten);
+        tcase_add_test(tcase, another_module_at_the_same_address_is_another);
         tcase_add_test(tcase, a_module_that_was_loaded_by_a_relative_path_has_a_whole_one);
+        tcase_add_test(tcase, so_has_one_whose_whole_path_is_short);
         tcase_add_test(tcase, files_are_opened_once);
         tcase_add_test(tcase, a_child_has_its_parents_nodes_and_modules);
         suite_add_tcase(suite, tcase);
