@@ -95,14 +95,13 @@ enum trace_mode {
 struct ring_control {
         uint32_t magic;
         uint32_t version;
-        _Atomic uint32_t mode;              /* enum trace_mode */
-        _Atomic uint32_t traceback_limit;   /* 1..65535 frames */
-        _Atomic uint32_t domains;           /* DOMAIN_BIT_* */
-        _Atomic uint32_t stall_limit_us;    /* longest wait of one writer for room */
-        _Atomic uint64_t sampling_interval; /* bytes, TRACE_SAMPLED */
-        _Alignas(64) _Atomic uint64_t tail; /* read position: everything before it may be overwritten */
-        _Alignas(64) _Atomic uint32_t
-                tail_wake; /* futex word: changes when somebody waits and is to look at tail again */
+        _Atomic uint32_t mode;                   /* enum trace_mode */
+        _Atomic uint32_t traceback_limit;        /* 1..65535 frames */
+        _Atomic uint32_t domains;                /* DOMAIN_BIT_* */
+        _Atomic uint32_t stall_limit_us;         /* longest wait of one writer for room */
+        _Atomic uint64_t sampling_interval;      /* bytes, TRACE_SAMPLED */
+        _Alignas(64) _Atomic uint64_t tail;      /* read position: everything before it may be overwritten */
+        _Alignas(64) _Atomic uint32_t tail_wake; /* futex word: changes when somebody waits and is to look again */
         _Alignas(64) _Atomic uint64_t fill_mark; /* position; UINT64_MAX: do not ring */
 };
 #define CONTROL_BYTES 4096

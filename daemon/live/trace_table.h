@@ -68,7 +68,7 @@ struct trace_array {
 };
 
 /* What a change of a cell has to mind besides it. There are functions of their own for nothing, for the undo log alone
- * and for all, which is worth 3 % of a record's time. */
+ * and for all, which is worth 1 to 3 % of a record's time (tests/bench/README.md). */
 #define TRACE_TABLE_MINDS_KEEP 1 /* it lies in a keep, whose undo log wants to see a cell before */
 #define TRACE_TABLE_MINDS_REST 2 /* it migrates, or has cuts */
 

@@ -428,6 +428,18 @@ START_TEST(a_put_does_not_wait_for_all_of_what_is_beyond_the_limits)
 }
 END_TEST
 
+/* The store is closed, and opened again, in the midst of it. */
+static void leave_half_deleted(int64_t id) {
+        hold_writer();
+        delete_large(&id);
+        uv_sem_wait(&writer.come);
+        uv_sem_post(&writer.go);
+        fixture_close(&f); /* which answers */
+        ck_assert_int_eq(deleted.code, 0);
+        ck_assert_int_eq(fixture_open(&f), 0);
+        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 1);
+}
+
 START_TEST(what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_again)
 {
         int64_t id;
@@ -444,14 +456,7 @@ START_TEST(what_is_half_deleted_when_the_store_is_closed_goes_when_it_is_opened_
         fixture_close(&f);
         ck_assert_int_eq(fixture_open(&f), 0);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 1);
-        hold_writer();
-        delete_large(&id);
-        uv_sem_wait(&writer.come);
-        uv_sem_post(&writer.go);
-        fixture_close(&f); /* which answers */
-        ck_assert_int_eq(deleted.code, 0);
-        ck_assert_int_eq(fixture_open(&f), 0);
-        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 1);
+        leave_half_deleted(id);
         ck_assert_uint_eq(n_listed(), 0);
         ck_assert_int_eq(fixture_delete(&f, NULL, 0), 0);
         ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM snapshot"), 0);
@@ -472,13 +477,7 @@ START_TEST(a_delete_that_fails_half_way_is_not_tried_again_and_again)
         fixture_init(&f);
         ck_assert_int_eq(fixture_open(&f), 0);
         put_large(1, &id);
-        hold_writer();
-        delete_large(&id);
-        uv_sem_wait(&writer.come);
-        uv_sem_post(&writer.go);
-        fixture_close(&f);
-        ck_assert_int_eq(fixture_open(&f), 0);
-        ck_assert_int_eq(fixture_count(&f, "SELECT count(*) FROM deletion"), 1);
+        leave_half_deleted(id);
         break_disk(true);
         hold_writer();
         store_retain(f.store, &(struct retention){0});
